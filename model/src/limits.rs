@@ -1,0 +1,47 @@
+//! Every limit that more than one crate must agree on, with its unit and its reason.
+
+/// Longest user, key, room, comet or namespace id, in bytes of UTF-8: fits any sensible id and keeps a
+/// route small enough that a million of them fit in memory.
+pub const ID_BYTES_MAX: usize = 128;
+
+/// Number of slots an address can hash to. Enough that 100 shards differ by under a half in load, few
+/// enough that the table fits a single message.
+pub const SLOTS: usize = 4096;
+
+/// Most rooms one connection can be a member of. A bind carries them all in one command.
+pub const ROOMS_PER_CONNECTION_MAX: usize = 64;
+
+/// Most labels a connection can carry, and the most bytes of one label's name and value together.
+pub const LABELS_MAX: usize = 16;
+/// See [`LABELS_MAX`].
+pub const LABEL_BYTES_MAX: usize = 256;
+
+/// Most routes one address can have. A user with more living connections than this is refused, so that
+/// one address can never make an unbounded answer.
+pub const ROUTES_PER_ADDRESS_MAX: usize = 1024;
+
+/// Most commands in one log entry. Bounds the time apply holds the state machine.
+pub const COMMANDS_PER_BATCH_MAX: usize = 1024;
+
+/// Most encoded bytes of one log entry; above it a batch is split before it is proposed. Stays well
+/// under gRPC's default message limit of 4 MiB, which a single entry must never exceed.
+pub const BATCH_BYTES_MAX: usize = 1 << 20;
+
+/// Largest message accepted on a gRPC connection between our own processes, in bytes.
+pub const INTERNAL_MESSAGE_BYTES_MAX: usize = 4 << 20;
+
+/// Largest body of a push, in bytes (goim's practical ceiling was its queue's limit of about 1 MB).
+pub const PUSH_BODY_BYTES_MAX: usize = 1 << 20;
+
+/// Most addresses one push can name, and most items one `PushMany` can carry.
+pub const PUSH_TARGETS_MAX: usize = 1000;
+/// See [`PUSH_TARGETS_MAX`].
+pub const PUSH_ITEMS_MAX: usize = 1000;
+
+/// Largest page of a list call; also what a request for 0 or more than this gets.
+pub const PAGE_SIZE_MAX: usize = 1000;
+
+const _: () = assert!(SLOTS.is_power_of_two() && SLOTS <= u16::MAX as usize + 1);
+const _: () = assert!(BATCH_BYTES_MAX < INTERNAL_MESSAGE_BYTES_MAX);
+const _: () = assert!(PUSH_BODY_BYTES_MAX < INTERNAL_MESSAGE_BYTES_MAX);
+const _: () = assert!(ROOMS_PER_CONNECTION_MAX * (ID_BYTES_MAX + 8) < BATCH_BYTES_MAX);
