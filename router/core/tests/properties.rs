@@ -1,0 +1,272 @@
+//! What must hold of a data shard after any log.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, its support included")]
+
+mod naive;
+mod random;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use naive::Naive;
+use orrery_model::command::*;
+use orrery_model::record::ShardRecord;
+use orrery_model::{Address, CometRef, Conn, Keep, Policy, Scope, Seq, ShardId};
+use orrery_router_core::registry::{Member, Registry};
+use proptest::prelude::*;
+
+fn shard() -> Registry {
+    Registry::new(ShardId(1))
+}
+
+/// The registry that the snapshot of this one makes.
+fn restored(registry: &Registry) -> Registry {
+    Registry::restore(registry.snapshot().records()).unwrap()
+}
+
+/// All members of a room, in pages of two.
+fn members(registry: &Registry, room: &Address) -> Vec<Member> {
+    let mut all: Vec<Member> = Vec::new();
+    loop {
+        let after = all.last().map(|last| (last.address.clone(), last.route.seq));
+        let after = after.as_ref().map(|(address, seq)| (address, *seq));
+        let page = registry.members(room, after, 2);
+        all.extend(page.members);
+        if !page.more {
+            return all;
+        }
+    }
+}
+
+fn routable() -> Vec<Address> {
+    [random::users(), random::keys()].concat()
+}
+
+fn config(cases: u32) -> ProptestConfig {
+    ProptestConfig { cases, ..ProptestConfig::default() }
+}
+
+proptest! {
+    #![proptest_config(config(192))]
+
+    #[test]
+    fn any_log_is_answered_as_the_naive_shard_does(log in random::log(120)) {
+        let (mut registry, mut naive) = (shard(), Naive::default());
+        for batch in &log {
+            let replies: Vec<_> = batch.commands.iter().map(|c| naive.apply(c)).collect();
+            prop_assert_eq!(registry.apply(batch), replies);
+            for address in routable() {
+                let located = registry.locate(&address).unwrap();
+                let expected = naive.routes_of(&address);
+                prop_assert_eq!(located.routes.len(), expected.len());
+                for (route, expected) in located.routes.iter().zip(expected) {
+                    prop_assert_eq!(route.seq, expected.seq);
+                    prop_assert_eq!(&route.comet, &expected.comet);
+                    prop_assert_eq!(route.conn, expected.conn);
+                    prop_assert_eq!(&route.details, &expected.details);
+                }
+            }
+            for room in random::rooms() {
+                let expected: BTreeSet<_> =
+                    naive.members_of(&room).iter().map(|r| (r.address.clone(), r.seq)).collect();
+                prop_assert_eq!(registry.count(&room), expected.len() as u64);
+                let members = members(&registry, &room);
+                let named = members.iter().map(|m| (m.address.clone(), m.route.seq));
+                prop_assert_eq!(named.collect::<BTreeSet<_>>(), expected);
+                let mut listed: Vec<_> = naive
+                    .listings
+                    .iter()
+                    .filter(|(of, _, _, listed)| *of == room && *listed)
+                    .map(|(_, comet, _, _)| comet.clone())
+                    .collect();
+                listed.sort();
+                prop_assert_eq!(registry.locate(&room).unwrap().comets, listed);
+            }
+        }
+        prop_assert_eq!(registry.stats().routes, naive.routes.len() as u64);
+        prop_assert_eq!(registry.stats().marks, naive.marks.len() as u64);
+        prop_assert_eq!(naive.owns(&random::elsewhere()), registry.locate(&random::elsewhere()).is_ok());
+    }
+
+    #[test]
+    fn replicas_agree_wherever_one_went_through_a_snapshot(
+        log in random::log(120),
+        at in any::<prop::sample::Index>(),
+    ) {
+        let at = at.index(log.len());
+        let (mut one, mut other) = (shard(), shard());
+        let mut earlier = Vec::new();
+        for (index, batch) in log.iter().enumerate() {
+            prop_assert_eq!(one.apply(batch), other.apply(batch));
+            if index == at {
+                let snapshot = one.snapshot();
+                earlier.push((snapshot.digest(), snapshot));
+                other = restored(&other);
+                prop_assert!(!other.sweep_due());
+            }
+        }
+        prop_assert_eq!(one.digest(), other.digest());
+        prop_assert!(one.snapshot().records().eq(other.snapshot().records()));
+        // Later writes do not reach into a snapshot.
+        for (digest, snapshot) in earlier {
+            prop_assert_eq!(snapshot.digest(), digest);
+        }
+    }
+
+    #[test]
+    fn a_seq_never_comes_back_and_rises_at_each_address(
+        log in random::log(120),
+        at in any::<prop::sample::Index>(),
+    ) {
+        let at = at.index(log.len());
+        let mut registry = shard();
+        let mut binds: BTreeMap<Seq, (Address, CometRef, Conn)> = BTreeMap::new();
+        let mut highest: BTreeMap<Address, Seq> = BTreeMap::new();
+        for (index, batch) in log.iter().enumerate() {
+            let replies = registry.apply(batch);
+            for (command, reply) in batch.commands.iter().zip(replies) {
+                let (Command::Bind(bind), Ok(Outcome::Bound(bound))) = (command, reply) else {
+                    continue;
+                };
+                let name = (bind.address.clone(), bind.comet.clone(), bind.conn);
+                if let Some(earlier) = binds.insert(bound.seq, name.clone()) {
+                    prop_assert_eq!(earlier, name, "seq {} was given twice", bound.seq);
+                } else {
+                    let before = highest.insert(bind.address.clone(), bound.seq);
+                    prop_assert!(before < Some(bound.seq));
+                }
+            }
+            if index == at {
+                registry = restored(&registry);
+            }
+        }
+    }
+
+    #[test]
+    fn one_per_address_never_has_two_winners_nor_none(log in random::log(120), oldest in any::<bool>()) {
+        let keep = if oldest { Keep::Oldest } else { Keep::Newest };
+        let mut registry = shard();
+        for mut batch in log {
+            for command in &mut batch.commands {
+                if let Command::Bind(bind) = command {
+                    bind.policy = Policy { scope: Scope::PerAddress { n: 1 }, keep };
+                }
+            }
+            for command in batch.commands {
+                let batch = Batch { commands: vec![command.clone()], ..Batch::default() };
+                let reply = registry.apply(&batch).remove(0);
+                for address in routable() {
+                    prop_assert!(registry.locate(&address).unwrap().routes.len() <= 1);
+                }
+                if let Command::Bind(bind) = &command {
+                    // Whoever is refused for its rank leaves somebody in place, and who wins is there.
+                    if matches!(reply, Ok(Outcome::Bound(_)) | Err(Refusal::Outranked)) {
+                        prop_assert_eq!(registry.locate(&bind.address).unwrap().routes.len(), 1);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_count_is_its_members_is_a_fold_over_routes(log in random::log(120)) {
+        let mut registry = shard();
+        for batch in &log {
+            registry.apply(batch);
+        }
+        for room in random::rooms() {
+            let in_room: usize = routable()
+                .iter()
+                .flat_map(|address| registry.locate(address).unwrap().routes)
+                .filter(|route| route.details.rooms.contains(&room.id))
+                .count();
+            let members = members(&registry, &room);
+            prop_assert_eq!(registry.count(&room), in_room as u64);
+            prop_assert_eq!(members.len(), in_room);
+            for member in members {
+                let routes = registry.locate(&member.address).unwrap().routes;
+                prop_assert!(routes.contains(&member.route));
+            }
+        }
+    }
+
+    #[test]
+    fn a_fenced_comet_is_neither_seen_nor_heard(log in random::log(90), later in random::log(60)) {
+        let mut registry = shard();
+        for batch in &log {
+            registry.apply(batch);
+        }
+        let fence = orrery_model::Incarnation(3);
+        let comet = random::id("c1");
+        let expire = ExpireComet { comet: comet.clone(), fence, position: 1000 };
+        let commands = vec![Command::ExpireComet(expire)];
+        registry.apply(&Batch { commands, ..Batch::default() });
+        let ended = |of: &CometRef| of.id == comet && of.incarnation < fence;
+        for batch in &later {
+            let replies = registry.apply(batch);
+            for (command, reply) in batch.commands.iter().zip(&replies) {
+                let (writer, address) = match command {
+                    Command::Bind(bind) => (&bind.comet, &bind.address),
+                    Command::Unbind(unbind) => (&unbind.comet, &unbind.address),
+                    Command::SetRooms(set) => (&set.comet, &set.address),
+                    Command::BindRoom(list) | Command::UnbindRoom(list) => (&list.comet, &list.room),
+                    Command::ExpireComet(_) | Command::Open(_) => continue,
+                };
+                if ended(writer) && *address != random::elsewhere() {
+                    let fenced = matches!(reply, Err(Refusal::Fenced { fence: now }) if *now >= fence);
+                    prop_assert!(fenced, "{reply:?}");
+                }
+                if let Ok(Outcome::Bound(bound)) = reply {
+                    prop_assert!(bound.losers.iter().all(|l| l.seq < bound.seq));
+                }
+            }
+            for address in routable() {
+                let routes = registry.locate(&address).unwrap().routes;
+                prop_assert!(!routes.iter().any(|route| ended(&route.comet)));
+            }
+            for room in random::rooms() {
+                prop_assert!(!registry.locate(&room).unwrap().comets.iter().any(ended));
+                prop_assert!(!members(&registry, &room).iter().any(|m| ended(&m.route.comet)));
+            }
+        }
+    }
+
+    #[test]
+    fn marks_are_bounded_by_the_conns_not_settled(log in random::log(120)) {
+        let mut registry = shard();
+        for batch in &log {
+            registry.apply(batch);
+        }
+        let records: Vec<_> = registry.snapshot().records().collect();
+        let settled: BTreeMap<CometRef, Conn> = records
+            .iter()
+            .filter_map(|record| match record {
+                ShardRecord::Settled { comet, settled } => Some((comet.clone(), *settled)),
+                _ => None,
+            })
+            .collect();
+        let mut marks = BTreeSet::new();
+        for record in &records {
+            if let ShardRecord::Mark { address, comet, conn, .. } = record {
+                prop_assert!(settled.get(comet).is_none_or(|settled| conn >= settled));
+                prop_assert!(marks.insert((address.clone(), comet.clone(), *conn)));
+                let routes = registry.locate(address).unwrap().routes;
+                prop_assert!(!routes.iter().any(|r| r.comet == *comet && r.conn == *conn));
+            }
+        }
+        prop_assert_eq!(registry.stats().marks, marks.len() as u64);
+    }
+
+    #[test]
+    fn what_is_swept_is_never_missed(log in random::log(120)) {
+        let mut registry = shard();
+        for batch in &log {
+            registry.apply(batch);
+        }
+        let digest = registry.digest();
+        // Everything of this small world fits one slice.
+        registry.apply(&Batch::default());
+        prop_assert!(!registry.sweep_due());
+        prop_assert_eq!(registry.stats().unswept, 0);
+        prop_assert_eq!(registry.digest(), digest);
+    }
+}
