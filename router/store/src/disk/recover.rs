@@ -1,0 +1,147 @@
+//! What happens to the log's files when they are opened: which are looked for, how the engine reads them,
+//! what is made durable before it is seen, and what is taken into memory.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use orrery_model::ShardId;
+use raft_engine::env::FileSystem;
+use raft_engine::{Config, Engine, ReadableSize, RecoveryMode};
+
+use super::apart::apart;
+use super::draft::{BOUNDS, COMMITTED, FORMAT, PURGED, VOTE};
+use super::durable;
+use super::log::read_failed;
+use super::shard_log::{ShardLog, View};
+use super::synced::{LogFile, Queue, Synced};
+use super::watched::{Watch, Watched};
+use crate::bounds::Bounds;
+use crate::error::StoreError;
+use crate::limits::{LOG_FILE_BYTES, LOG_PURGE_BYTES, LOG_RECOVERY_THREADS};
+
+/// Opens the engine in `path`, where `floor` was durable, and makes durable whatever it found there.
+pub(super) fn open_engine<F: FileSystem>(
+    path: &Path,
+    floor: Synced,
+    file_system: Arc<F>,
+) -> Result<(Engine<Watched<F>>, Arc<Watch>), StoreError> {
+    check_files(path, floor)?;
+    let watch = Arc::new(Watch::new(floor));
+    let watched = Arc::new(Watched::new(file_system, watch.clone()));
+    let engine = apart(path, || {
+        Engine::open_with_file_system(config(path), watched)
+            .map_err(|error| read_failed(path, error))
+    });
+    // Whatever the engine made of it: cut synced bytes are damage.
+    let engine = match watch.damage() {
+        Some(detail) => return Err(StoreError::corrupt(path, detail)),
+        None => engine?,
+    };
+    sync_recovered(path, &watch)?;
+    Ok((engine, watch))
+}
+
+fn config(path: &Path) -> Config {
+    Config {
+        dir: path.to_string_lossy().into_owned(),
+        recovery_mode: RecoveryMode::TolerateTailCorruption,
+        recovery_threads: LOG_RECOVERY_THREADS,
+        // Entries are small and already compact; what compressing saves is less than what it costs here.
+        batch_compression_threshold: ReadableSize(0),
+        target_file_size: ReadableSize(LOG_FILE_BYTES),
+        purge_threshold: ReadableSize(LOG_PURGE_BYTES),
+        ..Config::default()
+    }
+}
+
+/// Looks whether the newest synced file of each queue, or a newer one, is there.
+fn check_files(path: &Path, floor: Synced) -> Result<(), StoreError> {
+    let files: Vec<_> = durable::list(path)?.iter().filter_map(|path| LogFile::of(path)).collect();
+    for queue in [Queue::Append, Queue::Rewrite] {
+        let newest = files.iter().filter(|file| file.queue == queue).map(|file| file.number).max();
+        let reach = floor.reach(queue);
+        if reach.file > newest.unwrap_or(0) {
+            let detail = format!("{queue:?} file {} was synced and is missing", reach.file);
+            return Err(StoreError::corrupt(path, detail));
+        }
+    }
+    Ok(())
+}
+
+/// Makes durable what was found. A process that was killed may have left a finished write that was never
+/// synced: it is about to be seen, so it must not go away with the next power cut. The engine syncs
+/// neither that nor the names of its first files.
+fn sync_recovered(path: &Path, watch: &Watch) -> Result<(), StoreError> {
+    for file_path in durable::list(path)? {
+        if let Some(file) = LogFile::of(&file_path) {
+            durable::sync_file(&file_path)?;
+            let metadata = file_path.metadata().map_err(StoreError::io("look at", &file_path))?;
+            watch.raise(file, metadata.len());
+        }
+    }
+    durable::sync_folder(path)
+}
+
+/// Reads what is kept in memory of each shard, and checks that the engine holds its entries.
+pub(super) fn recover<F: FileSystem>(
+    path: &Path,
+    engine: &Engine<Watched<F>>,
+) -> Result<BTreeMap<ShardId, Arc<ShardLog>>, StoreError> {
+    let mut shards = BTreeMap::new();
+    for region in engine.raft_groups() {
+        let corrupt = |detail| StoreError::corrupt(path, format!("shard {region}: {detail}"));
+        let shard = shard_of(region).ok_or_else(|| corrupt("there can be no such shard"))?;
+        let value = |key| match engine.get(region, key).map(Bytes::from) {
+            Some(value) if value.first() == Some(&FORMAT) => Ok(Some(value.slice(1..))),
+            Some(_) => Err(corrupt("a value has an unknown format")),
+            None => Ok(None),
+        };
+        let mut view = View::default();
+        view.vote = value(VOTE)?;
+        view.committed = value(COMMITTED)?;
+        if let Some(purged) = value(PURGED)? {
+            let index = purged.first_chunk().ok_or_else(|| corrupt("its purge is unreadable"))?;
+            view.bounds.purged = Some(u64::from_be_bytes(*index));
+            view.purged = Some(purged.slice(8..));
+        }
+        view.held = engine.first_index(region).zip(engine.last_index(region));
+        view.bounds.span = match value(BOUNDS)? {
+            Some(bounds) => decode_span(&bounds).ok_or_else(|| corrupt("bounds unreadable"))?,
+            None if view.held.is_some() => return Err(corrupt("its bounds are missing")),
+            None => None,
+        };
+        if !is_whole(view.bounds, view.held) {
+            return Err(corrupt("entries are missing"));
+        }
+        shards.insert(shard, Arc::new(ShardLog { view: view.into(), ..ShardLog::default() }));
+    }
+    Ok(shards)
+}
+
+fn is_whole(bounds: Bounds, held: Option<(u64, u64)>) -> bool {
+    match (bounds.span, held) {
+        (None, _) => true,
+        (Some((first, last)), Some((begin, end))) => {
+            begin <= first
+                && first <= last
+                && last <= end
+                && bounds.purged.is_none_or(|purged| purged < first)
+        }
+        (Some(_), None) => false,
+    }
+}
+
+#[allow(clippy::option_option, reason = "unreadable is not the same as empty")]
+fn decode_span(bytes: &[u8]) -> Option<Option<(u64, u64)>> {
+    let Some((first, last)) = bytes.split_first_chunk::<8>() else {
+        return bytes.is_empty().then_some(None);
+    };
+    let last = <[u8; 8]>::try_from(last).ok()?;
+    Some(Some((u64::from_be_bytes(*first), u64::from_be_bytes(last))))
+}
+
+pub(super) fn shard_of(region: u64) -> Option<ShardId> {
+    u32::try_from(region).ok().map(ShardId)
+}
