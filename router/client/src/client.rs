@@ -1,0 +1,171 @@
+//! Client: what logic and the harness may ask of the registry.
+
+use std::sync::Arc;
+
+use orrery_host::Host;
+use orrery_model::command::{Command, Reply};
+use orrery_model::{Address, CometRef, Kind, Route};
+use orrery_proto::convert::WireError;
+use orrery_proto::registry::{Count, Locate, request, response};
+use tokio::time::Instant;
+
+use crate::ask::{Ask, Target, address_of};
+use crate::call::Call;
+use crate::comets::Door;
+use crate::config::Config;
+use crate::error::ClientError;
+use crate::leaders::Leaders;
+use crate::nodes::Nodes;
+use crate::table::Table;
+use crate::tables::Tables;
+
+/// A client of the registry. Cheap to clone; its tasks end with the last clone.
+///
+/// Requests for one address leave in the order in which their futures are first polled, once a slot
+/// table is known; a request that has to be repeated may be overtaken by later ones.
+#[derive(Clone)]
+pub struct Client {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) config: Config,
+    pub(crate) host: Host,
+    pub(crate) nodes: Arc<Nodes>,
+    pub(crate) tables: Tables,
+    pub(crate) leaders: Leaders,
+    pub(crate) door: Door,
+}
+
+/// A write that the log took in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// What it did, or why it was refused.
+    pub reply: Reply,
+    /// Index of its log entry in the shard.
+    pub log_index: u64,
+}
+
+/// Where an address is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Located {
+    /// The routes of a user or key.
+    pub routes: Vec<Route>,
+    /// The comets that hold members of a room.
+    pub comets: Vec<CometRef>,
+    /// Index in the shard's log at which this was so.
+    pub log_index: u64,
+}
+
+impl Client {
+    /// A client that begins at once to look for the slot table. Never waits: until there is a table,
+    /// calls wait for it, each to its own deadline.
+    pub fn new(config: Config, host: Host) -> Self {
+        let nodes = Arc::new(Nodes::new(config.nodes.clone(), host.clone()));
+        let tables = Tables::start(&host, nodes.clone(), config.table_refresh());
+        let (leaders, door) = (Leaders::default(), Door::default());
+        Self { inner: Arc::new(Inner { config, host, nodes, tables, leaders, door }) }
+    }
+
+    /// The newest slot table known here, if any is.
+    pub fn table(&self) -> Option<Arc<Table>> {
+        self.inner.tables.newest()
+    }
+
+    /// Carries out a write of a comet, repeating it under its own identity until it is known what became
+    /// of it.
+    ///
+    /// # Errors
+    /// [`ClientError::Unknown`] when the deadline passed after an attempt that may have taken effect;
+    /// any other error says that it was not carried out.
+    pub async fn write(&self, command: Command, deadline: Instant) -> Result<Written, ClientError> {
+        let Some(address) = address_of(&command) else {
+            let detail = "only the registry itself writes this".to_owned();
+            return Err(ClientError::Invalid { detail });
+        };
+        let target = Target::Owner(address.slot());
+        let ask = Ask::write(target, request::Kind::Write(command.into()));
+        let (kind, log_index) = self.call(&ask, deadline).await?;
+        let response::Kind::Reply(reply) = kind else { return Err(garbled("write").after(true)) };
+        let reply = Reply::try_from(reply).map_err(|error| malformed(&error).after(true))?;
+        Ok(Written { reply, log_index })
+    }
+
+    /// Where an address is: linearizable, unless `stale_ok` lets any replica answer from what it has.
+    ///
+    /// # Errors
+    /// [`ClientError`]; a read may always be repeated.
+    pub async fn locate(
+        &self,
+        address: Address,
+        stale_ok: bool,
+        deadline: Instant,
+    ) -> Result<Located, ClientError> {
+        let target = Target::Owner(address.slot());
+        let locate = Locate { address: Some(address.into()), stale_ok };
+        let mut ask = Ask::read(target, request::Kind::Locate(locate));
+        ask.any_replica = stale_ok;
+        let (kind, log_index) = self.call(&ask, deadline).await?;
+        let response::Kind::Located(located) = kind else { return Err(garbled("locate")) };
+        let routes = located.routes.into_iter().map(Route::try_from).collect::<Result<_, _>>();
+        let comets = located.comets.into_iter().map(CometRef::try_from).collect::<Result<_, _>>();
+        Ok(Located {
+            routes: routes.map_err(|error| malformed(&error))?,
+            comets: comets.map_err(|error| malformed(&error))?,
+            log_index,
+        })
+    }
+
+    /// How many members a room has. Each shard's part is linearizable; the sum is not one instant.
+    ///
+    /// # Errors
+    /// [`ClientError`]; a read may always be repeated.
+    pub async fn count(&self, room: Address, deadline: Instant) -> Result<u64, ClientError> {
+        check_room(&room)?;
+        let table = self.first_table(deadline).await?;
+        let counts = table.shards.iter().map(|shard| {
+            let count = Count { room: Some((&room).into()) };
+            let ask = Ask::read(Target::Shard(*shard), request::Kind::Count(count));
+            async move {
+                match self.call(&ask, deadline).await? {
+                    (response::Kind::Counted(counted), _) => Ok(counted.count),
+                    _ => Err(garbled("count")),
+                }
+            }
+        });
+        let counts = futures_util::future::try_join_all(counts).await?;
+        Ok(counts.into_iter().fold(0, u64::saturating_add))
+    }
+
+    pub(crate) async fn call(
+        &self,
+        ask: &Ask,
+        deadline: Instant,
+    ) -> Result<(response::Kind, u64), ClientError> {
+        Call::new(&self.inner, ask, deadline).run().await
+    }
+
+    pub(crate) async fn first_table(&self, deadline: Instant) -> Result<Arc<Table>, ClientError> {
+        let table = self.inner.tables.first(deadline).await;
+        table.ok_or_else(|| ClientError::Unavailable { detail: "no slot table yet".to_owned() })
+    }
+}
+
+pub(crate) fn check_room(room: &Address) -> Result<(), ClientError> {
+    match room.kind {
+        Kind::Room => Ok(()),
+        Kind::User | Kind::Key => {
+            Err(ClientError::Invalid { detail: format!("{room} is not a room") })
+        }
+    }
+}
+
+/// An answer of the wrong kind.
+pub(crate) fn garbled(asked: &'static str) -> ClientError {
+    ClientError::Unavailable { detail: format!("the answer to a {asked} was of another kind") }
+}
+
+/// An answer that is not what the contract says.
+pub(crate) fn malformed(error: &WireError) -> ClientError {
+    ClientError::Unavailable { detail: format!("malformed answer: {error}") }
+}

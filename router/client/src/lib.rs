@@ -1,0 +1,30 @@
+//! How logic and the harness talk to the registry: which shard has an address, who leads it, what to do
+//! when that is no longer true, and what can be said of a request whose answer never came.
+//!
+//! A [`Client`] holds the slot table and one session per router node; requests that are under way at the
+//! same time share messages. It repeats what may be repeated until the caller's deadline and keeps
+//! three endings apart: answered, certainly not carried out, unknown ([`ClientError`]).
+
+mod ask;
+mod backoff;
+mod call;
+mod client;
+mod comets;
+mod config;
+mod error;
+mod leaders;
+pub mod limits;
+mod members;
+mod node;
+mod nodes;
+mod outstanding;
+mod session;
+mod table;
+mod tables;
+
+pub use client::{Client, Located, Written};
+pub use comets::{Attached, Pulse};
+pub use config::Config;
+pub use error::ClientError;
+pub use members::{Member, MembersCursor, MembersPage};
+pub use table::Table;

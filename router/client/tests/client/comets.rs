@@ -1,0 +1,120 @@
+//! A comet's life goes through whichever router node takes the call.
+
+use orrery_model::Incarnation;
+use orrery_model::control::{Advertise, Attach, Comet};
+use orrery_proto::registry::{AttachCometResponse, KeepAliveCometResponse};
+use orrery_router_client::{Attached, ClientError, Pulse};
+use tonic::Status;
+
+use crate::scripted::{bind, client, cluster, comet, fitting, id, nobody, soon, within};
+
+fn attach() -> Attach {
+    Attach {
+        comet: id("comet-1"),
+        instance: "i".to_owned(),
+        attempt: 4,
+        advertise: Advertise { delivery: "127.0.0.1:3109".to_owned(), ..Advertise::default() },
+    }
+}
+
+fn attached() -> AttachCometResponse {
+    AttachCometResponse {
+        incarnation: 8,
+        lease_ms: 10_000,
+        keep_alive_ms: 2_000,
+        rebind_per_second: 500,
+    }
+}
+
+#[tokio::test]
+async fn an_attach_is_repeated_until_some_node_takes_it() {
+    let (nodes, client) = cluster(2).await;
+    nodes[0].will_attach(Err(Status::unavailable("no leader")));
+    nodes[0].will_attach(Err(Status::unknown("broke")));
+    nodes[1].will_attach(Err(Status::unavailable("no leader")));
+    nodes[1].will_attach(Ok(attached()));
+    let expected = Attached {
+        incarnation: Incarnation(8),
+        lease_ms: 10_000,
+        keep_alive_ms: 2_000,
+        rebind_per_second: 500,
+    };
+    assert_eq!(client.attach(attach(), soon()).await, Ok(expected));
+    let sent: Vec<_> = nodes.iter().flat_map(|node| node.attached()).collect();
+    assert!(sent.len() >= 3, "asked {} times", sent.len());
+    assert!(sent.iter().all(|sent| *sent == attach().into()), "the same attempt each time");
+}
+
+#[tokio::test]
+async fn a_superseded_comet_is_told_so_at_once() {
+    let (nodes, client) = cluster(1).await;
+    nodes[0].will_attach(Err(Status::failed_precondition("incarnation 9 lives")));
+    let error = client.attach(attach(), soon()).await.unwrap_err();
+    assert!(matches!(error, ClientError::Superseded { .. }) && !error.may_retry(), "{error}");
+    assert_eq!(nodes[0].attached().len(), 1);
+}
+
+#[tokio::test]
+async fn an_attach_nobody_takes_is_unavailable_and_one_without_an_answer_unknown() {
+    let (nodes, client) = cluster(1).await;
+    let error = client.attach(attach(), within(100)).await.unwrap_err();
+    assert!(matches!(error, ClientError::Unavailable { .. }), "{error}");
+    nodes[0].will_attach(Err(Status::internal("broke")));
+    let error = client.attach(attach(), within(100)).await.unwrap_err();
+    assert!(matches!(error, ClientError::Unknown { .. }), "{error}");
+    let error = client.detach(comet(), within(100)).await.unwrap_err();
+    assert!(matches!(error, ClientError::Unknown { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn an_attach_that_never_left_is_not_unknown() {
+    let client = client(vec![nobody().await], 2_000);
+    let error = client.attach(attach(), within(200)).await.unwrap_err();
+    assert!(matches!(error, ClientError::Unavailable { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn nodes_known_only_from_the_table_take_these_calls_too() {
+    let (nodes, _) = cluster(3).await;
+    let client = client(vec![nodes[0].address.clone()], 2_000);
+    nodes[0].on(fitting);
+    nodes[1].on(fitting);
+    nodes[2].on(fitting);
+    client.write(bind("u", 1), soon()).await.unwrap();
+    nodes[2].will_attach(Ok(attached()));
+    let told = client.attach(attach(), soon()).await;
+    let asked: Vec<_> = nodes.iter().map(|node| node.attached().len()).collect();
+    assert!(told.is_ok(), "{told:?} {asked:?}");
+    assert_eq!(nodes[2].attached().len(), 1);
+}
+
+#[tokio::test]
+async fn a_keep_alive_tells_life_end_and_succession_apart() {
+    let (nodes, client) = cluster(1).await;
+    let pulses = [
+        (true, false, Pulse::Alive),
+        (false, false, Pulse::Ended),
+        (false, true, Pulse::Superseded),
+    ];
+    for (alive, superseded, pulse) in pulses {
+        nodes[0].will_keep_alive(Err(Status::unavailable("electing")));
+        nodes[0].will_keep_alive(Ok(KeepAliveCometResponse { alive, superseded }));
+        assert_eq!(client.keep_alive(comet(), soon()).await, Ok(pulse));
+    }
+}
+
+#[tokio::test]
+async fn living_comets_are_listed_with_what_they_advertise() {
+    let (nodes, client) = cluster(1).await;
+    let living = Comet {
+        comet: comet(),
+        instance: "i".to_owned(),
+        attempt: 1,
+        advertise: attach().advertise,
+        attached_at_ms: 5,
+    };
+    nodes[0].has_comets(vec![(&living).into()]);
+    assert_eq!(client.comets(false, soon()).await, Ok(vec![living]));
+    nodes[0].has_comets(vec![orrery_proto::registry::Comet::default()]);
+    assert!(client.comets(false, soon()).await.is_err(), "a comet without a name is not one");
+}

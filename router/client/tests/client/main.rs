@@ -1,0 +1,11 @@
+//! The client against router nodes that do as they are told: answer, refuse, redirect, fall silent,
+//! break. Real sockets, real gRPC, no router.
+#![allow(clippy::unwrap_used)]
+
+mod comets;
+mod leaders;
+mod members;
+mod outcomes;
+mod scripted;
+mod sharing;
+mod tables;
