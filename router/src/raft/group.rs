@@ -1,0 +1,247 @@
+//! Group: one node's part in one shard's Raft group. What openraft answers is put into our words here.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use openraft::async_runtime::watch::WatchReceiver as _;
+use openraft::errors::{
+    ClientWriteError, ForwardReason, ForwardToLeader, LinearizableReadError, RaftError,
+};
+use openraft::impls::ProgressResponder;
+use openraft::raft::ClientWriteResult;
+use openraft::type_config::alias::OneshotReceiverOf;
+use openraft::{Config as RaftConfig, ReadPolicy, SnapshotPolicy};
+use orrery_host::Host;
+use orrery_model::{NodeId, ShardId};
+use orrery_router_store::Store;
+
+use super::log_store::LogStore;
+use super::machine::Machine;
+use super::network::{Network, Peers};
+use super::replica::Replica;
+use super::types::{Payload, PeerAddress, Raft, Replies, Types};
+use crate::config::Config;
+use crate::error::{ReadError, WriteError};
+use crate::log_writer::LogWriter;
+
+/// What all groups of a node share.
+#[derive(Clone)]
+pub(crate) struct Ground {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) host: Host,
+    pub(crate) log_writer: LogWriter,
+    pub(crate) peers: Arc<dyn Peers>,
+}
+
+/// One node's part in one shard.
+pub(crate) struct Group {
+    shard: ShardId,
+    pub(super) raft: Raft,
+    replica: Arc<Replica>,
+    recovered: AtomicBool,
+}
+
+/// Where a group stands, for metrics and for people.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Progress {
+    pub(crate) term: u64,
+    pub(crate) leader: Option<NodeId>,
+    pub(crate) leads: bool,
+    pub(crate) last_index: u64,
+    pub(crate) applied_index: u64,
+    pub(crate) snapshot_index: u64,
+    pub(crate) purged_index: u64,
+}
+
+/// An entry on its way: handed to the core, outcome not known yet.
+pub(crate) struct Proposed(Option<OneshotReceiverOf<Types, ClientWriteResult<Types>>>);
+
+impl Group {
+    /// Opens the shard's log and newest snapshot and starts its core.
+    ///
+    /// # Errors
+    /// When the store cannot be read or is corrupt, or the configuration does not hold together.
+    pub(crate) async fn open(config: &Config, shard: ShardId, ground: Ground) -> io::Result<Self> {
+        let Ground { store, host, log_writer, peers } = ground;
+        let tail_bytes = config.log_tail_bytes;
+        let tasks = host.tasks.clone();
+        let log = LogStore::open(shard, store.clone(), tasks, log_writer, tail_bytes).await?;
+        let replica = Arc::new(Replica::new(shard));
+        let machine = Machine::new(replica.clone(), store, host);
+        let raft_config = raft_config(config, shard).validate().map_err(io::Error::other)?;
+        let network = Network { shard, peers };
+        let raft = Raft::new(config.node_id, Arc::new(raft_config), network, log, machine);
+        let raft = raft.await.map_err(io::Error::other)?;
+        Ok(Self { shard, raft, replica, recovered: AtomicBool::new(false) })
+    }
+
+    /// Which shard this is of.
+    pub(crate) fn shard(&self) -> ShardId {
+        self.shard
+    }
+
+    /// The shard's state on this node.
+    pub(crate) fn replica(&self) -> &Arc<Replica> {
+        &self.replica
+    }
+
+    /// Whether the shard has been founded, here or by a leader that told us.
+    pub(crate) async fn is_initialized(&self) -> io::Result<bool> {
+        self.raft.is_initialized().await.map_err(io::Error::other)
+    }
+
+    /// Founds the shard with its first members. Only ever on one node, and only once.
+    pub(crate) async fn initialize(&self, members: &[(NodeId, String)]) -> io::Result<()> {
+        let members: BTreeMap<u64, PeerAddress> =
+            members.iter().map(|(id, address)| (id.0, PeerAddress(address.clone()))).collect();
+        self.raft.initialize(members).await.map_err(io::Error::other)
+    }
+
+    /// Asks for an election now where this node is the only voter: nobody else could win it.
+    pub(crate) async fn elect_if_alone(&self) -> io::Result<()> {
+        let alone = self.raft.voter_ids().eq([*self.raft.node_id()]);
+        if alone {
+            self.raft.trigger().elect(false).await.map_err(io::Error::other)?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the state has caught up with everything this node's log held when it started.
+    pub(crate) async fn recover(&self) {
+        if self.raft.wait_for_recovery(None).await.is_ok() {
+            self.recovered.store(true, Ordering::Release);
+        }
+    }
+
+    /// Whether [`Group::recover`] is over.
+    pub(crate) fn has_recovered(&self) -> bool {
+        self.recovered.load(Ordering::Acquire)
+    }
+
+    /// The term in which this node leads the shard, as far as it knows.
+    pub(crate) fn leading_term(&self) -> Option<u64> {
+        self.raft.as_leader().ok().map(|leader| leader.leader_id().term)
+    }
+
+    /// Hands an entry to the core. Entries of one caller are logged in the order of these calls.
+    pub(crate) async fn propose(&self, payload: Payload) -> Proposed {
+        let (responder, outcome) = ProgressResponder::complete_only();
+        let sent = self.raft.client_write_ff(payload, Some(responder)).await;
+        Proposed(sent.is_ok().then_some(outcome))
+    }
+
+    /// Confirms that this node led the shard at some moment after the call began, and waits until the
+    /// state here holds everything that was committed then (read index; never a lease).
+    pub(crate) async fn confirm(&self, timeout: Duration) -> Result<(), ReadError> {
+        let linearizer = self.raft.get_read_linearizer(ReadPolicy::ReadIndex).await;
+        let ready = linearizer.map_err(read_error)?.try_await_ready(&self.raft, Some(timeout));
+        match ready.await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) => Err(ReadError::Unavailable("the state lags behind the log".to_owned())),
+            Err(fatal) => Err(ReadError::Unavailable(fatal.to_string())),
+        }
+    }
+
+    /// Where the group stands.
+    pub(crate) fn progress(&self) -> Progress {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let index = |log_id: Option<super::types::LogId>| log_id.map_or(0, |id| id.index);
+        Progress {
+            term: metrics.current_term,
+            leader: metrics.current_leader.map(NodeId),
+            leads: metrics.current_leader == Some(metrics.id),
+            last_index: metrics.last_log_index.unwrap_or(0),
+            applied_index: index(metrics.last_applied),
+            snapshot_index: index(metrics.snapshot),
+            purged_index: index(metrics.purged),
+        }
+    }
+
+    /// Ends the core. Entries under way are left as they are.
+    pub(crate) async fn shutdown(&self) {
+        if let Err(error) = self.raft.shutdown().await {
+            tracing::warn!(shard = %self.shard, %error, "the shard's core did not end in order");
+        }
+    }
+}
+
+impl Proposed {
+    /// Waits for the outcome: the entry's log index and what applying it answered.
+    pub(crate) async fn outcome(self) -> Result<(u64, Replies), WriteError> {
+        let ended = || WriteError::Unknown("the shard's core has ended".to_owned());
+        let answer = self.0.ok_or_else(ended)?.await.map_err(|_| ended())?;
+        match answer {
+            Ok(response) => Ok((response.log_id.index, response.data)),
+            Err(error) => Err(write_error(error)),
+        }
+    }
+}
+
+/// Says what is known of a write that openraft refused. Matched by hand: its own conversions treat an
+/// entry that was discarded (and may be committed by another leader) like one never appended.
+fn write_error(error: ClientWriteError<Types>) -> WriteError {
+    match error {
+        ClientWriteError::ForwardToLeader(forward) => match not_leader(forward) {
+            Ok(leader) => WriteError::NotLeader { leader },
+            Err(detail) => WriteError::Unavailable(detail),
+        },
+        ClientWriteError::LogEntryDiscarded(_) => {
+            WriteError::Unknown("another leader replaced the entry".to_owned())
+        }
+        // Neither can answer a plain entry.
+        ClientWriteError::ChangeMembershipError(_) | ClientWriteError::PreconditionFailed(_) => {
+            WriteError::Unknown(error.to_string())
+        }
+    }
+}
+
+fn read_error(error: RaftError<Types, LinearizableReadError<Types>>) -> ReadError {
+    match error {
+        RaftError::APIError(LinearizableReadError::ForwardToLeader(forward)) => {
+            match not_leader(forward) {
+                Ok(leader) => ReadError::NotLeader { leader },
+                Err(detail) => ReadError::Unavailable(detail),
+            }
+        }
+        RaftError::APIError(LinearizableReadError::QuorumNotEnough(error)) => {
+            ReadError::Unavailable(error.to_string())
+        }
+        RaftError::Fatal(fatal) => ReadError::Unavailable(fatal.to_string()),
+    }
+}
+
+/// Who leads instead, as far as known; or why this node, although leader, cannot.
+fn not_leader(forward: ForwardToLeader<Types>) -> Result<Option<NodeId>, String> {
+    match forward.reason {
+        ForwardReason::LeaseExpired => Err("the leader has lost its quorum".to_owned()),
+        ForwardReason::NotLeader | ForwardReason::LeadershipTransfer => {
+            Ok(forward.leader_id.map(NodeId))
+        }
+    }
+}
+
+fn raft_config(config: &Config, shard: ShardId) -> RaftConfig {
+    // Shards that fill evenly must not all write their snapshots at once: spread them by 20 % each way.
+    let percent = 80 + u64::from(shard.0) * 17 % 41;
+    let entries = (config.snapshot_log_entries.saturating_mul(percent) / 100).max(1);
+    RaftConfig {
+        cluster_name: format!("shard-{shard}"),
+        heartbeat_interval: config.heartbeat_ms,
+        election_timeout_min: config.election_ms_min,
+        election_timeout_max: config.election_ms_max,
+        // On, a restarted leader goes on in its old term and can give a log id twice.
+        enable_leader_restore: Some(false),
+        enable_pre_vote: Some(true),
+        quorum_loss_probe_interval: Some(3 * config.election_ms_max),
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(entries),
+        max_in_snapshot_log_to_keep: config.log_keep_entries,
+        purge_batch_size: config.purge_batch_entries,
+        replication_lag_threshold: 1000,
+        install_snapshot_timeout: 5_000,
+        ..RaftConfig::default()
+    }
+}

@@ -1,0 +1,17 @@
+//! Raft: everything that names openraft. The rest of the crate sees shards, proposals and reads.
+//!
+//! What goes to disk and over the wire is encoded by [`entry`] in our own contracts, never by openraft's
+//! types, so that a new openraft changes this folder and nothing else.
+
+#[cfg(test)]
+mod conformance;
+pub(crate) mod entry;
+pub(crate) mod group;
+pub(crate) mod log_store;
+pub(crate) mod log_tail;
+pub(crate) mod machine;
+pub(crate) mod network;
+pub(crate) mod replica;
+pub(crate) mod snapshot;
+pub(crate) mod supervisor;
+pub(crate) mod types;

@@ -1,0 +1,42 @@
+//! A node whose disk fails.
+
+use std::sync::Arc;
+
+use orrery_proto::registry as wire;
+use orrery_proto::registry::failure::Reason;
+use orrery_router_store::model::ModelDisk;
+use tokio::time::timeout;
+
+use crate::node::{Node, PATIENCE, bind_command, identity, until, user};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failed_sync_stops_the_node_and_acknowledges_nothing() {
+    let disk = ModelDisk::new(identity());
+    let node = Node::start(Arc::new(disk.open().unwrap())).await;
+    let alice = user("alice");
+    node.bind(&alice, "comet-a", 1).await;
+
+    disk.fail_next_write();
+    let kind = Some(bind_command(&alice, "comet-a", 1, 2));
+    let answer = node.caller.send_all(vec![(node.shard_of(&alice), kind)]).remove(0);
+    if let Ok(answer) = timeout(PATIENCE, answer).await.unwrap() {
+        let Some(wire::response::Kind::Failure(failure)) = answer.kind else {
+            panic!("acknowledged: {answer:?}");
+        };
+        assert_eq!(failure.reason(), Reason::Unknown);
+    }
+    let reason = timeout(PATIENCE, node.handle.failed()).await.unwrap();
+    assert!(reason.contains("log"), "{reason}");
+    assert_eq!(node.handle.ready().unwrap_err(), reason);
+
+    // The service ends, so that clients go elsewhere.
+    until("the node no longer serves", || async {
+        node.client.clone().get_table(wire::GetTableRequest {}).await.err()
+    })
+    .await;
+    node.stop().await;
+
+    let store = until("the disk is free", || std::future::ready(disk.open().ok())).await;
+    let node = Node::start(Arc::new(store)).await;
+    assert!(!node.locate(&alice).await.is_empty(), "what was acknowledged before is there");
+}

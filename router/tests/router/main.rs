@@ -1,0 +1,14 @@
+//! A router node in process, asked through its real gRPC service.
+// What tests share may unwrap as tests do.
+#![allow(clippy::unwrap_used)]
+
+mod caller;
+mod comets;
+mod durability;
+mod failure;
+mod gated_store;
+mod node;
+mod overload;
+mod registry;
+mod snapshots;
+mod start;

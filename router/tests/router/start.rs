@@ -1,0 +1,104 @@
+//! Starting and stopping.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use orrery_host::Host;
+use orrery_proto::registry as wire;
+use orrery_router::{Config, StartError};
+use orrery_router_store::model::ModelDisk;
+use tokio::time::{Instant, timeout};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+use crate::node::{Node, PATIENCE, bind_command, config, disk, identity, until, user};
+
+fn store() -> Arc<dyn orrery_router_store::Store> {
+    Arc::new(ModelDisk::new(identity()).open().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fresh_directory_becomes_a_cluster_within_a_second() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = disk(directory.path()).await;
+    let begun = Instant::now();
+    let node = Node::start(store).await;
+    let took = begun.elapsed();
+    let answer = node.client.clone().get_table(wire::GetTableRequest {}).await.unwrap();
+    let answer = answer.into_inner();
+    assert_eq!(answer.cluster_id, "test-cluster");
+    assert_eq!(answer.nodes[0].registry, node.handle.registry_address().to_string());
+    let mut shards = answer.table.unwrap().owners;
+    assert_eq!(shards.len(), 4096);
+    shards.sort_unstable();
+    shards.dedup();
+    assert_eq!(shards, [1, 2, 3, 4]);
+    assert!(took < Duration::from_secs(1), "took {took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn health_says_when_the_node_serves() {
+    let node = Node::start(store()).await;
+    let address = node.handle.registry_address().to_string();
+    let channel = orrery_host::grpc::channel(Host::system().net, &address).unwrap();
+    let request = HealthCheckRequest { service: "orrery.registry.v1.Registry".to_owned() };
+    until("health says so", || async {
+        let answer = HealthClient::new(channel.clone()).check(request.clone()).await.ok()?;
+        (answer.into_inner().status() == ServingStatus::Serving).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_is_found_under_its_new_address_after_a_restart() {
+    let disk = ModelDisk::new(identity());
+    let node = Node::start(Arc::new(disk.open().unwrap())).await;
+    node.stop().await;
+    let store = until("the disk is free", || std::future::ready(disk.open().ok())).await;
+    let config = Config { registry_advertise: Some("router.example:1".to_owned()), ..config() };
+    let node = Node::start_with(config, Arc::new(store)).await;
+    let table = node.client.clone().get_table(wire::GetTableRequest {}).await.unwrap();
+    assert_eq!(table.into_inner().nodes[0].registry, "router.example:1");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_does_not_fit_the_directory_is_refused() {
+    let start = |config| orrery_router::start(config, Host::system(), store());
+    let error = start(Config { shards: 8, ..config() }).await.err().unwrap();
+    assert!(matches!(error, StartError::OtherShards { configured: 8, stored: 4 }), "{error}");
+    let error = start(Config { node_id: 2, ..config() }).await.err().unwrap();
+    assert!(matches!(error, StartError::OtherNode { configured: 2, stored: 1 }), "{error}");
+    let error = start(Config { lease_ms: 1, ..config() }).await.err().unwrap();
+    assert!(error.to_string().contains("lease_ms"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_port_already_taken_is_named() {
+    let node = Node::start(store()).await;
+    let taken = node.handle.registry_address();
+    let config = Config { registry_listen: taken, ..config() };
+    let error = orrery_router::start(config, Host::system(), store()).await.err().unwrap();
+    assert!(error.to_string().contains(&taken.to_string()), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stopping_answers_what_is_under_way() {
+    let node = Node::start(store()).await;
+    let binds = (0..100).map(|number| {
+        let user = user(format!("user-{number}"));
+        (node.shard_of(&user), Some(bind_command(&user, "comet-a", 1, number)))
+    });
+    let answers = node.caller.send_all(binds.collect());
+    // All are at the node once the last one is answered; some of the others may still be under way.
+    let mut answers = answers.into_iter();
+    let first = timeout(PATIENCE, answers.next().unwrap()).await.unwrap().unwrap();
+    assert!(matches!(first.kind, Some(wire::response::Kind::Reply(_))), "{first:?}");
+    let (handle, caller) = (node.handle, node.caller);
+    timeout(PATIENCE, handle.stop()).await.expect("an open session does not hold it up");
+    for answer in answers {
+        let answer = timeout(PATIENCE, answer).await.unwrap().expect("each is answered");
+        assert!(matches!(answer.kind, Some(wire::response::Kind::Reply(_))), "{answer:?}");
+    }
+    drop(caller);
+}
