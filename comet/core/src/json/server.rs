@@ -1,0 +1,127 @@
+//! Server message: what a comet says on `orrery.json.v1`.
+
+use bytes::Bytes;
+use orrery_model::Id;
+use orrery_model::message::Message;
+use serde::{Deserialize, Serialize};
+
+use super::payload::Payload;
+use super::request_id::RequestId;
+use crate::websocket_frame;
+
+/// Why a request was refused. The words never change their meaning; new ones may join.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ErrorCode {
+    /// The message breaks the protocol's rules; `message` says how.
+    BadMessage,
+    /// Before the welcome only a hello is understood.
+    NotReady,
+    /// A second hello.
+    AlreadyReady,
+    /// The connection would be in more rooms than it may.
+    TooManyRooms,
+    /// The hello was refused. The connection closes.
+    Unauthorized,
+    /// Could not be done now; may be tried again.
+    Unavailable,
+    /// A word that this version does not know.
+    #[serde(other)]
+    Other,
+}
+
+/// A message to a device. A device ignores fields and types that it does not know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ServerMessage {
+    /// The hello was accepted and the connection is known to the cluster.
+    Welcome {
+        /// The hello's id.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<RequestId>,
+        /// The connection's key.
+        key: String,
+        /// The user, where there is one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        user: Option<String>,
+        /// The connection's seq.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seq: Option<u64>,
+        /// How often to ping, in milliseconds.
+        heartbeat_ms: u32,
+        /// Without a ping for this long the connection is closed, in milliseconds.
+        heartbeat_max_ms: u32,
+    },
+    /// Answer to a ping.
+    Pong {
+        /// The ping's id.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<RequestId>,
+    },
+    /// The connection is now a member of these rooms.
+    Joined {
+        /// The join's id.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<RequestId>,
+        /// The rooms of the join.
+        rooms: Vec<String>,
+    },
+    /// The connection is no longer a member of these rooms.
+    Left {
+        /// The leave's id.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<RequestId>,
+        /// The rooms of the leave.
+        rooms: Vec<String>,
+    },
+    /// A pushed message.
+    Message {
+        /// Its operation.
+        op: i32,
+        /// Its body.
+        #[serde(flatten)]
+        payload: Payload,
+    },
+    /// A request was refused.
+    Error {
+        /// The request's id, where it is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<RequestId>,
+        /// Why, for programs.
+        code: ErrorCode,
+        /// Why, for people.
+        message: String,
+    },
+}
+
+impl ServerMessage {
+    /// A pushed message.
+    pub fn push(message: &Message) -> Self {
+        Self::Message { op: message.op, payload: Payload::of(&message.body) }
+    }
+
+    /// A refusal.
+    pub fn error(code: ErrorCode, message: impl Into<String>, id: Option<RequestId>) -> Self {
+        Self::Error { id, code, message: message.into() }
+    }
+
+    /// Reads a message, as a device does.
+    ///
+    /// # Errors
+    /// When the text is no message of this protocol's, or of a type that this version does not know.
+    pub fn parse(text: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(text)
+    }
+
+    /// The message as a WebSocket frame.
+    pub fn encode(&self) -> Bytes {
+        websocket_frame::text(
+            &serde_json::to_string(self).expect("texts and numbers always have a JSON form"),
+        )
+    }
+}
+
+/// The texts of room ids.
+pub(crate) fn texts<'a>(rooms: impl IntoIterator<Item = &'a Id>) -> Vec<String> {
+    rooms.into_iter().map(|room| room.as_str().to_owned()).collect()
+}

@@ -1,0 +1,41 @@
+//! PROTOCOL.md names the test behind each promise: none of them may go missing.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+const FILES: [(&str, &str); 10] = [
+    ("vectors", "comet/core/tests/suite/vectors.rs"),
+    ("frame", "comet/core/tests/suite/frame.rs"),
+    ("websocket", "comet/core/tests/suite/websocket.rs"),
+    ("session", "comet/core/tests/suite/session.rs"),
+    ("json", "comet/core/tests/suite/json.rs"),
+    ("hostile", "comet/core/tests/suite/hostile.rs"),
+    ("unit accepts", "comet/core/src/accepts.rs"),
+    ("unit ops", "comet/core/src/ops.rs"),
+    ("unit token", "comet/core/src/token.rs"),
+    ("sdk device", "sdk/tests/suite/device.rs"),
+];
+
+#[test]
+fn every_test_that_the_document_names_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let read = |path: &str| fs::read_to_string(root.join(path)).expect(path);
+    let words = read("PROTOCOL.md").split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut named = BTreeSet::new();
+    for (position, _) in words.match_indices("::") {
+        let (before, after) = (&words[..position], &words[position + 2..]);
+        // The Rust example has paths of its own, all of them of types.
+        let module = before.rsplit(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
+        if module.starts_with(|c: char| c.is_ascii_uppercase()) {
+            continue;
+        }
+        let test = after.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().unwrap();
+        let (name, path) =
+            FILES.iter().find(|(name, _)| before.ends_with(name)).expect("a module that is listed");
+        let exists = read(path).contains(&format!("fn {test}("));
+        assert!(exists, "{name}::{test} is named in PROTOCOL.md and is not in {path}");
+        named.insert(test);
+    }
+    assert!(named.len() >= 50, "only {} tests are named", named.len());
+}

@@ -1,0 +1,7 @@
+//! A device against a small comet made of the protocol core, over every transport.
+
+// Test code may unwrap; clippy only knows so inside functions that are tests themselves.
+#![allow(clippy::unwrap_used)]
+
+mod device;
+mod peer;
