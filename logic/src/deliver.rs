@@ -1,0 +1,248 @@
+//! Deliver: the session to one comet. Deliveries that wait at the same time share a message; each is
+//! answered once, by the comet's receipt or by the news that none will come.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{Either, pending};
+use orrery_host::{Host, Task};
+use orrery_model::limits::INTERNAL_MESSAGE_BYTES_MAX;
+use orrery_proto::delivery::delivery_client::DeliveryClient;
+use orrery_proto::delivery::{Deliver, Deliveries, Receipt, Receipts};
+use prost::Message;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Channel;
+
+use crate::limits::{
+    DELIVERIES_PER_BATCH_MAX, DELIVERIES_UNANSWERED_MAX, DELIVERIES_WAITING_BYTES_MAX,
+    DELIVERIES_WAITING_MAX, DELIVERY_BATCH_BYTES_MAX, FORGET_EVERY, RECONNECT_FIRST,
+    RECONNECT_LAST,
+};
+use crate::metrics::Metrics;
+
+/// Why a delivery has no receipt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum DeliverError {
+    /// The queue to the comet is full; certainly not delivered.
+    #[error("the queue to the comet is full")]
+    Overloaded,
+    /// The session broke, or is closing; may or may not have been delivered.
+    #[error("the session to the comet broke")]
+    Lost,
+}
+
+/// A receipt that is waited for.
+pub(crate) type Awaited = oneshot::Receiver<Receipt>;
+
+/// A delivery on its way, until it is answered.
+struct Outgoing {
+    deliver: Deliver,
+    answer: oneshot::Sender<Receipt>,
+    /// Its share of the bytes that may wait, of which it has as many as its encoded length.
+    bytes: OwnedSemaphorePermit,
+}
+
+/// The session to one comet. Ends when dropped; what waits is then lost.
+pub(crate) struct DeliverySession {
+    queue: mpsc::Sender<Outgoing>,
+    bytes: Arc<Semaphore>,
+    channel: Channel,
+    _task: Task,
+}
+
+impl DeliverySession {
+    /// Opens a session that connects by itself, again and again.
+    pub(crate) fn open(comet: String, channel: Channel, metrics: Metrics, host: &Host) -> Self {
+        let (queue, outgoing) = mpsc::channel(DELIVERIES_WAITING_MAX);
+        let driver = Driver {
+            comet,
+            client: DeliveryClient::new(channel.clone())
+                .max_decoding_message_size(INTERNAL_MESSAGE_BYTES_MAX),
+            outgoing,
+            held: None,
+            unanswered: HashMap::new(),
+            last_id: 0,
+            metrics,
+            host: host.clone(),
+        };
+        let task = host.tasks.spawn("delivery session", driver.run());
+        let bytes = Arc::new(Semaphore::new(DELIVERIES_WAITING_BYTES_MAX));
+        Self { queue, bytes, channel, _task: task }
+    }
+
+    /// The connection it uses, for other calls to the same comet.
+    pub(crate) fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
+    /// Queues deliveries in order, all or none, without waiting.
+    ///
+    /// # Errors
+    /// [`DeliverError`], with none of them queued.
+    pub(crate) fn send(&self, deliveries: Vec<Deliver>) -> Result<Vec<Awaited>, DeliverError> {
+        let places =
+            self.queue.try_reserve_many(deliveries.len()).map_err(|error| match error {
+                mpsc::error::TrySendError::Full(()) => DeliverError::Overloaded,
+                mpsc::error::TrySendError::Closed(()) => DeliverError::Lost,
+            })?;
+        let lengths: Vec<usize> = deliveries.iter().map(Message::encoded_len).collect();
+        let total = u32::try_from(lengths.iter().sum::<usize>()).unwrap_or(u32::MAX);
+        let all = self.bytes.clone().try_acquire_many_owned(total);
+        let mut all = all.map_err(|_| DeliverError::Overloaded)?;
+        let queue = |(place, (deliver, length)): (mpsc::Permit<'_, Outgoing>, (Deliver, usize))| {
+            let (answer, awaited) = oneshot::channel();
+            let bytes = all.split(length).expect("the whole is the sum of its parts");
+            place.send(Outgoing { deliver, answer, bytes });
+            awaited
+        };
+        Ok(places.zip(deliveries.into_iter().zip(lengths)).map(queue).collect())
+    }
+}
+
+/// What a session task owns.
+struct Driver {
+    comet: String,
+    client: DeliveryClient<Channel>,
+    outgoing: mpsc::Receiver<Outgoing>,
+    /// A delivery that did not fit into the last message.
+    held: Option<Outgoing>,
+    unanswered: HashMap<u64, oneshot::Sender<Receipt>>,
+    last_id: u64,
+    metrics: Metrics,
+    host: Host,
+}
+
+impl Driver {
+    async fn run(mut self) {
+        let mut pause = RECONNECT_FIRST;
+        loop {
+            let opened = Instant::now();
+            let end = self.session().await;
+            // Receipts of a broken session never come.
+            self.unanswered.clear();
+            if self.outgoing.is_closed() && self.outgoing.is_empty() {
+                return;
+            }
+            if opened.elapsed() > RECONNECT_LAST {
+                pause = RECONNECT_FIRST;
+            }
+            tracing::debug!(comet = %self.comet, %end, "delivery session ended");
+            let jitter = self.host.random.below(pause.as_millis() as u64 / 2 + 1);
+            tokio::time::sleep(pause + Duration::from_millis(jitter)).await;
+            pause = (pause * 2).min(RECONNECT_LAST);
+        }
+    }
+
+    /// One life of the stream; returns why it ended.
+    async fn session(&mut self) -> tonic::Status {
+        // One message may be under way while the next is composed.
+        let (batches, stream) = mpsc::channel::<Deliveries>(1);
+        let opening = self.client.session(ReceiverStream::new(stream));
+        let mut receipts = match opening.await {
+            Ok(response) => response.into_inner(),
+            Err(status) => return status,
+        };
+        let _open = self.metrics.delivery_session();
+        let mut forget = tokio::time::interval(FORGET_EVERY);
+        forget.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let room = self.unanswered.len() < DELIVERIES_UNANSWERED_MAX;
+            let place =
+                if room { Either::Left(batches.reserve()) } else { Either::Right(pending()) };
+            let next = async {
+                let place = place.await.ok()?;
+                if self.held.is_none() {
+                    self.held = self.outgoing.recv().await;
+                }
+                self.held.is_some().then_some(place)
+            };
+            tokio::select! {
+                biased;
+                // Answers first: they end waits and make room.
+                received = receipts.message() => match received {
+                    Ok(Some(receipts)) => answer(&mut self.unanswered, receipts),
+                    Ok(None) => return tonic::Status::unavailable("the comet ended the session"),
+                    Err(status) => return status,
+                },
+                // A long wait in the arm below must not keep the forgotten ones.
+                _ = forget.tick() => self.unanswered.retain(|_, answer| !answer.is_closed()),
+                place = next => {
+                    let Some(place) = place else {
+                        return tonic::Status::cancelled("the session is no longer needed");
+                    };
+                    let batch = self.compose();
+                    if !batch.deliveries.is_empty() {
+                        self.metrics.delivered(batch.deliveries.len());
+                        place.send(batch);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes what waits, in order, until the message is full.
+    fn compose(&mut self) -> Deliveries {
+        let mut deliveries = Vec::new();
+        let mut bytes = 0;
+        while let Some(next) = self.held.take().or_else(|| self.outgoing.try_recv().ok()) {
+            // Nobody waits any longer: it was already reported as unknown, and late is worse than never.
+            if next.answer.is_closed() {
+                continue;
+            }
+            let size = next.bytes.num_permits();
+            let full = bytes + size > DELIVERY_BATCH_BYTES_MAX
+                || deliveries.len() == DELIVERIES_PER_BATCH_MAX;
+            if full && !deliveries.is_empty() {
+                self.held = Some(next);
+                break;
+            }
+            bytes += size;
+            self.last_id += 1;
+            self.unanswered.insert(self.last_id, next.answer);
+            deliveries.push(Deliver { id: self.last_id, ..next.deliver });
+        }
+        Deliveries { deliveries }
+    }
+}
+
+/// Hands receipts to those who wait for them.
+fn answer(unanswered: &mut HashMap<u64, oneshot::Sender<Receipt>>, receipts: Receipts) {
+    for receipt in receipts.receipts {
+        if let Some(answer) = unanswered.remove(&receipt.id) {
+            // Whoever waited may have given up meanwhile.
+            let _ = answer.send(receipt);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use orrery_host::grpc;
+    use orrery_proto::common;
+    use orrery_proto::delivery::{ToConnections, deliver};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_waits_for_a_comet_that_hangs_is_bounded_in_bytes() {
+        let host = Host::system();
+        // It takes connections and never says a word.
+        let listener = host.net.listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let channel = grpc::channel(host.net.clone(), &address).unwrap();
+        let session = DeliverySession::open("c".into(), channel, Metrics::new(), &host);
+        let body = bytes::Bytes::from(vec![0; 1 << 20]);
+        let delivery = || {
+            let message = Some(common::Message { op: 1, body: body.clone() });
+            let to = ToConnections { message, targets: Vec::new() };
+            Deliver { kind: Some(deliver::Kind::ToConnections(to)), ..Deliver::default() }
+        };
+        let taken = (0..DELIVERIES_WAITING_MAX).find(|_| session.send(vec![delivery()]).is_err());
+        assert_eq!(taken, Some((DELIVERIES_WAITING_BYTES_MAX >> 20) - 1));
+        let small = Deliver::default();
+        assert!(session.send(vec![small]).is_ok(), "a small one still finds room");
+    }
+}
