@@ -1,0 +1,37 @@
+//! Comet: what all workers and services of one comet share.
+
+use std::sync::Arc;
+
+use orrery_model::Address;
+use tokio::time::Instant;
+
+use crate::admission::Admission;
+use crate::config::Config;
+use crate::edge::Edge;
+use crate::metrics::Metrics;
+use crate::outbox::OutboxLimits;
+use crate::presence::Presence;
+use crate::totals::Totals;
+
+/// What all workers and services of one comet share.
+pub(crate) struct Comet {
+    pub(crate) config: Config,
+    pub(crate) edge: Edge,
+    pub(crate) presence: Arc<Presence>,
+    pub(crate) totals: Arc<Totals>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) admission: Admission,
+}
+
+impl Comet {
+    pub(crate) fn outbox_limits(&self) -> OutboxLimits {
+        OutboxLimits { frames: self.config.outbox_frames, bytes: self.config.outbox_bytes }
+    }
+
+    /// Members of a room: over all comets where logic said so lately, else those of this comet.
+    pub(crate) fn room_count(&self, room: &Address) -> i32 {
+        let total = self.totals.of(room, Instant::now()).filter(|total| *total > 0);
+        let count = total.map_or_else(|| self.presence.members(room), u64::from);
+        i32::try_from(count).unwrap_or(i32::MAX)
+    }
+}

@@ -1,0 +1,175 @@
+//! Configuration of a comet.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use orrery_comet_core::limits::{JSON_MESSAGE_BYTES_DEFAULT, JSON_MESSAGE_BYTES_MAX};
+use serde::{Deserialize, Serialize};
+
+use crate::error::StartError;
+use crate::limits::WORKERS_MAX;
+
+/// What a comet is told before it starts.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The comet's id in the cluster, 1 to 128 bytes, the same after each restart. Empty (default):
+    /// host name and TCP port.
+    pub id: String,
+    /// Where goim's TCP protocol is spoken. Default `127.0.0.1:3101`.
+    pub tcp: SocketAddr,
+    /// Where WebSocket is spoken. Default `127.0.0.1:3102`.
+    pub websocket: SocketAddr,
+    /// Where logic delivers. Default `127.0.0.1:3109`.
+    pub delivery: SocketAddr,
+    /// `host:port` of the edge service of each logic, any number. Default `127.0.0.1:3118`.
+    pub logic: Vec<String>,
+    /// What the cluster and devices are told of this comet.
+    pub advertise: Advertise,
+    /// Threads that hold connections, at most 256. 0 (default): one for each processor.
+    pub workers: usize,
+    /// Most connections at once. Default 100 000: about half a gigabyte with the kernel's part.
+    pub connections_max: usize,
+    /// Most connections that are not authenticated yet; more are refused. Default 8192.
+    pub handshakes_max: usize,
+    /// Time from accept to successful authentication, in milliseconds. Default 5000, goim's own.
+    pub handshake_ms: u64,
+    /// Most frames that wait for one device; what comes on top is dropped. Default 1024: a second of
+    /// a busy room.
+    pub outbox_frames: usize,
+    /// Most bytes that wait for one device. A single larger frame still passes an empty outbox.
+    /// Default 1 MiB.
+    pub outbox_bytes: usize,
+    /// Frames a device may send per second over a longer time; above it the connection is closed.
+    /// Default 200.
+    pub frames_per_second: u32,
+    /// Frames a device may send at once after a quiet time. Default 2000: goim's clients pipeline.
+    pub frames_burst: u32,
+    /// Longest message a device may send on `orrery.json.v1`, in bytes, at most 64 KiB. Default 8192.
+    pub json_message_bytes: usize,
+    /// How long a room without members stays listed, in milliseconds. Default 30 000: people come
+    /// back.
+    pub room_linger_ms: u64,
+    /// How long logic may take to answer before a request is repeated, in milliseconds. Default 5000.
+    pub edge_request_ms: u64,
+    /// How long stopping may take, in milliseconds. Default 8000.
+    pub stop_ms: u64,
+}
+
+/// What the cluster and devices are told of a comet.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Advertise {
+    /// `host:port` at which logic reaches the delivery service. Empty (default): the bound address.
+    pub delivery: String,
+    /// Host name, shown by goim's instance list. Default `localhost`.
+    pub hostname: String,
+    /// Public addresses that devices are told, most preferred first. Default none.
+    pub addresses: Vec<String>,
+    /// Region, as goim's discovery knew it. Default empty.
+    pub region: String,
+    /// Zone, as goim's discovery knew it. Default empty.
+    pub zone: String,
+    /// Environment, as goim's discovery knew it. Default empty.
+    pub env: String,
+    /// Weight in node advice. Default 1.
+    pub weight: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        Self {
+            id: String::new(),
+            tcp: local(3101),
+            websocket: local(3102),
+            delivery: local(3109),
+            logic: vec!["127.0.0.1:3118".to_owned()],
+            advertise: Advertise::default(),
+            workers: 0,
+            connections_max: 100_000,
+            handshakes_max: 8192,
+            handshake_ms: 5000,
+            outbox_frames: 1024,
+            outbox_bytes: 1 << 20,
+            frames_per_second: 200,
+            frames_burst: 2000,
+            json_message_bytes: JSON_MESSAGE_BYTES_DEFAULT,
+            room_linger_ms: 30_000,
+            edge_request_ms: 5000,
+            stop_ms: 8000,
+        }
+    }
+}
+
+impl Default for Advertise {
+    fn default() -> Self {
+        Self {
+            delivery: String::new(),
+            hostname: "localhost".to_owned(),
+            addresses: Vec::new(),
+            region: String::new(),
+            zone: String::new(),
+            env: String::new(),
+            weight: 1,
+        }
+    }
+}
+
+impl Config {
+    /// Refuses values that no comet could run with.
+    ///
+    /// # Errors
+    /// [`StartError::Config`] naming the key.
+    pub fn check(&self) -> Result<(), StartError> {
+        let positive = [
+            ("connections_max", self.connections_max as u64),
+            ("handshakes_max", self.handshakes_max as u64),
+            ("handshake_ms", self.handshake_ms),
+            ("outbox_frames", self.outbox_frames as u64),
+            ("outbox_bytes", self.outbox_bytes as u64),
+            ("frames_per_second", self.frames_per_second.into()),
+            ("frames_burst", self.frames_burst.into()),
+            ("edge_request_ms", self.edge_request_ms),
+            ("json_message_bytes", self.json_message_bytes as u64),
+        ];
+        if let Some((key, _)) = positive.iter().find(|(_, value)| *value == 0) {
+            return Err(StartError::Config { key, what: "must be at least 1" });
+        }
+        if self.workers > WORKERS_MAX {
+            return Err(StartError::Config { key: "workers", what: "must be at most 256" });
+        }
+        if self.json_message_bytes > JSON_MESSAGE_BYTES_MAX {
+            let what = "must be at most 65536";
+            return Err(StartError::Config { key: "json_message_bytes", what });
+        }
+        if self.logic.is_empty() {
+            return Err(StartError::Config { key: "logic", what: "needs at least one address" });
+        }
+        Ok(())
+    }
+
+    pub(crate) fn handshake(&self) -> Duration {
+        Duration::from_millis(self.handshake_ms)
+    }
+
+    pub(crate) fn room_linger(&self) -> Duration {
+        Duration::from_millis(self.room_linger_ms)
+    }
+
+    pub(crate) fn edge_request(&self) -> Duration {
+        Duration::from_millis(self.edge_request_ms)
+    }
+
+    pub(crate) fn stop(&self) -> Duration {
+        Duration::from_millis(self.stop_ms)
+    }
+
+    /// The number of workers to start.
+    pub(crate) fn workers(&self) -> usize {
+        match self.workers {
+            0 => std::thread::available_parallelism().map_or(1, |n| n.get().min(WORKERS_MAX)),
+            n => n,
+        }
+    }
+}

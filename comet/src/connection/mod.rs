@@ -1,0 +1,369 @@
+//! Connection: the state of one device's connection as its worker sees it. The worker pushes, holds and
+//! closes; the connection's own [task] writes, reads and ends it.
+
+mod budget;
+mod changes;
+mod greet;
+mod member;
+mod task;
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeSet, VecDeque};
+use std::mem;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Waker};
+
+use bytes::Bytes;
+use orrery_comet_core::{Accepts, Answer, Audience, Close, Dialect, Established, Session};
+use orrery_model::message::{CloseReason, Delivered, DropReason};
+use orrery_model::{Address, Conn, Id, Incarnation, Seq};
+
+use crate::delivery::{Delivery, Slip, Work};
+use crate::limits::{CHANGES_WAITING_MAX, HELD_MAX};
+use crate::outbox::{Outbox, OutboxLimits};
+use crate::presence::Names;
+use crate::worker::Turn;
+
+pub(crate) use self::task::run;
+
+/// What waits until it is known what the connection is called.
+enum Held {
+    /// Target number so and so of a delivery.
+    Target(Arc<Delivery>, usize),
+    /// A push to a room, encoded.
+    Room(Bytes, Option<Slip>),
+    /// A close by this very comet.
+    Close(Address, Seq, CloseReason),
+}
+
+impl Held {
+    /// Bytes that were said to be in the outbox already.
+    fn promised(&self) -> usize {
+        match self {
+            Self::Room(bytes, _) => bytes.len(),
+            Self::Target(..) | Self::Close(..) => 0,
+        }
+    }
+}
+
+/// What a connection is to do with its place in the registry.
+enum Change {
+    /// Take it again under the comet's new incarnation.
+    Rebind,
+    /// Be in exactly this room, or in none.
+    Room(Option<Id>, Answer),
+    /// Be in these rooms too.
+    Join(BTreeSet<Id>, Answer),
+    /// Be in these rooms no longer.
+    Leave(BTreeSet<Id>, Answer),
+}
+
+/// How a connection took a pushed frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pushed {
+    /// It is in the outbox (or held for it).
+    Queued,
+    /// It waits for the kernel; its slip tells.
+    Pending,
+    /// The device does not accept the operation.
+    Filtered,
+    /// It is dropped.
+    Dropped(DropReason),
+}
+
+impl Pushed {
+    /// What to say of it now; `None` where a slip will.
+    pub(crate) fn delivered(self) -> Option<Delivered> {
+        match self {
+            Self::Queued => Some(Delivered::Queued),
+            Self::Pending => None,
+            Self::Filtered => Some(Delivered::Filtered),
+            Self::Dropped(reason) => Some(Delivered::Dropped(reason)),
+        }
+    }
+}
+
+/// One device's connection.
+pub(crate) struct Connection {
+    conn: Conn,
+    dialect: Dialect,
+    limits: OutboxLimits,
+    session: RefCell<Session>,
+    outbox: RefCell<Outbox>,
+    /// What the registry calls it; `None` until it is bound for the first time.
+    names: RefCell<Option<Names>>,
+    held: RefCell<Vec<Held>>,
+    changes: RefCell<VecDeque<Change>>,
+    closing: RefCell<Option<Close>>,
+    waker: RefCell<Option<Waker>>,
+    /// Whether the task was woken and has not run yet; the worker's turn counts it.
+    woken: Cell<bool>,
+    turn: Rc<Turn>,
+}
+
+impl Connection {
+    fn new(conn: Conn, session: Session, limits: OutboxLimits, turn: Rc<Turn>) -> Self {
+        Self {
+            conn,
+            dialect: session.dialect(),
+            limits,
+            session: RefCell::new(session),
+            outbox: RefCell::default(),
+            names: RefCell::default(),
+            held: RefCell::default(),
+            changes: RefCell::default(),
+            closing: RefCell::default(),
+            waker: RefCell::default(),
+            woken: Cell::new(false),
+            turn,
+        }
+    }
+
+    pub(crate) fn conn(&self) -> Conn {
+        self.conn
+    }
+
+    pub(crate) fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// Whether the device was told that it is connected.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.names.borrow().is_some()
+    }
+
+    /// The namespace it belongs to; `None` also stands for the default one.
+    pub(crate) fn is_in(&self, namespace: Option<&Id>) -> bool {
+        let names = self.names.borrow();
+        names.as_ref().is_some_and(|names| names.primary.0.namespace.as_ref() == namespace)
+    }
+
+    /// Pushes a frame of this connection's dialect to its outbox.
+    pub(crate) fn push(&self, bytes: Bytes, slip: Option<Slip>) -> Pushed {
+        let mut outbox = self.outbox.borrow_mut();
+        let pending = slip.is_some();
+        // A slip whose frame does not fit must not say that the connection closed.
+        if !outbox.has_room(bytes.len(), self.limits) {
+            if let Some(slip) = slip {
+                slip.dropped(Delivered::Dropped(DropReason::OutboxFull));
+                return Pushed::Pending;
+            }
+            return Pushed::Dropped(DropReason::OutboxFull);
+        }
+        let fits = outbox.push(bytes, slip, self.limits);
+        debug_assert!(fits.is_ok(), "there was room a moment ago");
+        drop(outbox);
+        self.wake();
+        if pending { Pushed::Pending } else { Pushed::Queued }
+    }
+
+    /// Pushes a frame for a room that the connection is in. Never filtered; held until the device is
+    /// told that it is connected.
+    pub(crate) fn push_to_room(&self, bytes: Bytes, slip: Option<Slip>) -> Pushed {
+        if self.is_ready() {
+            return self.push(bytes, slip);
+        }
+        let pending = slip.is_some();
+        match self.hold(Held::Room(bytes, slip)) {
+            Ok(()) if pending => Pushed::Pending,
+            Ok(()) => Pushed::Queued,
+            Err(Held::Room(_, Some(slip))) => {
+                slip.dropped(Delivered::Dropped(DropReason::BindingFull));
+                Pushed::Pending
+            }
+            Err(_) => Pushed::Dropped(DropReason::BindingFull),
+        }
+    }
+
+    /// Pushes a frame for this connection or for everybody, if the device accepts the operation.
+    pub(crate) fn push_addressed(&self, bytes: Bytes, op: i32, slip: Option<Slip>) -> Pushed {
+        if self.session.borrow().admits(Audience::Addressed, op) {
+            return self.push(bytes, slip);
+        }
+        match slip {
+            Some(slip) => {
+                slip.dropped(Delivered::Filtered);
+                Pushed::Pending
+            }
+            None => Pushed::Filtered,
+        }
+    }
+
+    /// Carries out what a delivery wants of one target, if the connection is called so; holds it while
+    /// that is not known.
+    pub(crate) fn take_target(&self, delivery: &Arc<Delivery>, number: usize) {
+        match self.knows_names_of(delivery.incarnation) {
+            true => self.take_known(delivery, number),
+            false => {
+                if self.hold(Held::Target(delivery.clone(), number)).is_err() {
+                    delivery.say(number, Delivered::Dropped(DropReason::BindingFull));
+                }
+            }
+        }
+    }
+
+    fn take_known(&self, delivery: &Arc<Delivery>, number: usize) {
+        let target = &delivery.work.targets()[number];
+        let is_called = target.address.as_ref().is_some_and(|it| self.is_called(it, target.seq));
+        if !is_called {
+            return delivery.say(number, Delivered::NotHere);
+        }
+        match &delivery.work {
+            Work::Push { encoded, .. } => {
+                let slip = Slip::of(delivery, Some(number));
+                let op = encoded.message().op;
+                let pushed = self.push_addressed(encoded.bytes(self.dialect), op, slip);
+                if let Some(delivered) = pushed.delivered() {
+                    delivery.say(number, delivered);
+                }
+            }
+            Work::Close { reason, .. } => {
+                self.close(*reason);
+                delivery.say(number, Delivered::Queued);
+            }
+            Work::Room { .. } | Work::All { .. } => {}
+        }
+    }
+
+    /// Closes it, if it is called so; waits while that is not known.
+    pub(crate) fn close_named(&self, address: Address, seq: Seq, reason: CloseReason) {
+        if !self.is_ready() {
+            // If there is no room, logic's own word to close it is held or refused as well, and the
+            // registry has its route no more.
+            let _ = self.hold(Held::Close(address, seq, reason));
+        } else if self.is_called(&address, seq) {
+            self.close(reason);
+        }
+    }
+
+    /// Has the task close it.
+    pub(crate) fn close(&self, reason: CloseReason) {
+        let close = self.session.borrow_mut().close(reason);
+        self.closing.borrow_mut().get_or_insert(close);
+        self.wake();
+    }
+
+    /// Has it bind again under the comet's new incarnation. One that is being bound does so anyway.
+    pub(crate) fn rebind(&self) {
+        if self.is_ready() {
+            self.changes.borrow_mut().push_back(Change::Rebind);
+            self.wake();
+        }
+    }
+
+    /// Looks at its deadline and gives back what an idle connection does not need.
+    pub(crate) fn sweep(&self, now_ms: u64) {
+        if let Some(close) = self.session.borrow_mut().handle_deadline(now_ms) {
+            self.closing.borrow_mut().get_or_insert(close);
+            self.wake();
+        }
+        self.outbox.borrow_mut().tidy();
+        let mut changes = self.changes.borrow_mut();
+        if changes.is_empty() && changes.capacity() > 0 {
+            *changes = VecDeque::new();
+        }
+    }
+
+    /// Tells the device that it is connected and lets go of what was held.
+    fn greet(&self, names: Names, established: &Established<'_>, accepts: Accepts, now_ms: u64) {
+        let reply = self.session.borrow_mut().handle_established(established, accepts, now_ms);
+        // Nothing where somebody closed the connection meanwhile.
+        if let Some(reply) = reply {
+            self.answer(reply);
+            self.named(names);
+        }
+    }
+
+    /// Takes what the registry calls it from now on.
+    fn named(&self, names: Names) {
+        *self.names.borrow_mut() = Some(names);
+        for held in mem::take(&mut *self.held.borrow_mut()) {
+            match held {
+                Held::Target(delivery, number) => self.take_target(&delivery, number),
+                Held::Room(bytes, slip) => self.outbox.borrow_mut().push_promised(bytes, slip),
+                Held::Close(address, seq, reason) => self.close_named(address, seq, reason),
+            }
+        }
+    }
+
+    fn hold(&self, held: Held) -> Result<(), Held> {
+        let mut holding = self.held.borrow_mut();
+        let (more, promised): (_, usize) =
+            (held.promised(), holding.iter().map(Held::promised).sum());
+        let full = more > 0 && promised > 0 && promised + more > self.limits.bytes;
+        if full || holding.len() >= HELD_MAX {
+            return Err(held);
+        }
+        holding.push(held);
+        Ok(())
+    }
+
+    fn knows_names_of(&self, incarnation: Incarnation) -> bool {
+        self.names.borrow().as_ref().is_some_and(|names| names.incarnation >= incarnation)
+    }
+
+    fn is_called(&self, address: &Address, seq: Seq) -> bool {
+        self.names.borrow().as_ref().is_some_and(|names| names.has(address, seq))
+    }
+
+    /// Answers the device.
+    fn answer(&self, bytes: Bytes) {
+        if !bytes.is_empty() {
+            self.outbox.borrow_mut().push_answer(bytes);
+        }
+    }
+
+    /// Whether more changes may wait.
+    fn may_change(&self) -> bool {
+        self.changes.borrow().len() < CHANGES_WAITING_MAX
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = &*self.waker.borrow()
+            && !self.woken.replace(true)
+        {
+            self.turn.begin();
+            waker.wake_by_ref();
+        }
+    }
+
+    /// The task runs: says whom to wake next time, before it looks at what there is to do.
+    fn register(&self, cx: &Context<'_>) {
+        let mut waker = self.waker.borrow_mut();
+        if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            *waker = Some(cx.waker().clone());
+        }
+        self.had_turn();
+    }
+
+    /// Its task looks at nothing any more: from now on there is nobody to wake, and what is held for it
+    /// is not here.
+    fn retire(&self) {
+        self.held.take();
+        self.waker.borrow_mut().take();
+        self.had_turn();
+    }
+
+    fn had_turn(&self) {
+        if self.woken.replace(false) {
+            self.turn.end();
+        }
+    }
+
+    /// Whether somebody said that it is to be closed.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.borrow().is_some()
+    }
+
+    /// How it is to be closed, once somebody said so.
+    fn take_closing(&self) -> Option<Close> {
+        self.closing.borrow_mut().take()
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.had_turn();
+    }
+}

@@ -1,0 +1,296 @@
+//! Task: drives one connection from its arrival to its end.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use orrery_comet_core::{Action, Close, Decoder, Dialect, Session};
+use orrery_host::Stream;
+use orrery_model::message::{CloseReason, Message};
+use orrery_proto::edge::Received;
+use orrery_proto::edge::edge_request::Kind as Request;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
+use tokio::time::{timeout, timeout_at};
+
+use super::budget::{Allowance, Budget};
+use super::changes::{Changes, Moved};
+use super::member::Member;
+use super::{Change, Connection};
+use crate::admission::Place;
+use crate::limits::{ANSWERS_WAITING_MAX, FLUSH_TIMEOUT};
+use crate::listen::websocket;
+use crate::mailbox::{Arrival, Transport};
+use crate::worker::Worker;
+
+/// How a connection ended.
+pub(super) enum End {
+    /// By us.
+    Closed(Close),
+    /// The device said goodbye; what to answer.
+    Goodbye(Bytes),
+    /// The device went without a word.
+    Gone,
+}
+
+impl From<io::Error> for End {
+    fn from(_: io::Error) -> Self {
+        Self::Gone
+    }
+}
+
+/// What an input leads to.
+pub(super) enum Next {
+    Continue,
+    /// Logic is to be asked who this is.
+    Authenticate(Bytes),
+    End(End),
+}
+
+/// One connection under way.
+pub(super) struct Task {
+    pub(super) worker: Rc<Worker>,
+    pub(super) connection: Rc<Connection>,
+    pub(super) member: Member,
+    stream: Box<dyn Stream>,
+    decoder: Decoder,
+    budget: Budget,
+    allowance: Allowance,
+    /// The count last reported; goim goes on reporting it after a room was left.
+    room_count: i32,
+}
+
+/// Runs a connection to its end.
+pub(crate) async fn run(worker: Rc<Worker>, arrival: Arrival) {
+    let Arrival { stream, remote, transport, place, deadline } = arrival;
+    let Place { connection: permit, handshake, remote: _counted } = place;
+    let Ok(stream) = stream.adopt() else { return };
+    let (stream, dialect) = match transport {
+        Transport::Tcp => (stream, Dialect::Tcp),
+        Transport::WebSocket => {
+            let upgrade = timeout_at(deadline, Box::pin(websocket::upgrade(stream)));
+            match worker.closing.run_until_cancelled(upgrade).await {
+                Some(Ok(Ok(upgraded))) => upgraded,
+                Some(Ok(Err(_)) | Err(_)) | None => {
+                    worker.comet.metrics.handshakes_failed.inc();
+                    return;
+                }
+            }
+        }
+    };
+    // The word to close went to those that were connections by then.
+    if worker.closing.is_cancelled() {
+        return;
+    }
+    let mut registration = worker.comet.presence.begin(worker.index, permit);
+    let session = Session::new(dialect, worker.ms_of(deadline));
+    let limits = worker.comet.outbox_limits();
+    let turn = worker.turn.clone();
+    let connection = Rc::new(Connection::new(registration.conn(), session, limits, turn));
+    let mut task = Task::new(worker.clone(), connection, stream);
+    // Boxed, as the other short steps are: their memory is not kept while the connection idles.
+    let greeted = Box::pin(task.greet(&mut registration, remote.ip(), deadline)).await;
+    drop(handshake);
+    let end = match greeted {
+        Ok(()) => {
+            let _connected = worker.comet.metrics.connected(dialect);
+            task.serve(Changes::new(registration)).await
+        }
+        Err(end) => {
+            worker.comet.metrics.handshakes_failed.inc();
+            drop(registration);
+            end
+        }
+    };
+    // Nobody finds it any more, and its goodbye is on its way, before the device is waited for.
+    let Task { member, stream, connection, .. } = task;
+    drop(member);
+    Box::pin(finish(&worker, stream, &connection, end)).await;
+}
+
+impl Task {
+    fn new(worker: Rc<Worker>, connection: Rc<Connection>, stream: Box<dyn Stream>) -> Self {
+        let config = &worker.comet.config;
+        let allowance =
+            Allowance { per_second: config.frames_per_second, burst: config.frames_burst };
+        Self {
+            decoder: Decoder::new(connection.dialect(), config.json_message_bytes),
+            budget: Budget::full(allowance, worker.now_ms()),
+            allowance,
+            member: Member::new(worker.clone(), connection.clone()),
+            worker,
+            connection,
+            stream,
+            room_count: 0,
+        }
+    }
+
+    /// Serves a device that was greeted.
+    async fn serve(&mut self, mut changes: Changes) -> End {
+        poll_fn(|cx| self.poll_serve(&mut changes, cx)).await
+    }
+
+    fn poll_serve(&mut self, changes: &mut Changes, cx: &mut Context<'_>) -> Poll<End> {
+        self.connection.register(cx);
+        loop {
+            // A close overtakes everything.
+            if let Some(close) = self.connection.take_closing() {
+                return Poll::Ready(End::Closed(close));
+            }
+            let io = match self.poll_io(cx) {
+                Poll::Ready(Next::End(end)) => return Poll::Ready(end),
+                io => io,
+            };
+            // What the device wished for just now begins at once; what is done makes answers.
+            match changes.poll(&self.connection, &mut self.member, cx) {
+                Moved::End(end) => return Poll::Ready(end),
+                Moved::Not if io.is_pending() => return Poll::Pending,
+                Moved::On | Moved::Not => {}
+            }
+        }
+    }
+
+    /// Takes what the device said, writes what waits for it, then reads: one round of it.
+    pub(super) fn poll_io(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        while self.may_take() {
+            match self.decoder.poll() {
+                Ok(None) => break,
+                Ok(Some(input)) => {
+                    let now_ms = self.worker.now_ms();
+                    if !self.budget.take(self.allowance, now_ms) {
+                        return Poll::Ready(Next::End(self.close(CloseReason::BadProtocol)));
+                    }
+                    let action = self.connection.session.borrow_mut().handle_input(input, now_ms);
+                    match self.carry_out(action) {
+                        Next::Continue => {}
+                        next => return Poll::Ready(next),
+                    }
+                }
+                Err(violation) => {
+                    let close = self.connection.session.borrow_mut().handle_violation(&violation);
+                    return Poll::Ready(Next::End(End::Closed(close)));
+                }
+            }
+        }
+        let stopped = !self.may_take();
+        let written = self.connection.outbox.borrow_mut().poll_write(&mut self.stream, cx);
+        if let Poll::Ready(Err(error)) = written {
+            return Poll::Ready(Next::End(error.into()));
+        }
+        match (stopped, self.may_take()) {
+            (false, _) => self.poll_read(cx),
+            // What made us stop has gone out; there may be more to take that was read before.
+            (true, true) => Poll::Ready(Next::Continue),
+            (true, false) => Poll::Pending,
+        }
+    }
+
+    /// Reads into the worker's buffer, so that a connection that is idle needs none.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        let mut scratch = self.worker.scratch.borrow_mut();
+        let mut buffer = ReadBuf::new(&mut scratch);
+        match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Ok(())) if buffer.filled().is_empty() => Poll::Ready(Next::End(End::Gone)),
+            Poll::Ready(Ok(())) => {
+                self.decoder.feed(buffer.filled());
+                Poll::Ready(Next::Continue)
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Next::End(error.into())),
+        }
+    }
+
+    /// Whether the device may be listened to: it takes its answers, and its changes are carried out.
+    fn may_take(&self) -> bool {
+        self.connection.outbox.borrow().answers() < ANSWERS_WAITING_MAX
+            && self.connection.may_change()
+    }
+
+    fn carry_out(&mut self, action: Action) -> Next {
+        let connection = &self.connection;
+        match action {
+            Action::Nothing => {}
+            Action::Reply(bytes) | Action::Subscribed(bytes) => connection.answer(bytes),
+            Action::Heartbeat(answer) => {
+                if let Some(room) = self.member.only_room() {
+                    self.room_count = self.worker.comet.room_count(&room);
+                }
+                connection.answer(answer.with_count(self.room_count));
+            }
+            Action::ChangeRoom { room, answer } => connection.change(Change::Room(room, answer)),
+            Action::Join { rooms, answer } => connection.change(Change::Join(rooms, answer)),
+            Action::Leave { rooms, answer } => connection.change(Change::Leave(rooms, answer)),
+            Action::Upstream { message, reply } => {
+                self.send_upstream(&message);
+                connection.answer(reply);
+            }
+            Action::Authenticate { credentials } => return Next::Authenticate(credentials),
+            Action::Close(close) => return Next::End(End::Closed(close)),
+            Action::Goodbye(farewell) => return Next::End(End::Goodbye(farewell)),
+        }
+        Next::Continue
+    }
+
+    fn send_upstream(&self, message: &Message) {
+        if let Some(names) = &*self.connection.names.borrow() {
+            let (address, seq) = &names.primary;
+            self.worker.comet.edge.tell(Request::Received(Received {
+                address: Some(address.into()),
+                seq: seq.0,
+                message: Some(message.into()),
+            }));
+        }
+    }
+
+    pub(super) fn close(&self, reason: CloseReason) -> End {
+        End::Closed(self.connection.session.borrow_mut().close(reason))
+    }
+}
+
+impl Connection {
+    fn change(&self, change: Change) {
+        self.changes.borrow_mut().push_back(change);
+    }
+}
+
+/// Lets the device have what waits for it and a last word, for a short time.
+async fn finish(worker: &Worker, mut stream: Box<dyn Stream>, connection: &Connection, end: End) {
+    let last_word = match end {
+        End::Gone => return,
+        End::Goodbye(farewell) => farewell,
+        End::Closed(Close { reason, farewell }) => {
+            worker.comet.metrics.closed(reason);
+            farewell
+        }
+    };
+    let listens = !last_word.is_empty();
+    connection.answer(last_word);
+    let flush = async {
+        poll_fn(|cx| connection.outbox.borrow_mut().poll_write(&mut stream, cx)).await?;
+        stream.shutdown().await?;
+        // Closing with unread input would make the kernel throw the last word away.
+        let mut unread = [0; 512];
+        while listens && stream.read(&mut unread).await? > 0 {}
+        Ok::<_, io::Error>(())
+    };
+    if timeout(FLUSH_TIMEOUT, flush).await.is_err() {
+        stream.reset_on_drop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_of_future<A, B, F>(_: fn(A, B) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn an_idle_connection_takes_about_two_kilobytes() {
+        let bytes = size_of_future(run) + size_of::<Connection>();
+        assert!(bytes <= 2048, "{bytes}");
+    }
+}

@@ -1,0 +1,178 @@
+//! Delivery: what logic wants done at connections of this comet, and its receipt.
+//!
+//! A delivery is shared by the session that took it, the workers it concerns and each outbox in which
+//! it waits. Whoever lets go of it last sends the receipt, so none can be forgotten or sent twice.
+
+mod census;
+mod expiry;
+mod service;
+mod session;
+mod slip;
+
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+
+use orrery_comet_core::Encoded;
+use orrery_model::message::{CloseReason, Delivered, DropReason};
+use orrery_model::{Address, Conn, Id, Incarnation, Seq};
+use orrery_proto::delivery::{Outcome, Receipt, Tally};
+use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+
+pub(crate) use self::service::Server;
+pub(crate) use self::slip::Slip;
+
+/// A connection as the registry names it, under the address by which it was found.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    /// `None` where what arrived is no address: nobody is called so.
+    pub(crate) address: Option<Address>,
+    pub(crate) conn: Conn,
+    pub(crate) seq: Seq,
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub(crate) enum Work {
+    /// Push to exactly these connections.
+    Push { encoded: Encoded, targets: Vec<Target> },
+    /// Push to the members of a room.
+    Room { encoded: Encoded, room: Address },
+    /// Push to everybody; `rate` connections a second on this comet, 0 without limit.
+    All { encoded: Encoded, namespace: Option<Id>, rate: u32 },
+    /// Close exactly these connections.
+    Close { targets: Vec<Target>, reason: CloseReason },
+}
+
+impl Work {
+    pub(crate) fn targets(&self) -> &[Target] {
+        match self {
+            Self::Push { targets, .. } | Self::Close { targets, .. } => targets,
+            Self::Room { .. } | Self::All { .. } => &[],
+        }
+    }
+}
+
+/// A receipt on its way to logic; its place among the unanswered is free once it has left.
+pub(super) type Sent = (Receipt, OwnedSemaphorePermit);
+
+/// Where the receipt goes.
+#[derive(Debug)]
+pub(super) struct ReplyTo {
+    pub(super) receipts: mpsc::Sender<Sent>,
+    pub(super) place: OwnedSemaphorePermit,
+}
+
+/// Nothing was said of this target yet.
+const UNSAID: u8 = 0;
+/// In the outbox, and the receipt waits until the kernel has it.
+const PENDING: u8 = u8::MAX;
+
+/// One delivery. See the module's comment.
+#[derive(Debug)]
+pub(crate) struct Delivery {
+    pub(crate) id: u64,
+    pub(crate) incarnation: Incarnation,
+    /// Whether the receipt waits until the kernel has the bytes.
+    pub(crate) wait_written: bool,
+    pub(crate) work: Work,
+    /// One a target.
+    outcomes: Box<[AtomicU8]>,
+    counts: Counts,
+    reply: Mutex<Option<ReplyTo>>,
+}
+
+/// What became of a delivery to many.
+#[derive(Debug, Default)]
+struct Counts {
+    queued: AtomicU32,
+    written: AtomicU32,
+    filtered: AtomicU32,
+    dropped: AtomicU32,
+    pending: AtomicU32,
+}
+
+impl Delivery {
+    pub(super) fn new(
+        id: u64,
+        incarnation: Incarnation,
+        wait_written: bool,
+        work: Work,
+        reply: ReplyTo,
+    ) -> Self {
+        let outcomes = work.targets().iter().map(|_| AtomicU8::new(UNSAID)).collect();
+        let (counts, reply) = (Counts::default(), Mutex::new(Some(reply)));
+        Self { id, incarnation, wait_written, work, outcomes, counts, reply }
+    }
+
+    /// Says what became of it at one target.
+    pub(crate) fn say(&self, target: usize, delivered: Delivered) {
+        if let Some(outcome) = self.outcomes.get(target) {
+            let word = Outcome::from(delivered) as i32;
+            outcome.store(u8::try_from(word).unwrap_or(PENDING), Ordering::Relaxed);
+        }
+    }
+
+    /// Says what became of it at so many connections.
+    pub(crate) fn count(&self, delivered: Delivered, connections: u32) {
+        let counter = match delivered {
+            Delivered::Queued => &self.counts.queued,
+            Delivered::Written => &self.counts.written,
+            Delivered::Filtered => &self.counts.filtered,
+            Delivered::Dropped(_) => &self.counts.dropped,
+            Delivered::NotHere | Delivered::Unknown => return,
+        };
+        counter.fetch_add(connections, Ordering::Relaxed);
+    }
+
+    /// So many connections wait for their turn: a receipt due before calls them unknown.
+    pub(crate) fn await_turn(&self, connections: u32) {
+        self.counts.pending.fetch_add(connections, Ordering::Relaxed);
+    }
+
+    /// So many had their turn, or went before it.
+    pub(crate) fn had_turn(&self, connections: u32) {
+        self.counts.pending.fetch_sub(connections, Ordering::Release);
+    }
+
+    /// Answers now, without waiting for what is still under way.
+    fn expire(&self) {
+        self.answer(true);
+    }
+
+    fn answer(&self, early: bool) {
+        let Some(ReplyTo { receipts, place }) = self.reply.lock().take() else { return };
+        let outcome = |said: &AtomicU8| match said.load(Ordering::Relaxed) {
+            PENDING => Outcome::Unknown.into(),
+            UNSAID if early => Outcome::Unknown.into(),
+            UNSAID => Outcome::NotHere.into(),
+            said => i32::from(said),
+        };
+        let many = matches!(self.work, Work::Room { .. } | Work::All { .. });
+        // First: whatever stops pending from here on is counted twice, and never not at all.
+        let unknown = self.counts.pending.load(Ordering::Acquire);
+        let read = |counter: &AtomicU32| counter.load(Ordering::Relaxed);
+        let receipt = Receipt {
+            id: self.id,
+            outcomes: self.outcomes.iter().map(outcome).collect(),
+            tally: many.then(|| Tally {
+                queued: read(&self.counts.queued),
+                written: read(&self.counts.written),
+                filtered: read(&self.counts.filtered),
+                dropped: read(&self.counts.dropped),
+                unknown,
+            }),
+            wrong_incarnation: false,
+        };
+        // There is room for as many as may be unanswered. A session that ended needs no receipt.
+        let _ = receipts.try_send((receipt, place));
+    }
+}
+
+impl Drop for Delivery {
+    fn drop(&mut self) {
+        self.answer(false);
+    }
+}
+
+/// What to say of a connection that closed while the message waited.
+const CLOSED: Delivered = Delivered::Dropped(DropReason::Closed);

@@ -1,0 +1,128 @@
+//! Service: the gRPC door through which logic delivers.
+
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt, stream};
+use orrery_host::{Host, Listener, Task};
+use orrery_model::limits::INTERNAL_MESSAGE_BYTES_MAX;
+use orrery_proto::delivery::delivery_server::{Delivery as Contract, DeliveryServer};
+use orrery_proto::delivery::{CensusPage, CensusRequest, Deliveries, Receipts};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{census, session};
+use crate::comet::Comet;
+use crate::limits::RECEIPTS_OUTBOUND;
+use crate::mailbox::Workers;
+
+/// How long the transport may take to say goodbye when the server stops.
+const FAREWELL: Duration = Duration::from_millis(500);
+
+/// How often an idle connection of a logic is checked.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+
+/// The running service. Its drop ends it.
+pub(crate) struct Server {
+    address: SocketAddr,
+    task: Task,
+    stop: CancellationToken,
+}
+
+impl Server {
+    /// Serves on a listener, which is bound to `address`.
+    pub(crate) fn start(
+        comet: Arc<Comet>,
+        workers: Workers,
+        host: &Host,
+        listener: Box<dyn Listener>,
+        address: SocketAddr,
+    ) -> Self {
+        let stop = CancellationToken::new();
+        let service = Service { comet, workers, host: host.clone(), stop: stop.clone() };
+        let service =
+            DeliveryServer::new(service).max_decoding_message_size(INTERNAL_MESSAGE_BYTES_MAX);
+        let stopped = stop.clone().cancelled_owned();
+        let task = host.tasks.spawn("delivery", async move {
+            let served = tonic::transport::Server::builder()
+                .http2_keepalive_interval(Some(KEEP_ALIVE))
+                .add_service(service)
+                .serve_with_incoming_shutdown(orrery_host::grpc::incoming(listener), stopped)
+                .await;
+            if let Err(error) = served {
+                tracing::error!(%error, "the delivery service ended");
+            }
+        });
+        Self { address, task, stop }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Ends all sessions and the server, at the latest after [`FAREWELL`].
+    pub(crate) async fn stop(self) {
+        self.stop.cancel();
+        let _ = tokio::time::timeout(FAREWELL, self.task.join()).await;
+    }
+}
+
+struct Service {
+    comet: Arc<Comet>,
+    workers: Workers,
+    host: Host,
+    stop: CancellationToken,
+}
+
+type Outbound<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl Contract for Service {
+    type SessionStream = Outbound<Receipts>;
+    type CensusStream = Outbound<CensusPage>;
+
+    async fn session(
+        &self,
+        request: Request<Streaming<Deliveries>>,
+    ) -> Result<Response<Self::SessionStream>, Status> {
+        let (outbound, receipts) = mpsc::channel(RECEIPTS_OUTBOUND);
+        let (reader, writer) = session::new(self.comet.clone(), self.workers.clone(), outbound);
+        let tasks = &self.host.tasks;
+        let session = Owned {
+            receipts: ReceiverStream::new(receipts),
+            _tasks: [
+                tasks.spawn("deliveries", reader.run(request.into_inner())),
+                tasks.spawn("receipts", writer.run()),
+            ],
+        };
+        let stopped = self.stop.clone().cancelled_owned();
+        Ok(Response::new(session.take_until(stopped).boxed()))
+    }
+
+    async fn census(
+        &self,
+        _request: Request<CensusRequest>,
+    ) -> Result<Response<Self::CensusStream>, Status> {
+        let pages = census::pages(&self.comet).into_iter().map(Ok);
+        Ok(Response::new(stream::iter(pages).boxed()))
+    }
+}
+
+/// The receipts of a session, which owns the tasks that make them.
+struct Owned {
+    receipts: ReceiverStream<Result<Receipts, Status>>,
+    _tasks: [Task; 2],
+}
+
+impl Stream for Owned {
+    type Item = Result<Receipts, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.receipts.poll_next_unpin(cx)
+    }
+}

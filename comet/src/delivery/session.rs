@@ -1,0 +1,224 @@
+//! Session: one logic's stream of deliveries, spread over the workers, and of receipts back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use orrery_comet_core::Encoded;
+use orrery_model::message::{CloseReason, Message};
+use orrery_model::{Address, Conn, Id, Incarnation, Seq};
+use orrery_proto::convert::WireError;
+use orrery_proto::delivery::deliver::Kind;
+use orrery_proto::delivery::{self as wire, Deliver, Deliveries, Receipt, Receipts};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::Instant;
+use tonic::{Status, Streaming};
+
+use super::expiry::Expiry;
+use super::{Delivery, ReplyTo, Sent, Target, Work};
+use crate::comet::Comet;
+use crate::limits::{DELIVERIES_UNANSWERED_MAX, RECEIPTS_BATCH};
+use crate::mailbox::Workers;
+use crate::metrics::Metrics;
+use crate::presence::worker_of;
+
+/// A delivery and when it must be answered.
+type Due = (Instant, std::sync::Weak<Delivery>);
+
+/// Reads deliveries and hands each to the workers it concerns, in order.
+pub(super) struct Reader {
+    comet: Arc<Comet>,
+    workers: Workers,
+    /// Places for deliveries without a receipt.
+    places: Arc<Semaphore>,
+    receipts: mpsc::Sender<Sent>,
+    due: mpsc::Sender<Due>,
+}
+
+/// Sends receipts in batches.
+pub(super) struct Writer {
+    receipts: mpsc::Receiver<Sent>,
+    due: mpsc::Receiver<Due>,
+    metrics: Arc<Metrics>,
+    outbound: mpsc::Sender<Result<Receipts, Status>>,
+}
+
+/// Makes both sides of a session.
+pub(super) fn new(
+    comet: Arc<Comet>,
+    workers: Workers,
+    outbound: mpsc::Sender<Result<Receipts, Status>>,
+) -> (Reader, Writer) {
+    let (receipts, sent) = mpsc::channel(DELIVERIES_UNANSWERED_MAX);
+    let (due, expiring) = mpsc::channel(DELIVERIES_UNANSWERED_MAX);
+    let places = Arc::new(Semaphore::new(DELIVERIES_UNANSWERED_MAX));
+    let metrics = comet.metrics.clone();
+    (
+        Reader { comet, workers, places, receipts, due },
+        Writer { receipts: sent, due: expiring, metrics, outbound },
+    )
+}
+
+impl Reader {
+    /// Runs until the stream ends.
+    pub(super) async fn run(self, mut deliveries: Streaming<Deliveries>) {
+        loop {
+            match deliveries.message().await {
+                Ok(Some(batch)) => {
+                    if self.take(batch).await.is_none() {
+                        return;
+                    }
+                }
+                Ok(None) => return,
+                Err(status) => {
+                    tracing::debug!(%status, "a session of deliveries broke");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// `None` when the session is over.
+    async fn take(&self, batch: Deliveries) -> Option<()> {
+        let mut mail: Vec<Vec<Arc<Delivery>>> = vec![Vec::new(); self.workers.count()];
+        for deliver in batch.deliveries {
+            let place = match self.places.clone().try_acquire_owned() {
+                Ok(place) => place,
+                Err(_) => {
+                    // What was taken so far must be on its way, or no receipt could free a place.
+                    self.send(&mut mail).await;
+                    self.places.clone().acquire_owned().await.ok()?
+                }
+            };
+            let reply = ReplyTo { receipts: self.receipts.clone(), place };
+            let Some(delivery) = self.accept(deliver, reply).await else { continue };
+            self.address(&mut mail, &delivery);
+        }
+        self.send(&mut mail).await;
+        Some(())
+    }
+
+    /// Makes a delivery of what arrived, or answers it at once.
+    async fn accept(&self, deliver: Deliver, reply: ReplyTo) -> Option<Arc<Delivery>> {
+        let Deliver { id, incarnation, kind, wait_written, timeout_ms } = deliver;
+        let incarnation = Incarnation(incarnation);
+        let wrong_incarnation = self.comet.presence.incarnation() != Some(incarnation);
+        let work = match work(kind) {
+            Ok(Some(work)) if !wrong_incarnation => work,
+            Ok(_) => {
+                let receipt = Receipt { id, wrong_incarnation, ..Receipt::default() };
+                let _ = reply.receipts.try_send((receipt, reply.place));
+                return None;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "logic sent a malformed delivery");
+                let receipt = Receipt { id, ..Receipt::default() };
+                let _ = reply.receipts.try_send((receipt, reply.place));
+                return None;
+            }
+        };
+        let delivery = Arc::new(Delivery::new(id, incarnation, wait_written, work, reply));
+        if wait_written {
+            let due = Instant::now() + Duration::from_millis(timeout_ms.into());
+            // The other side ends with the session.
+            let _ = self.due.send((due, Arc::downgrade(&delivery))).await;
+        }
+        Some(delivery)
+    }
+
+    /// Puts a delivery into the mail of the workers it concerns.
+    fn address(&self, mail: &mut [Vec<Arc<Delivery>>], delivery: &Arc<Delivery>) {
+        match &delivery.work {
+            Work::Room { .. } | Work::All { .. } => {
+                for batch in mail {
+                    batch.push(delivery.clone());
+                }
+            }
+            Work::Push { targets, .. } | Work::Close { targets, .. } => {
+                for target in targets {
+                    let Some(batch) = mail.get_mut(worker_of(target.conn)) else { continue };
+                    if !batch.last().is_some_and(|last| Arc::ptr_eq(last, delivery)) {
+                        batch.push(delivery.clone());
+                    }
+                }
+            }
+        }
+    }
+
+    async fn send(&self, mail: &mut [Vec<Arc<Delivery>>]) {
+        for (worker, batch) in mail.iter_mut().enumerate() {
+            if !batch.is_empty() {
+                self.workers.deliver(worker, std::mem::take(batch)).await;
+            }
+        }
+    }
+}
+
+impl Writer {
+    /// Runs until the session ends.
+    pub(super) async fn run(mut self) {
+        let mut expiry = Expiry::default();
+        let mut sent = Vec::with_capacity(RECEIPTS_BATCH);
+        loop {
+            tokio::select! {
+                biased;
+                n = self.receipts.recv_many(&mut sent, RECEIPTS_BATCH) => {
+                    if n == 0 {
+                        return;
+                    }
+                    sent.iter().for_each(|(receipt, _)| self.metrics.receipt(receipt));
+                    // The places are free once the batch is on its way.
+                    let (receipts, places): (Vec<_>, Vec<_>) = sent.drain(..).unzip();
+                    if self.outbound.send(Ok(Receipts { receipts })).await.is_err() {
+                        return;
+                    }
+                    drop(places);
+                }
+                Some((at, delivery)) = self.due.recv() => expiry.insert(at, delivery),
+                () = expiry.expire() => {}
+            }
+        }
+    }
+}
+
+/// What is to be done; `None` where it concerns nobody, or is of a kind this build does not know.
+fn work(kind: Option<Kind>) -> Result<Option<Work>, WireError> {
+    Ok(Some(match kind {
+        None => return Ok(None),
+        Some(Kind::ToConnections(to)) => {
+            Work::Push { encoded: encoded(to.message), targets: targets(to.targets) }
+        }
+        Some(Kind::ToRoom(to)) => {
+            let room = Address::try_from(to.room.unwrap_or_default())?;
+            Work::Room { encoded: encoded(to.message), room }
+        }
+        Some(Kind::ToAll(to)) => {
+            let namespace = match to.namespace.as_str() {
+                "" => None,
+                text => match Id::new(text) {
+                    Ok(namespace) => Some(namespace),
+                    // Nobody is in what is no namespace.
+                    Err(_) => return Ok(None),
+                },
+            };
+            Work::All { encoded: encoded(to.message), namespace, rate: to.rate }
+        }
+        Some(Kind::Close(close)) => Work::Close {
+            targets: targets(close.targets),
+            reason: wire::CloseReason::try_from(close.reason)
+                .map_or(CloseReason::Kicked, CloseReason::from),
+        },
+    }))
+}
+
+fn encoded(message: Option<orrery_proto::common::Message>) -> Encoded {
+    Encoded::new(Message::from(message.unwrap_or_default()))
+}
+
+fn targets(wire: Vec<wire::Target>) -> Vec<Target> {
+    let target = |target: wire::Target| Target {
+        address: target.address.and_then(|address| Address::try_from(address).ok()),
+        conn: Conn(target.conn),
+        seq: Seq(target.seq),
+    };
+    wire.into_iter().map(target).collect()
+}

@@ -1,0 +1,38 @@
+//! What can go wrong when a comet starts.
+
+use std::io;
+use std::net::SocketAddr;
+
+use orrery_model::IdError;
+
+/// Why a comet did not start. Another try can help only where a port was taken.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A value of the configuration makes no sense.
+    #[error("{key} {what}")]
+    Config {
+        /// The key.
+        key: &'static str,
+        /// What is wrong with its value.
+        what: &'static str,
+    },
+    /// The comet's id is not an id.
+    #[error("id of the comet: {0}")]
+    Id(#[source] IdError),
+    /// An address of a logic is not `host:port`.
+    #[error("address of a logic {address}: {source}")]
+    Logic {
+        /// The address.
+        address: String,
+        /// What the transport says of it.
+        source: tonic::transport::Error,
+    },
+    /// A port could not be listened on.
+    #[error("listening on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the operating system says.
+        source: io::Error,
+    },
+}

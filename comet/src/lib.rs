@@ -1,0 +1,28 @@
+//! The comet: holds the devices' connections, keeps the registry told of them, and puts pushes on their
+//! sockets.
+//!
+//! Each connection belongs to one worker and is reached only by mail. Towards the cluster the comet
+//! speaks through its presence, whose every write is repeated until its outcome is known.
+//! [`start`] is the only door.
+
+mod admission;
+mod comet;
+mod config;
+mod connection;
+mod delivery;
+mod edge;
+mod error;
+mod limits;
+mod listen;
+mod mailbox;
+mod metrics;
+mod outbox;
+mod pace;
+mod presence;
+mod server;
+mod totals;
+mod worker;
+
+pub use config::{Advertise, Config};
+pub use error::StartError;
+pub use server::{Handle, start};

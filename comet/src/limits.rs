@@ -1,0 +1,104 @@
+//! Limits of a comet that nobody configures, each with its unit and reason.
+
+use std::time::Duration;
+
+/// Most workers of one comet: a connection's number carries its worker's in the lowest eight bits.
+pub(crate) const WORKERS_MAX: usize = 1 << WORKER_BITS;
+
+/// Bits of a connection's number that name its worker.
+pub(crate) const WORKER_BITS: u32 = 8;
+
+/// Messages waiting for one worker (a batch of deliveries or one new connection each). When it is
+/// full whoever sends waits, so that pressure reaches logic and the kernel's accept queue.
+pub(crate) const WORKER_QUEUE: usize = 1024;
+
+/// Pieces of mail a worker takes at once.
+pub(crate) const MAIL_BATCH: usize = 128;
+
+/// Deliveries a worker carries out before the connections have their turn to write: fewer than fit an
+/// outbox, so that a burst costs a device that reads nothing.
+pub(crate) const DELIVERIES_PER_TURN: usize = 256;
+
+/// Requests waiting for the stream to logic. When it is full whoever asks waits.
+pub(crate) const EDGE_QUEUE: usize = 4096;
+
+/// Requests on one stream to logic that wait for their answers. Above it the queue waits.
+pub(crate) const EDGE_UNANSWERED_MAX: usize = 8192;
+
+/// Requests in one message to logic.
+pub(crate) const EDGE_BATCH: usize = 256;
+
+/// Messages to logic that wait for the transport's window.
+pub(crate) const EDGE_OUTBOUND: usize = 16;
+
+/// Deliveries of one session without a receipt yet. Above it the session is not read.
+pub(crate) const DELIVERIES_UNANSWERED_MAX: usize = 16 * 1024;
+
+/// Receipts in one message to logic.
+pub(crate) const RECEIPTS_BATCH: usize = 512;
+
+/// Messages of receipts that wait for the transport's window.
+pub(crate) const RECEIPTS_OUTBOUND: usize = 16;
+
+/// Deliveries held for one connection whose seq is not known yet; what comes on top is dropped.
+pub(crate) const HELD_MAX: usize = 64;
+
+/// Changes of rooms and binds of one connection that wait for the one under way. Above it the
+/// device is not read.
+pub(crate) const CHANGES_WAITING_MAX: usize = 16;
+
+/// Shared buffers handed to the kernel in one write.
+pub(crate) const WRITE_SLICES_MAX: usize = 64;
+
+/// Bytes read from a device at once, into a buffer that a worker's connections share.
+pub(crate) const READ_BYTES: usize = 16 * 1024;
+
+/// Answers waiting in an outbox above which the device is not read until it has taken some.
+pub(crate) const ANSWERS_WAITING_MAX: usize = 256;
+
+/// How long a connection that is being closed may take to accept what is still in its outbox.
+pub(crate) const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How often a worker looks at a slice of its connections, and in how many slices it sees them all.
+pub(crate) const SWEEP_PERIOD: Duration = Duration::from_millis(100);
+/// See [`SWEEP_PERIOD`]: each connection is looked at once a second.
+pub(crate) const SWEEP_SLICES: usize = 10;
+
+/// Steps in which work that is paced over a second is done (rebinds, broadcasts, evictions).
+pub(crate) const PACE_STEP: Duration = Duration::from_millis(20);
+
+/// Goodbyes under way at once: enough to fill batches, few enough to leave room for connects.
+pub(crate) const GOODBYES_IN_FLIGHT: usize = 1024;
+
+/// Listing writes under way at once.
+pub(crate) const LISTINGS_IN_FLIGHT: usize = 256;
+
+/// Paced broadcasts under way on one worker; one more is dropped as too much to do.
+pub(crate) const BROADCASTS_MAX: usize = 64;
+
+/// Rooms in one page of a census: a page of the longest ids stays far below a gRPC message.
+pub(crate) const CENSUS_PAGE: usize = 1000;
+
+/// How long totals of rooms are believed after logic last sent them.
+pub(crate) const TOTALS_MAX_AGE: Duration = Duration::from_secs(60);
+
+/// Pause before a write that got no answer is repeated, and the longest such pause.
+pub(crate) const REPEAT_PAUSE: Duration = Duration::from_millis(50);
+/// See [`REPEAT_PAUSE`].
+pub(crate) const REPEAT_PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// Pause after a failed accept (descriptors ran out), so that the listener does not spin.
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+
+/// Connections bound again per second when the attach reply names no pace.
+pub(crate) const REBIND_PER_SECOND: u32 = 1000;
+
+/// Buffers of the WebSocket handshake, in bytes: a request line and the usual headers fit at once.
+pub(crate) const HANDSHAKE_BUFFER_BYTES: usize = 4096;
+
+/// Longest request of a WebSocket handshake, in bytes: room for the cookies of a browser. A longer one is
+/// refused with 431.
+pub(crate) const HANDSHAKE_BYTES_MAX: usize = 16 * 1024;
+
+const _: () = assert!(CHANGES_WAITING_MAX < ANSWERS_WAITING_MAX);
+const _: () = assert!(EDGE_BATCH <= EDGE_UNANSWERED_MAX);

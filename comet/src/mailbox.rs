@@ -1,0 +1,113 @@
+//! Mailbox: what a worker is told, and the way to tell it. A connection is reached only by these.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use orrery_host::Stream;
+use orrery_model::message::CloseReason;
+use orrery_model::{Address, Conn, Seq};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+use crate::admission::Place;
+use crate::delivery::Delivery;
+use crate::limits::WORKER_QUEUE;
+use crate::presence::worker_of;
+
+/// How a device reached us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Transport {
+    Tcp,
+    WebSocket,
+}
+
+/// An accepted connection on its way to its worker.
+pub(crate) struct Arrival {
+    pub(crate) stream: Box<dyn Stream>,
+    pub(crate) remote: SocketAddr,
+    pub(crate) transport: Transport,
+    pub(crate) place: Place,
+    /// When it has to be authenticated.
+    pub(crate) deadline: Instant,
+}
+
+/// What a worker is told.
+pub(crate) enum ToWorker {
+    /// A new connection, to be adopted.
+    Arrived(Arrival),
+    /// Deliveries in the order in which logic sent them, of which some concern its connections.
+    Deliver(Vec<Arc<Delivery>>),
+    /// Closes a connection, if it is called so.
+    Close { conn: Conn, address: Address, seq: Seq, reason: CloseReason },
+    /// Closes any one connection; answers whether there was one.
+    CloseOne(CloseReason, oneshot::Sender<bool>),
+    /// Closes all connections and takes no more.
+    CloseAll(CloseReason),
+    /// Has a connection bind again under the comet's new incarnation.
+    Rebind(Conn),
+}
+
+/// The mailboxes of all workers. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Workers {
+    mailboxes: Arc<[mpsc::Sender<ToWorker>]>,
+    turn: Arc<AtomicUsize>,
+}
+
+impl Workers {
+    /// Makes the mailboxes of so many workers, each with the end that its worker reads.
+    pub(crate) fn new(count: usize) -> (Self, Vec<mpsc::Receiver<ToWorker>>) {
+        let (mailboxes, read): (Vec<_>, Vec<_>) =
+            (0..count).map(|_| mpsc::channel(WORKER_QUEUE)).unzip();
+        (Self { mailboxes: mailboxes.into(), turn: Arc::default() }, read)
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.mailboxes.len()
+    }
+
+    /// Hands a new connection to the worker whose turn it is.
+    pub(crate) async fn arrived(&self, arrival: Arrival) {
+        let worker = self.turn.fetch_add(1, Ordering::Relaxed) % self.mailboxes.len();
+        self.tell(worker, ToWorker::Arrived(arrival)).await;
+    }
+
+    pub(crate) async fn deliver(&self, worker: usize, deliveries: Vec<Arc<Delivery>>) {
+        self.tell(worker, ToWorker::Deliver(deliveries)).await;
+    }
+
+    pub(crate) async fn rebind(&self, conn: Conn) {
+        self.tell(worker_of(conn), ToWorker::Rebind(conn)).await;
+    }
+
+    pub(crate) async fn close(&self, conn: Conn, address: Address, seq: Seq, reason: CloseReason) {
+        self.tell(worker_of(conn), ToWorker::Close { conn, address, seq, reason }).await;
+    }
+
+    /// Closes any one connection; false when there is none left.
+    pub(crate) async fn close_one(&self, reason: CloseReason) -> bool {
+        for _ in 0..self.mailboxes.len() {
+            let worker = self.turn.fetch_add(1, Ordering::Relaxed) % self.mailboxes.len();
+            let (answer, answered) = oneshot::channel();
+            self.tell(worker, ToWorker::CloseOne(reason, answer)).await;
+            if answered.await == Ok(true) {
+                return true;
+            }
+        }
+        false
+    }
+
+    pub(crate) async fn close_all(&self, reason: CloseReason) {
+        for worker in 0..self.mailboxes.len() {
+            self.tell(worker, ToWorker::CloseAll(reason)).await;
+        }
+    }
+
+    /// A worker that ended has no connections left: what it is told then concerns nobody.
+    async fn tell(&self, worker: usize, what: ToWorker) {
+        if let Some(mailbox) = self.mailboxes.get(worker) {
+            let _ = mailbox.send(what).await;
+        }
+    }
+}

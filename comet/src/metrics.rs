@@ -1,0 +1,152 @@
+//! Metrics of a comet. All names begin with `orrery_comet_`.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+
+use orrery_comet_core::Dialect;
+use orrery_comet_core::close::code_and_word;
+use orrery_model::message::CloseReason;
+use orrery_proto::delivery::{Outcome, Receipt};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use crate::admission::Refused;
+
+/// One label and its value.
+type Label = [(&'static str, &'static str); 1];
+
+/// Counted by all workers and tasks of a comet.
+#[derive(Default)]
+pub(crate) struct Metrics {
+    connections: Family<Label, Gauge>,
+    handshakes_refused: Family<Label, Counter>,
+    pub(crate) handshakes_failed: Counter,
+    closes: Family<Label, Counter>,
+    deliveries: Family<Label, Counter>,
+    pub(crate) upstream_dropped: Counter,
+    pub(crate) goodbyes: Counter,
+    pub(crate) writes_repeated: Counter,
+    pub(crate) lives_lost: Counter,
+    pub(crate) edge_connected: Gauge,
+    pub(crate) panics: Counter,
+}
+
+/// Counts one connection while it lives.
+pub(crate) struct Connected(Gauge<i64, AtomicI64>);
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+impl Metrics {
+    pub(crate) fn connected(&self, dialect: Dialect) -> Connected {
+        let gauge = self.connections.get_or_create(&[("protocol", dialect.word())]).clone();
+        gauge.inc();
+        Connected(gauge)
+    }
+
+    /// Devices that are connected now.
+    pub(crate) fn connections(&self) -> u64 {
+        let dialects = [Dialect::Tcp, Dialect::WebSocket, Dialect::Json];
+        let count = |dialect: Dialect| {
+            self.connections.get_or_create(&[("protocol", dialect.word())]).get()
+        };
+        dialects.into_iter().map(count).sum::<i64>().try_into().unwrap_or(0)
+    }
+
+    pub(crate) fn refused(&self, refused: Refused) {
+        let limit = match refused {
+            Refused::Connections => "connections",
+            Refused::Handshakes => "handshakes",
+        };
+        self.handshakes_refused.get_or_create(&[("limit", limit)]).inc();
+    }
+
+    pub(crate) fn closed(&self, reason: CloseReason) {
+        self.closes.get_or_create(&[("reason", code_and_word(reason).1)]).inc();
+    }
+
+    /// Counts what became of a delivery at each connection.
+    pub(crate) fn receipt(&self, receipt: &Receipt) {
+        let add = |word, n: u32| {
+            if n > 0 {
+                self.deliveries.get_or_create(&[("outcome", word)]).inc_by(n.into());
+            }
+        };
+        for outcome in &receipt.outcomes {
+            add(word(Outcome::try_from(*outcome).unwrap_or_default()), 1);
+        }
+        if let Some(tally) = &receipt.tally {
+            add("queued", tally.queued);
+            add("written", tally.written);
+            add("filtered", tally.filtered);
+            add("dropped", tally.dropped);
+            add("unknown", tally.unknown);
+        }
+    }
+
+    pub(crate) fn register(self: &Arc<Self>, registry: &mut Registry) {
+        let registry = registry.sub_registry_with_prefix("orrery_comet");
+        registry.register("connections", "Connected devices by protocol", self.connections.clone());
+        registry.register(
+            "handshakes_refused",
+            "Connections refused at the door, by the limit they met",
+            self.handshakes_refused.clone(),
+        );
+        registry.register(
+            "handshakes_failed",
+            "Connections that ended before they were authenticated",
+            self.handshakes_failed.clone(),
+        );
+        registry.register("closes", "Connections closed by us, by reason", self.closes.clone());
+        registry.register(
+            "deliveries",
+            "What became of deliveries, once for each connection, by outcome",
+            self.deliveries.clone(),
+        );
+        registry.register(
+            "upstream_dropped",
+            "Messages of devices dropped because logic did not take them",
+            self.upstream_dropped.clone(),
+        );
+        registry.register(
+            "goodbyes",
+            "Connections whose end the registry acknowledged",
+            self.goodbyes.clone(),
+        );
+        registry.register(
+            "writes_repeated",
+            "Writes repeated because their outcome was unknown",
+            self.writes_repeated.clone(),
+        );
+        registry.register(
+            "lives_lost",
+            "Incarnations of this comet that ended while it ran",
+            self.lives_lost.clone(),
+        );
+        registry.register(
+            "edge_connected",
+            "Whether there is a session with a logic, 0 or 1",
+            self.edge_connected.clone(),
+        );
+        registry.register("panics", "Tasks of connections that panicked", self.panics.clone());
+    }
+}
+
+fn word(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Queued => "queued",
+        Outcome::Written => "written",
+        Outcome::Filtered => "filtered",
+        Outcome::NotHere => "not_here",
+        Outcome::Unknown | Outcome::Unspecified => "unknown",
+        Outcome::DroppedOutboxFull
+        | Outcome::DroppedClosed
+        | Outcome::DroppedBindingFull
+        | Outcome::DroppedOverloaded => "dropped",
+    }
+}

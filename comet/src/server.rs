@@ -1,0 +1,203 @@
+//! Server: starts a comet and stops it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use orrery_host::{Host, Listener, Task};
+use orrery_model::Id;
+use orrery_model::control;
+use orrery_model::message::CloseReason;
+use prometheus_client::registry::Registry;
+use tokio::time::{Instant, timeout_at};
+
+use crate::admission::Admission;
+use crate::comet::Comet;
+use crate::config::Config;
+use crate::delivery;
+use crate::edge::Edge;
+use crate::error::StartError;
+use crate::listen::accept;
+use crate::mailbox::{Transport, Workers};
+use crate::metrics::Metrics;
+use crate::presence::{Life, Parts, Presence};
+use crate::totals::Totals;
+use crate::worker;
+
+/// Part of the stopping time that is kept for the comet's own goodbye.
+const DETACH_SHARE: Duration = Duration::from_secs(1);
+
+/// A running comet. Its drop ends it at once; [`Handle::stop`] ends it in order.
+pub struct Handle {
+    tcp_address: SocketAddr,
+    websocket_address: SocketAddr,
+    comet: Arc<Comet>,
+    workers: Workers,
+    delivery: delivery::Server,
+    listeners: Vec<Task>,
+    threads: Vec<Task>,
+    presence: Vec<Task>,
+    edge: Task,
+}
+
+/// Starts a comet. It accepts devices at once; they are authenticated as soon as it is attached.
+///
+/// # Errors
+/// [`StartError`] when the configuration makes no sense or a port cannot be listened on.
+pub async fn start(config: Config, host: Host) -> Result<Handle, StartError> {
+    config.check()?;
+    let tcp = listen(&host, config.tcp).await?;
+    let websocket = listen(&host, config.websocket).await?;
+    let delivering = listen(&host, config.delivery).await?;
+    let address = |listener: &dyn Listener, asked: SocketAddr| {
+        listener.local_addr().map_err(|source| StartError::Listen { address: asked, source })
+    };
+    let tcp_address = address(&*tcp, config.tcp)?;
+    let websocket_address = address(&*websocket, config.websocket)?;
+    let delivery_address = address(&*delivering, config.delivery)?;
+
+    let metrics = Arc::new(Metrics::default());
+    let totals = Arc::new(Totals::default());
+    let (edge, edge_task) = Edge::start(&config, &host, totals.clone(), metrics.clone())?;
+    let (workers, mailboxes) = Workers::new(config.workers());
+    let presence = Presence::new(Parts {
+        id: id(&config, tcp_address)?,
+        advertise: advertise(&config, delivery_address),
+        room_linger: config.room_linger(),
+        edge: edge.clone(),
+        host: host.clone(),
+        workers: workers.clone(),
+        metrics: metrics.clone(),
+    });
+    let admission = Admission::new(&config);
+    let comet =
+        Arc::new(Comet { config, edge, presence: presence.clone(), totals, metrics, admission });
+
+    let mut threads = Vec::new();
+    for (index, mailbox) in mailboxes.into_iter().enumerate() {
+        let comet = comet.clone();
+        let start = Box::new(move || worker::run(comet, index, mailbox).boxed_local());
+        threads.push(host.tasks.worker(format!("comet-{index}"), start));
+    }
+    let delivery = delivery::Server::start(
+        comet.clone(),
+        workers.clone(),
+        &host,
+        delivering,
+        delivery_address,
+    );
+    let door = |listener, transport, name| {
+        host.tasks.spawn(name, accept(comet.clone(), workers.clone(), listener, transport))
+    };
+    let listeners = vec![
+        door(tcp, Transport::Tcp, "accept_tcp"),
+        door(websocket, Transport::WebSocket, "accept_websocket"),
+    ];
+    tracing::info!(%tcp_address, %websocket_address, %delivery_address, "comet started");
+    Ok(Handle {
+        tcp_address,
+        websocket_address,
+        presence: presence.run(),
+        comet,
+        workers,
+        delivery,
+        listeners,
+        threads,
+        edge: edge_task,
+    })
+}
+
+impl Handle {
+    /// Where goim's TCP protocol is spoken.
+    pub fn tcp_address(&self) -> SocketAddr {
+        self.tcp_address
+    }
+
+    /// Where WebSocket is spoken.
+    pub fn websocket_address(&self) -> SocketAddr {
+        self.websocket_address
+    }
+
+    /// Where logic delivers.
+    pub fn delivery_address(&self) -> SocketAddr {
+        self.delivery.address()
+    }
+
+    /// Whether devices can connect.
+    ///
+    /// # Errors
+    /// Why they cannot, for people.
+    pub fn ready(&self) -> Result<(), String> {
+        match *self.comet.presence.life().borrow() {
+            Life::Attached(_) => Ok(()),
+            Life::Attaching => Err("not attached to the cluster".to_owned()),
+            Life::Superseded => Err("another instance runs under this comet's id".to_owned()),
+            Life::Ended => Err("stopping".to_owned()),
+        }
+    }
+
+    /// Waits until the comet has ended by itself: another instance runs under its id.
+    pub async fn ended(&self) {
+        let mut life = self.comet.presence.life();
+        // The sender lives as long as this handle.
+        let _ = life.wait_for(|life| matches!(life, Life::Superseded | Life::Ended)).await;
+    }
+
+    /// Registers the comet's metrics.
+    pub fn register(&self, registry: &mut Registry) {
+        self.comet.metrics.register(registry);
+    }
+
+    /// Stops in order: takes no more devices, sends those it has elsewhere, has the registry
+    /// acknowledge that they are gone, and leaves the cluster. Takes no longer than configured.
+    pub async fn stop(self) {
+        let deadline = Instant::now() + self.comet.config.stop();
+        drop(self.listeners);
+        let in_order = async {
+            self.workers.close_all(CloseReason::Drain).await;
+            for thread in self.threads {
+                thread.join().await;
+            }
+        };
+        if timeout_at(deadline - DETACH_SHARE, in_order).await.is_err() {
+            tracing::warn!("devices were still being sent away when time was up");
+        }
+        self.comet.presence.leave(deadline).await;
+        drop(self.presence);
+        self.delivery.stop().await;
+        // Waited for: it must not live to call the end of logic's session a loss.
+        self.edge.cancel();
+        self.edge.join().await;
+    }
+}
+
+async fn listen(host: &Host, address: SocketAddr) -> Result<Box<dyn Listener>, StartError> {
+    let listening = host.net.listen(address).await;
+    listening.map_err(|source| StartError::Listen { address, source })
+}
+
+/// The configured id, or host name and port.
+fn id(config: &Config, tcp: SocketAddr) -> Result<Id, StartError> {
+    let id = match config.id.as_str() {
+        "" => format!("{}:{}", config.advertise.hostname, tcp.port()),
+        id => id.to_owned(),
+    };
+    Id::new(id).map_err(StartError::Id)
+}
+
+fn advertise(config: &Config, delivery: SocketAddr) -> control::Advertise {
+    let advertise = config.advertise.clone();
+    control::Advertise {
+        delivery: match advertise.delivery.as_str() {
+            "" => delivery.to_string(),
+            address => address.to_owned(),
+        },
+        hostname: advertise.hostname,
+        addresses: advertise.addresses,
+        region: advertise.region,
+        zone: advertise.zone,
+        env: advertise.env,
+        weight: advertise.weight,
+    }
+}

@@ -1,0 +1,143 @@
+//! Fan-out: carries deliveries to the connections of one worker. It never waits for a device.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use orrery_comet_core::{Dialect, Encoded};
+use orrery_model::message::{Delivered, DropReason};
+use orrery_model::{Address, Id};
+use tokio::task::JoinSet;
+
+use super::Worker;
+use crate::connection::{Connection, Pushed};
+use crate::delivery::{Delivery, Slip, Work};
+use crate::limits::BROADCASTS_MAX;
+use crate::pace::Pace;
+use crate::presence::worker_of;
+
+impl Worker {
+    pub(super) fn deliver(self: &Rc<Self>, delivery: Arc<Delivery>, broadcasts: &mut JoinSet<()>) {
+        match &delivery.work {
+            Work::Push { targets, .. } | Work::Close { targets, .. } => {
+                let connections = self.connections.borrow();
+                for (number, target) in targets.iter().enumerate() {
+                    if worker_of(target.conn) != self.index {
+                        continue;
+                    }
+                    match connections.get(target.conn) {
+                        Some(connection) => connection.take_target(&delivery, number),
+                        None => delivery.say(number, Delivered::NotHere),
+                    }
+                }
+            }
+            Work::Room { encoded, room } => self.push_to_room(&delivery, encoded, room),
+            Work::All { encoded, namespace, rate: 0 } => {
+                let mut fanout = FanOut::new(&delivery, encoded);
+                for connection in self.connections.borrow().iter() {
+                    fanout.push_to_all(connection, namespace.as_ref());
+                }
+                fanout.report();
+            }
+            Work::All { .. } if broadcasts.len() >= BROADCASTS_MAX => {
+                let connections = self.connections.borrow().iter().count();
+                let refused = Delivered::Dropped(DropReason::Overloaded);
+                delivery.count(refused, u32::try_from(connections).unwrap_or(u32::MAX));
+            }
+            Work::All { rate, .. } => {
+                broadcasts.spawn_local(self.clone().broadcast(delivery.clone(), *rate));
+            }
+        }
+    }
+
+    fn push_to_room(&self, delivery: &Arc<Delivery>, encoded: &Encoded, room: &Address) {
+        let mut fanout = FanOut::new(delivery, encoded);
+        for connection in self.rooms.borrow().members(room) {
+            let bytes = fanout.bytes(connection.dialect());
+            let pushed = connection.push_to_room(bytes, Slip::of(delivery, None));
+            fanout.count(pushed);
+        }
+        fanout.report();
+    }
+
+    /// Pushes to everybody at a rate over the whole comet, to which each worker contributes alike.
+    async fn broadcast(self: Rc<Self>, delivery: Arc<Delivery>, rate: u32) {
+        let Work::All { encoded, namespace, .. } = &delivery.work else { return };
+        let mut fanout = FanOut::new(&delivery, encoded);
+        let mut pace = Pace::per_second(f64::from(rate) / self.comet.presence.workers() as f64);
+        let present = |connection: &&Rc<Connection>| connection.is_in(namespace.as_ref());
+        let waiting = self.connections.borrow().iter().filter(present).count();
+        let mut waiting = u32::try_from(waiting).unwrap_or(u32::MAX);
+        delivery.await_turn(waiting);
+        let mut slot = 0;
+        // Those who connect meanwhile may or may not be reached: they connected after the push.
+        while slot < self.connections.borrow().slots() {
+            if self.connections.borrow().at(slot).is_some() {
+                pace.ready().await;
+            }
+            // Looked for only now: one that went during the pause takes nothing any more.
+            let connection = self.connections.borrow().at(slot).cloned();
+            slot += 1;
+            if let Some(connection) = connection.filter(|it| present(&it)) {
+                fanout.push_to_all(&connection, namespace.as_ref());
+                delivery.had_turn(waiting.min(1));
+                waiting -= waiting.min(1);
+            }
+        }
+        delivery.had_turn(waiting);
+        fanout.report();
+    }
+}
+
+/// One pass over many connections: the frames, and what became of them.
+struct FanOut<'a> {
+    delivery: &'a Arc<Delivery>,
+    encoded: &'a Encoded,
+    /// The frame in each dialect that was needed so far.
+    forms: [Option<Bytes>; 3],
+    queued: u32,
+    filtered: u32,
+    dropped: u32,
+}
+
+impl<'a> FanOut<'a> {
+    fn new(delivery: &'a Arc<Delivery>, encoded: &'a Encoded) -> Self {
+        Self { delivery, encoded, forms: [None, None, None], queued: 0, filtered: 0, dropped: 0 }
+    }
+
+    fn bytes(&mut self, dialect: Dialect) -> Bytes {
+        let form = match dialect {
+            Dialect::Tcp => &mut self.forms[0],
+            Dialect::WebSocket => &mut self.forms[1],
+            Dialect::Json => &mut self.forms[2],
+        };
+        form.get_or_insert_with(|| self.encoded.bytes(dialect)).clone()
+    }
+
+    fn push_to_all(&mut self, connection: &Connection, namespace: Option<&Id>) {
+        // One that is being bound was not connected when the push began.
+        if connection.is_in(namespace) {
+            let bytes = self.bytes(connection.dialect());
+            let op = self.encoded.message().op;
+            let pushed = connection.push_addressed(bytes, op, Slip::of(self.delivery, None));
+            self.count(pushed);
+        }
+    }
+
+    fn count(&mut self, pushed: Pushed) {
+        match pushed {
+            Pushed::Queued => self.queued += 1,
+            Pushed::Pending => {}
+            Pushed::Filtered => self.filtered += 1,
+            Pushed::Dropped(_) => self.dropped += 1,
+        }
+    }
+
+    /// Adds up once for all connections of the pass.
+    fn report(self) {
+        let Self { delivery, queued, filtered, dropped, .. } = self;
+        delivery.count(Delivered::Queued, queued);
+        delivery.count(Delivered::Filtered, filtered);
+        delivery.count(Delivered::Dropped(DropReason::OutboxFull), dropped);
+    }
+}

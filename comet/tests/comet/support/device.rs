@@ -1,0 +1,141 @@
+//! Device: speaks goim's protocol over TCP or WebSocket.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt};
+use orrery_comet_core::Frame;
+use orrery_comet_core::goim_message::Frames;
+use orrery_comet_core::stream::FrameStream;
+use orrery_host::{Host, Stream};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{WebSocketStream, client_async};
+
+use super::soon;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Transport {
+    Tcp,
+    WebSocket,
+}
+
+pub(crate) const BOTH: [Transport; 2] = [Transport::Tcp, Transport::WebSocket];
+
+pub(crate) enum Device {
+    Tcp { stream: Box<dyn Stream>, frames: FrameStream },
+    WebSocket(Box<WebSocketStream<Box<dyn Stream>>>),
+}
+
+pub(crate) fn frame(op: i32, seq: i32, body: &[u8]) -> Frame {
+    Frame { version: 1, op, seq, body: Bytes::copy_from_slice(body) }
+}
+
+impl Device {
+    pub(crate) async fn connect(host: &Host, address: SocketAddr, transport: Transport) -> Self {
+        let stream = host.net.connect(&address.to_string()).await.expect("the comet listens");
+        match transport {
+            Transport::Tcp => Self::Tcp { stream, frames: FrameStream::from_comet() },
+            Transport::WebSocket => {
+                let url = format!("ws://{address}/sub");
+                let (socket, _) = client_async(url, stream).await.expect("it upgrades");
+                Self::WebSocket(Box::new(socket))
+            }
+        }
+    }
+
+    pub(crate) async fn authenticate(&mut self, token: &str) {
+        self.send(frame(7, 42, token.as_bytes())).await;
+        assert_eq!(self.receive().await, frame(8, 42, b""), "the answer to the token");
+    }
+
+    pub(crate) async fn send(&mut self, frame: Frame) {
+        match self {
+            Self::Tcp { stream, .. } => stream.write_all(&frame.encode()).await.unwrap(),
+            Self::WebSocket(socket) => {
+                socket.send(Message::Binary(frame.encode())).await.unwrap();
+            }
+        }
+    }
+
+    /// Sends frames in one piece.
+    pub(crate) async fn send_burst(&mut self, frames: impl IntoIterator<Item = Frame>) {
+        let mut burst = Vec::new();
+        for frame in frames {
+            let bytes = frame.encode();
+            if matches!(self, Self::WebSocket(_)) {
+                // A small masked frame; the mask is zero.
+                assert!(bytes.len() < 126);
+                burst.extend([0x82, 0x80 | bytes.len() as u8, 0, 0, 0, 0]);
+            }
+            burst.extend(&bytes);
+        }
+        self.send_raw(&burst).await;
+    }
+
+    /// Sends a token, and tells whether it was answered before the connection ended.
+    pub(crate) async fn try_authenticate(&mut self, token: &str) -> bool {
+        let bytes = frame(7, 42, token.as_bytes()).encode();
+        match self {
+            Self::Tcp { stream, .. } => {
+                // One that was refused may be gone by now.
+                let _ = stream.write_all(&bytes).await;
+            }
+            Self::WebSocket(_) => panic!("a WebSocket is refused before it is one"),
+        }
+        soon("an answer or the end", self.next()).await.is_some()
+    }
+
+    /// Sends bytes as they are.
+    pub(crate) async fn send_raw(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Tcp { stream, .. } => stream.write_all(bytes).await.unwrap(),
+            Self::WebSocket(socket) => socket.get_mut().write_all(bytes).await.unwrap(),
+        }
+    }
+
+    /// The next frame; one in goim's wrapper on a WebSocket is unwrapped.
+    pub(crate) async fn receive(&mut self) -> Frame {
+        soon("a frame", self.next()).await.expect("a frame, not the end")
+    }
+
+    /// Waits for the end of the connection, and for nothing else.
+    pub(crate) async fn ended(&mut self) {
+        assert_eq!(soon("the end", self.next()).await, None);
+    }
+
+    async fn next(&mut self) -> Option<Frame> {
+        match self {
+            Self::Tcp { stream, frames } => loop {
+                if let Some(frame) = frames.poll().unwrap() {
+                    return Some(frame);
+                }
+                let mut bytes = [0; 4096];
+                match stream.read(&mut bytes).await {
+                    Ok(0) | Err(_) => return None,
+                    Ok(n) => frames.feed(&bytes[..n]),
+                }
+            },
+            Self::WebSocket(socket) => match socket.next().await {
+                Some(Ok(Message::Binary(bytes))) => Some(unwrap(bytes)),
+                Some(Ok(Message::Pong(payload))) => Some(frame(-1, 0, &payload)),
+                Some(Ok(other)) => panic!("goim never sends {other:?}"),
+                Some(Err(_)) | None => None,
+            },
+        }
+    }
+}
+
+/// The one frame of a message, without goim's wrapper.
+fn unwrap(message: Bytes) -> Frame {
+    let mut frames = Frames::from_comet(message);
+    let outer = frames.next().unwrap().unwrap();
+    assert!(frames.next().is_none(), "one frame a message");
+    if outer.op != 9 || outer.body.is_empty() {
+        return outer;
+    }
+    let mut inner = Frames::from_comet(outer.body);
+    let frame = inner.next().unwrap().unwrap();
+    assert!(inner.next().is_none(), "one push a wrapper");
+    frame
+}

@@ -1,0 +1,96 @@
+//! Support: what the tests put around a comet.
+
+pub(crate) mod device;
+pub(crate) mod json;
+pub(crate) mod logic;
+pub(crate) mod registry;
+pub(crate) mod session;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use orrery_comet::{Config, Handle};
+use orrery_host::Host;
+
+use self::device::{Device, Transport};
+use self::json::JsonDevice;
+use self::logic::Logic;
+use self::session::Session;
+
+/// Longer than anything takes that is going to happen.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Waits for something that is going to happen.
+pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(PATIENCE, future).await {
+        Ok(happened) => happened,
+        Err(_) => panic!("{what} did not happen within {PATIENCE:?}"),
+    }
+}
+
+/// A comet and its logic.
+pub(crate) struct Stage {
+    pub(crate) host: Host,
+    pub(crate) logic: Logic,
+    pub(crate) comet: Handle,
+}
+
+impl Stage {
+    /// Starts a logic and a comet that is attached to it.
+    pub(crate) async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// The same with another configuration.
+    pub(crate) async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let host = Host::system();
+        let logic = Logic::start(&host).await;
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut config = Config {
+            id: "comet-1".to_owned(),
+            tcp: any,
+            websocket: any,
+            delivery: any,
+            logic: vec![logic.address.to_string()],
+            workers: 2,
+            edge_request_ms: 500,
+            ..Config::default()
+        };
+        change(&mut config);
+        let comet = orrery_comet::start(config, host.clone()).await.expect("the comet starts");
+        soon("the attach", async {
+            while comet.ready().is_err() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        })
+        .await;
+        Self { host, logic, comet }
+    }
+
+    /// A device that is connected but has said nothing yet.
+    pub(crate) async fn stranger(&self, transport: Transport) -> Device {
+        let address = match transport {
+            Transport::Tcp => self.comet.tcp_address(),
+            Transport::WebSocket => self.comet.websocket_address(),
+        };
+        Device::connect(&self.host, address, transport).await
+    }
+
+    /// A device that was authenticated with a token.
+    pub(crate) async fn device(&self, transport: Transport, token: &str) -> Device {
+        let mut device = self.stranger(transport).await;
+        device.authenticate(token).await;
+        device
+    }
+
+    /// A device of the JSON protocol that has said nothing yet.
+    pub(crate) async fn json(&self) -> JsonDevice {
+        JsonDevice::connect(&self.host, self.comet.websocket_address()).await
+    }
+
+    /// A session of deliveries.
+    pub(crate) async fn session(&self) -> Session {
+        Session::open(&self.host, self.comet.delivery_address()).await
+    }
+}

@@ -1,0 +1,210 @@
+//! Stack: router, logic and comets in this process, over real sockets.
+
+use std::net::SocketAddr;
+use std::ops::Deref;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, LazyLock, mpsc};
+
+use orrery_host::Host;
+use orrery_model::NodeId;
+use orrery_router_store::model::ModelDisk;
+use orrery_router_store::{Identity, Store};
+
+use crate::device::{Device, Who};
+use crate::http::Http;
+use crate::until;
+use crate::wire::{Transport, Wire};
+
+/// Where a comet is reached by devices.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CometDoors {
+    pub(crate) tcp: SocketAddr,
+    pub(crate) websocket: SocketAddr,
+}
+
+/// Where a stack is reached.
+#[derive(Debug, Clone)]
+pub(crate) struct Doors {
+    pub(crate) comets: Vec<CometDoors>,
+    pub(crate) http: SocketAddr,
+}
+
+impl Doors {
+    /// A device that has said nothing yet.
+    pub(crate) async fn wire(&self, transport: Transport) -> Wire {
+        Wire::open(&self.comets[0], transport).await
+    }
+
+    /// A device that was let in by the first comet.
+    pub(crate) async fn device(&self, transport: Transport, who: &Who) -> Device {
+        Device::connect(&self.comets[0], transport, who).await
+    }
+
+    pub(crate) async fn http(&self) -> Http {
+        Http::open(self.http).await
+    }
+}
+
+/// What a stack is made of.
+pub(crate) struct Plan {
+    pub(crate) host: Host,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) router: orrery_router::Config,
+    pub(crate) logic: orrery_logic::Config,
+    /// What all comets have in common.
+    pub(crate) comet: orrery_comet::Config,
+    pub(crate) comets: usize,
+}
+
+impl Plan {
+    /// One comet, counts that are a fifth of a second old at most, nothing on disk.
+    pub(crate) fn new() -> Self {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self {
+            host: Host::system(),
+            store: Arc::new(ModelDisk::new(identity()).open().unwrap()),
+            router: orrery_router::Config { registry_listen: any, ..Default::default() },
+            logic: orrery_logic::Config {
+                http_address: any,
+                grpc_address: any,
+                edge_address: any,
+                auth: orrery_logic::config::AuthMode::Open,
+                census_ms: 200,
+                comets_ms: 100,
+                ..Default::default()
+            },
+            comet: orrery_comet::Config {
+                tcp: any,
+                websocket: any,
+                delivery: any,
+                logic: Vec::new(),
+                workers: 2,
+                ..Default::default()
+            },
+            comets: 1,
+        }
+    }
+
+    /// The same with other settings.
+    pub(crate) fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
+
+    /// Starts everything and waits until devices and pushes are served.
+    pub(crate) async fn start(self) -> Stack {
+        let Self { host, store, router, mut logic, comet, comets } = self;
+        let router = orrery_router::start(router, host.clone(), store).await.unwrap();
+        logic.routers = vec![router.registry_address().to_string()];
+        let logic = orrery_logic::start(logic, host.clone()).await.unwrap();
+        let doors = Doors { comets: Vec::new(), http: logic.http_address };
+        let mut stack = Stack { doors, host, router, logic, comet, running: Vec::new() };
+        for number in 0..comets {
+            stack.start_comet(&format!("comet-{number}"), None).await;
+        }
+        until("the stack is ready", async || {
+            stack.router.ready().is_ok() && stack.logic.ready().is_ok() && stack.lists_all().await
+        })
+        .await;
+        stack
+    }
+}
+
+/// Who the only router node is.
+pub(crate) fn identity() -> Identity {
+    Identity { cluster_id: "conformance".to_owned(), node: NodeId(1), shards: 4 }
+}
+
+/// A running stack. Its drop ends it at once.
+pub(crate) struct Stack {
+    doors: Doors,
+    host: Host,
+    router: orrery_router::Handle,
+    pub(crate) logic: orrery_logic::Handle,
+    comet: orrery_comet::Config,
+    running: Vec<orrery_comet::Handle>,
+}
+
+impl Deref for Stack {
+    type Target = Doors;
+
+    fn deref(&self) -> &Doors {
+        &self.doors
+    }
+}
+
+impl Stack {
+    /// Starts one more comet under an id, talking to logic through a link where one is given.
+    pub(crate) async fn start_comet(&mut self, id: &str, link: Option<SocketAddr>) {
+        let logic = link.unwrap_or(self.logic.edge_address);
+        let mut config = orrery_comet::Config {
+            id: id.to_owned(),
+            logic: vec![logic.to_string()],
+            ..self.comet.clone()
+        };
+        config.advertise.hostname = format!("{id}.example");
+        config.advertise.addresses = vec![format!("{id}.public.example")];
+        let comet = orrery_comet::start(config, self.host.clone()).await.unwrap();
+        until("the comet is attached", async || comet.ready().is_ok()).await;
+        let (tcp, websocket) = (comet.tcp_address(), comet.websocket_address());
+        self.doors.comets.push(CometDoors { tcp, websocket });
+        self.running.push(comet);
+    }
+
+    /// Stops the comet that was started last, in order.
+    pub(crate) async fn stop_comet(&mut self) {
+        self.doors.comets.pop();
+        self.running.pop().expect("a comet runs").stop().await;
+    }
+
+    /// Ends the comet that was started last as a crash would.
+    pub(crate) fn kill_comet(&mut self) {
+        self.doors.comets.pop();
+        drop(self.running.pop().expect("a comet runs"));
+    }
+
+    /// Whether logic lists all comets.
+    async fn lists_all(&self) -> bool {
+        let instances = self.http().await.get("/goim/nodes/instances").await.json();
+        instances["data"].as_array().map_or(0, Vec::len) == self.running.len()
+    }
+
+    /// Stops everything in order.
+    pub(crate) async fn stop(mut self) {
+        while !self.running.is_empty() {
+            self.stop_comet().await;
+        }
+        self.logic.stop().await;
+        self.router.stop().await;
+    }
+}
+
+/// A stack with two comets that all tests share which do not change it. Nobody broadcasts here.
+pub(crate) fn shared() -> &'static Doors {
+    static SHARED: LazyLock<Doors> = LazyLock::new(|| {
+        let (doors_tx, doors) = mpsc::channel();
+        // A runtime of its own, since it outlives the tests' runtimes; it ends with the process.
+        std::thread::spawn(move || {
+            let mut runtime = tokio::runtime::Builder::new_multi_thread();
+            let runtime = runtime.worker_threads(2).enable_all().build().unwrap();
+            runtime.block_on(async {
+                let stack = Plan::new().with(|plan| plan.comets = 2).start().await;
+                doors_tx.send(stack.doors.clone()).unwrap();
+                std::future::pending::<()>().await;
+            });
+        });
+        doors.recv().expect("the shared stack starts")
+    });
+    &SHARED
+}
+
+/// A number that no other test has.
+pub(crate) fn mid() -> i64 {
+    static LAST: AtomicI64 = AtomicI64::new(1_000_000);
+    LAST.fetch_add(1, Ordering::Relaxed)
+}
+
+/// An id that no other test has.
+pub(crate) fn id(prefix: &str) -> String {
+    format!("{prefix}-{}", mid())
+}

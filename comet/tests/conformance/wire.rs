@@ -1,0 +1,217 @@
+//! Wire: a connection to a comet, byte by byte, over each transport.
+
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+
+use crate::bytes::{BINARY, FIN, TEXT, masked, unmasked};
+use crate::soon;
+use crate::stack::CometDoors;
+
+/// How a device talks to a comet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Transport {
+    Tcp,
+    WebSocket,
+    Json,
+}
+
+/// The transports of goim's protocol.
+pub(crate) const GOIM: [Transport; 2] = [Transport::Tcp, Transport::WebSocket];
+/// Those that use a WebSocket.
+pub(crate) const SOCKETS: [Transport; 2] = [Transport::WebSocket, Transport::Json];
+/// All of them.
+pub(crate) const ALL: [Transport; 3] = [Transport::Tcp, Transport::WebSocket, Transport::Json];
+
+/// Receive buffer of a device that is going to read nothing, so that its comet notices soon.
+const SMALL_BUFFER: u32 = 4096;
+
+/// The request of goim's own page, with a place for more headers.
+pub(crate) fn upgrade_request(target: &str, headers: &str) -> String {
+    format!(
+        "GET {target} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{headers}\r\n"
+    )
+}
+
+/// A connection to a comet.
+pub(crate) struct Wire {
+    pub(crate) transport: Transport,
+    stream: TcpStream,
+    unread: Vec<u8>,
+}
+
+impl Wire {
+    /// Connects, and shakes hands where the transport wants it.
+    pub(crate) async fn open(doors: &CometDoors, transport: Transport) -> Self {
+        Self::shaken(TcpStream::connect(door(doors, transport)).await.unwrap(), transport).await
+    }
+
+    /// The same with the smallest possible receive buffer.
+    pub(crate) async fn open_small(doors: &CometDoors, transport: Transport) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(SMALL_BUFFER).unwrap();
+        Self::shaken(socket.connect(door(doors, transport)).await.unwrap(), transport).await
+    }
+
+    /// Connects and says nothing.
+    pub(crate) async fn bare(address: SocketAddr, transport: Transport) -> Self {
+        let stream = TcpStream::connect(address).await.unwrap();
+        Self { transport, stream, unread: Vec::new() }
+    }
+
+    async fn shaken(stream: TcpStream, transport: Transport) -> Self {
+        stream.set_nodelay(true).unwrap();
+        let mut wire = Self { transport, stream, unread: Vec::new() };
+        let headers = match transport {
+            Transport::Tcp => return wire,
+            Transport::WebSocket => "",
+            Transport::Json => "Sec-WebSocket-Protocol: orrery.json.v1\r\n",
+        };
+        wire.send_bytes(upgrade_request("/sub", headers).as_bytes()).await;
+        let head = wire.http_head().await;
+        assert!(head.starts_with("HTTP/1.1 101 "), "{transport:?}: {head}");
+        wire
+    }
+
+    /// Sends bytes as they are. A comet that has closed meanwhile is told by what is read.
+    pub(crate) async fn send_bytes(&mut self, bytes: &[u8]) {
+        let _ = self.stream.write_all(bytes).await;
+    }
+
+    /// Sends a goim frame, or the text of a JSON message, in the way of the transport.
+    pub(crate) async fn send(&mut self, payload: &[u8]) {
+        let bytes = match self.transport {
+            Transport::Tcp => payload.to_vec(),
+            Transport::WebSocket => masked(FIN | BINARY, payload),
+            Transport::Json => masked(FIN | TEXT, payload),
+        };
+        self.send_bytes(&bytes).await;
+    }
+
+    /// Expects exactly these bytes next.
+    pub(crate) async fn expect_bytes(&mut self, expected: &[u8]) {
+        let found = soon("the expected bytes", self.take(expected.len())).await;
+        let transport = self.transport;
+        assert_eq!(found.as_deref(), Some(expected), "{transport:?}");
+    }
+
+    /// Expects this goim frame next, in the way of the transport.
+    pub(crate) async fn expect(&mut self, frame: &[u8]) {
+        match self.transport {
+            Transport::Tcp => self.expect_bytes(frame).await,
+            _ => self.expect_bytes(&unmasked(FIN | BINARY, frame)).await,
+        }
+    }
+
+    /// Expects a push of this goim frame next: plain on TCP, wrapped on WebSocket.
+    pub(crate) async fn expect_push(&mut self, frame: &[u8]) {
+        match self.transport {
+            Transport::Tcp => self.expect_bytes(frame).await,
+            _ => self.expect(&crate::bytes::frame(1, 9, 0, frame)).await,
+        }
+    }
+
+    /// Expects the end, and not a byte before it.
+    pub(crate) async fn expect_end(&mut self) {
+        let mut byte = [0];
+        let transport = self.transport;
+        let read = soon("the end", self.stream.read(&mut byte)).await;
+        // A connection that is closed while it was sent more is reset.
+        assert!(matches!(read, Ok(0) | Err(_)), "{transport:?} sent {byte:?} instead of ending");
+        assert!(self.unread.is_empty(), "{transport:?} sent {:?} before its end", self.unread);
+    }
+
+    /// Expects that the comet takes what it was sent for broken: it ends, with a close frame or without.
+    pub(crate) async fn expect_broken(&mut self) {
+        let ended = async { while self.unit().await.is_some() {} };
+        soon("the end", ended).await;
+    }
+
+    /// Ends the connection from this side, politely or with a reset.
+    pub(crate) fn hang_up(self, abrupt: bool) {
+        if abrupt {
+            self.stream.set_zero_linger().unwrap();
+        }
+    }
+
+    /// The head of an HTTP answer.
+    pub(crate) async fn http_head(&mut self) -> String {
+        let head = async {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                match self.take(1).await {
+                    Some(byte) => head.extend(byte),
+                    None => break,
+                }
+            }
+            head
+        };
+        String::from_utf8(soon("the head of an answer", head).await).unwrap()
+    }
+
+    /// The next goim frame (on TCP) or WebSocket frame, whole; none at the end.
+    pub(crate) async fn unit(&mut self) -> Option<Vec<u8>> {
+        match self.transport {
+            Transport::Tcp => {
+                self.fill(4).await?;
+                let len = i32::from_be_bytes(self.unread[..4].try_into().unwrap());
+                self.take(usize::try_from(len).unwrap()).await
+            }
+            Transport::WebSocket | Transport::Json => {
+                self.fill(2).await?;
+                assert_eq!(self.unread[0] & 0x70, 0, "no extension was agreed");
+                assert_eq!(self.unread[1] & 0x80, 0, "a server does not mask");
+                let (head, len) = match self.unread[1] {
+                    126 => {
+                        self.fill(4).await?;
+                        let len = self.unread[2..4].try_into().unwrap();
+                        (4, usize::from(u16::from_be_bytes(len)))
+                    }
+                    127 => {
+                        self.fill(10).await?;
+                        let len = self.unread[2..10].try_into().unwrap();
+                        (10, usize::try_from(u64::from_be_bytes(len)).unwrap())
+                    }
+                    short => (2, usize::from(short)),
+                };
+                self.take(head + len).await
+            }
+        }
+    }
+
+    /// First byte and payload of the next WebSocket frame.
+    pub(crate) async fn socket_frame(&mut self) -> (u8, Vec<u8>) {
+        let unit = soon("a WebSocket frame", self.unit()).await;
+        let unit = unit.expect("a WebSocket frame, not the end");
+        let head = match unit[1] {
+            126 => 4,
+            127 => 10,
+            _ => 2,
+        };
+        (unit[0], unit[head..].to_vec())
+    }
+
+    async fn take(&mut self, len: usize) -> Option<Vec<u8>> {
+        self.fill(len).await?;
+        Some(self.unread.drain(..len).collect())
+    }
+
+    /// Reads until so many bytes are there.
+    async fn fill(&mut self, len: usize) -> Option<()> {
+        while self.unread.len() < len {
+            if !matches!(self.stream.read_buf(&mut self.unread).await, Ok(1..)) {
+                return None;
+            }
+        }
+        Some(())
+    }
+}
+
+fn door(doors: &CometDoors, transport: Transport) -> SocketAddr {
+    match transport {
+        Transport::Tcp => doors.tcp,
+        Transport::WebSocket | Transport::Json => doors.websocket,
+    }
+}
