@@ -1,0 +1,24 @@
+//! Clock: one monotonic clock for all threads of the client, in nanoseconds.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Nanoseconds since the benchmark began. Every thread reads the same.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Clock(Instant);
+
+impl Clock {
+    pub(super) fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    pub(super) fn now_ns(self) -> u64 {
+        u64::try_from(self.0.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// How long until a moment of this clock; zero when it has passed.
+    pub(super) fn until(self, ns: u64) -> Duration {
+        Duration::from_nanos(ns.saturating_sub(self.now_ns()))
+    }
+}

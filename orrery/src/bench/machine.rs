@@ -1,0 +1,67 @@
+//! Machine: what the figures were measured on.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::clock::Clock;
+use super::latency::{Latencies, Latency};
+use super::limits::SYNCS;
+
+/// The machine, as far as it tells.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Machine {
+    pub(super) cores: usize,
+    pub(super) processor: String,
+    pub(super) kernel: String,
+    /// Time of one small write with its sync, where the data is; absent when it is elsewhere.
+    pub(super) sync: Option<Latency>,
+}
+
+impl Machine {
+    pub(super) fn look() -> Self {
+        let kernel = fs::read_to_string("/proc/sys/kernel/osrelease");
+        Self {
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            processor: processor(&fs::read_to_string("/proc/cpuinfo").unwrap_or_default()),
+            kernel: kernel.map_or_else(|_| "unknown".to_owned(), |text| text.trim().to_owned()),
+            sync: None,
+        }
+    }
+}
+
+fn processor(cpuinfo: &str) -> String {
+    let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name"));
+    model.map_or("unknown", |line| line.trim_start_matches([' ', '\t', ':'])).to_owned()
+}
+
+/// Times small writes in a folder, each made durable as the log's are.
+///
+/// # Errors
+/// When the folder cannot be written to.
+pub(super) fn time_syncs(folder: &Path, clock: Clock) -> io::Result<Latency> {
+    let path = folder.join("sync");
+    let mut file = File::create(&path)?;
+    let mut latencies = Latencies::default();
+    for _ in 0..SYNCS {
+        let begun_ns = clock.now_ns();
+        file.write_all(&[0; 4096])?;
+        file.sync_data()?;
+        latencies.record(clock.now_ns() - begun_ns);
+    }
+    fs::remove_file(&path)?;
+    Ok(latencies.summary())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_processor_without_a_name_is_unknown() {
+        assert_eq!(processor("processor\t: 0\nmodel name\t: AMD EPYC\n"), "AMD EPYC");
+        assert_eq!(processor(""), "unknown");
+    }
+}

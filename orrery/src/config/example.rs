@@ -1,0 +1,87 @@
+//! `orrery config example`: every key with its default and what it means.
+
+use super::Role;
+
+const PROCESS: &str = include_str!("example/process.toml");
+const ROUTER: &str = include_str!("example/router.toml");
+const LOGIC: &str = include_str!("example/logic.toml");
+const COMET: &str = include_str!("example/comet.toml");
+
+/// The example for a role, or for all of them.
+pub(super) fn text(role: Option<Role>) -> String {
+    let sections = match role {
+        Some(Role::Router) => vec![ROUTER],
+        Some(Role::Logic) => vec![LOGIC],
+        Some(Role::Comet) => vec![COMET],
+        None => vec![ROUTER, LOGIC, COMET],
+    };
+    [vec![PROCESS], sections].concat().concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use orrery_daemon::config::{Layers, keys_of};
+
+    use super::*;
+    use crate::config::Config;
+    use crate::config::check::check;
+
+    fn keys(text: &str) -> BTreeSet<String> {
+        keys_of(&text.parse::<toml::Table>().unwrap()).unwrap().into_iter().collect()
+    }
+
+    #[test]
+    fn example_passes_its_own_check() {
+        let folder = tempfile::tempdir().unwrap();
+        for role in [None, Some(Role::Router), Some(Role::Logic), Some(Role::Comet)] {
+            let path = folder.path().join("example.toml");
+            std::fs::write(&path, text(role)).unwrap();
+            check(&path, role).unwrap();
+        }
+    }
+
+    #[test]
+    fn example_says_every_default() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("example.toml");
+        std::fs::write(&path, text(None)).unwrap();
+        let loaded: Config = Layers::new().file(path).load().unwrap();
+        let value = |config: &Config| toml::Value::try_from(config).unwrap();
+        assert_eq!(
+            value(&loaded),
+            value(&Config::default()),
+            "an example differs from its default"
+        );
+        let defaults: BTreeSet<String> = keys_of(&Config::default()).unwrap().into_iter().collect();
+        let shown = keys(&text(None));
+        let differing: Vec<_> = shown.symmetric_difference(&defaults).collect();
+        assert!(differing.is_empty(), "only in the example or only in the defaults: {differing:?}");
+    }
+
+    #[test]
+    fn keys_without_a_default_are_shown_and_can_be_taken() {
+        let shown = text(None).replace("# registry_advertise", "registry_advertise");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("example.toml");
+        std::fs::write(&path, shown).unwrap();
+        let loaded: Config = Layers::new().file(path).load().unwrap();
+        assert_eq!(loaded.router.registry_advertise.as_deref(), Some("router-1.internal:3121"));
+    }
+
+    #[test]
+    fn every_key_is_explained() {
+        // A key follows a comment, or a key that does: a few share one.
+        let text = text(None);
+        let mut explained = false;
+        for line in text.lines() {
+            match line {
+                "" => explained = false,
+                line if line.starts_with("# ") || line == "#" => explained = true,
+                line if line.starts_with('[') => explained = false,
+                line => assert!(explained, "{line} is not explained"),
+            }
+        }
+    }
+}

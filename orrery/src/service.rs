@@ -1,0 +1,136 @@
+//! What the three services have in common for the process around them.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use orrery_daemon::admin::Health;
+use orrery_daemon::shutdown::Step;
+use prometheus_client::registry::Registry;
+
+use crate::config::Role;
+
+/// How long one service may take to stop: against a hang only, each has a shorter time of its own.
+const STOP_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A running service.
+pub(crate) trait Service: Sized + Send + Sync + 'static {
+    /// Its role.
+    const ROLE: Role;
+
+    /// Whether it can do its work, and why not.
+    fn ready(&self) -> Result<(), String>;
+
+    /// Adds its metrics.
+    fn register(&self, registry: &mut Registry);
+
+    /// Waits until it has ended by itself, and says why.
+    fn ended(&self) -> impl Future<Output = String> + Send;
+
+    /// Ends it in order.
+    fn stop(self) -> BoxFuture<'static, ()>;
+}
+
+/// A running service that health checks may look at.
+pub(crate) struct Running<S>(Arc<S>);
+
+impl<S: Service> Running<S> {
+    pub(crate) fn new(service: S) -> Self {
+        Self(Arc::new(service))
+    }
+
+    /// Adds its readiness to the checks.
+    pub(crate) fn check(&self, health: Health) -> Health {
+        let service: Weak<S> = Arc::downgrade(&self.0);
+        health.check(S::ROLE.word(), move || match service.upgrade() {
+            Some(service) => service.ready(),
+            None => Err("stopping".to_owned()),
+        })
+    }
+
+    /// Its end, for the orderly end of the process.
+    pub(crate) fn step(self) -> Step {
+        Step::new(S::ROLE.word(), STOP_TIMEOUT, async move {
+            let mut shared = self.0;
+            let service = loop {
+                match Arc::try_unwrap(shared) {
+                    Ok(service) => break service,
+                    // A health check looks at it for an instant.
+                    Err(still) => shared = still,
+                }
+                tokio::task::yield_now().await;
+            };
+            service.stop().await;
+        })
+    }
+}
+
+impl<S> std::ops::Deref for Running<S> {
+    type Target = S;
+
+    fn deref(&self) -> &S {
+        &self.0
+    }
+}
+
+impl Service for orrery_router::Handle {
+    const ROLE: Role = Role::Router;
+
+    fn ready(&self) -> Result<(), String> {
+        self.ready()
+    }
+
+    fn register(&self, registry: &mut Registry) {
+        self.register(registry);
+    }
+
+    async fn ended(&self) -> String {
+        self.failed().await
+    }
+
+    fn stop(self) -> BoxFuture<'static, ()> {
+        Box::pin(self.stop())
+    }
+}
+
+impl Service for orrery_logic::Handle {
+    const ROLE: Role = Role::Logic;
+
+    fn ready(&self) -> Result<(), String> {
+        self.ready()
+    }
+
+    fn register(&self, registry: &mut Registry) {
+        self.register(registry);
+    }
+
+    async fn ended(&self) -> String {
+        // It keeps no state that could fail it.
+        std::future::pending().await
+    }
+
+    fn stop(self) -> BoxFuture<'static, ()> {
+        Box::pin(self.stop())
+    }
+}
+
+impl Service for orrery_comet::Handle {
+    const ROLE: Role = Role::Comet;
+
+    fn ready(&self) -> Result<(), String> {
+        self.ready()
+    }
+
+    fn register(&self, registry: &mut Registry) {
+        self.register(registry);
+    }
+
+    async fn ended(&self) -> String {
+        self.ended().await;
+        "another instance runs under its id".to_owned()
+    }
+
+    fn stop(self) -> BoxFuture<'static, ()> {
+        Box::pin(self.stop())
+    }
+}

@@ -1,0 +1,144 @@
+//! One role a process, each with its configuration file, and what they refuse.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
+mod support;
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+
+use orrery_host::Host;
+use orrery_sdk::{Device, Event, Options, Transport};
+use tempfile::TempDir;
+use tokio::process::Child;
+
+use support::{DEADLINE, http, orrery, output, push_to_user, refusal, signal};
+
+/// An address nobody listens on. Somebody else could take it first; the test then fails by saying so.
+fn free() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+fn config(folder: &TempDir, name: &str, text: &str) -> PathBuf {
+    let path = folder.path().join(name);
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+fn role(role: &str, file: &Path) -> Child {
+    orrery(&[role, "--config", file.to_str().unwrap()]).spawn().unwrap()
+}
+
+async fn ready(admin: SocketAddr, child: &mut Child) {
+    let ready = async {
+        loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                panic!("it ended while starting: {status}");
+            }
+            let listening = tokio::net::TcpStream::connect(admin).await.is_ok();
+            if listening && http(admin, "GET", "/readyz", "").await.0 == 200 {
+                return;
+            }
+            // A condition is waited for, not a time.
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, ready).await.expect("it becomes ready");
+}
+
+async fn stop(mut child: Child) {
+    signal(&child, rustix::process::Signal::TERM);
+    let status = tokio::time::timeout(DEADLINE, child.wait()).await.expect("it ends").unwrap();
+    assert!(status.success(), "{status}");
+}
+
+#[tokio::test]
+async fn three_processes_do_what_one_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let [registry, http_, grpc, edge, websocket] = std::array::from_fn(|_| free());
+    let admins: [SocketAddr; 3] = std::array::from_fn(|_| free());
+    let data = folder.path().join("data");
+    let router = format!(
+        "[admin]\nlisten = '{}'\n[store]\npath = {data:?}\n[router]\nregistry_listen = '{registry}'\n",
+        admins[0],
+    );
+    let logic = format!(
+        "[admin]\nlisten = '{}'\n[logic]\nauth = 'open'\nrouters = ['{registry}']\n\
+         http_address = '{http_}'\ngrpc_address = '{grpc}'\nedge_address = '{edge}'\n",
+        admins[1],
+    );
+    let comet = format!(
+        "[admin]\nlisten = '{}'\n[comet]\nlogic = ['{edge}']\nwebsocket = '{websocket}'\n\
+         tcp = '127.0.0.1:0'\ndelivery = '127.0.0.1:0'\n",
+        admins[2],
+    );
+    let mut router = role("router", &config(&folder, "router.toml", &router));
+    let mut logic = role("logic", &config(&folder, "logic.toml", &logic));
+    let mut comet = role("comet", &config(&folder, "comet.toml", &comet));
+    ready(admins[0], &mut router).await;
+    ready(admins[1], &mut logic).await;
+    ready(admins[2], &mut comet).await;
+
+    let options = Options::new(Transport::Json, websocket.to_string()).user("alice");
+    let mut alice = Device::connect(&*Host::system().net, options).await.unwrap();
+    let receipt = push_to_user(http_, "/v1/push", "alice", "hello").await;
+    assert_eq!(receipt["summary"]["written"], 1, "{receipt}");
+    let event = tokio::time::timeout(DEADLINE, alice.next()).await.unwrap();
+    assert!(matches!(&event, Event::Message { body, .. } if body == "hello"), "{event:?}");
+
+    stop(comet).await;
+    stop(logic).await;
+    stop(router).await;
+}
+
+#[tokio::test]
+async fn strangers_are_kept_out_of_every_role() {
+    for (role, key) in [
+        ("router", "router.registry_listen"),
+        ("logic", "logic.http_address"),
+        ("logic", "logic.grpc_address"),
+        ("logic", "logic.edge_address"),
+        ("comet", "comet.tcp"),
+        ("comet", "comet.websocket"),
+        ("comet", "comet.delivery"),
+        ("comet", "admin.listen"),
+    ] {
+        let line = refusal(orrery(&[role, "--set", &format!("{key}=0.0.0.0:0")])).await;
+        assert!(line.contains(key) && line.contains("insecure = true"), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn slip_in_the_configuration_is_named_with_file_line_and_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = config(&folder, "comet.toml", "[comet]\n\nhandshake = 5\n");
+    let path = file.to_str().unwrap();
+    let expected =
+        format!("orrery: {path}:3: unknown key comet.handshake, did you mean comet.handshake_ms?");
+    assert_eq!(refusal(orrery(&["comet", "--config", path])).await, expected);
+    assert_eq!(refusal(orrery(&["dev", "--config", path])).await, expected);
+    assert_eq!(refusal(orrery(&["config", "check", path])).await, expected);
+
+    let file = config(&folder, "router.toml", "[router]\nlease_ms = 10\n");
+    let path = file.to_str().unwrap();
+    let line = refusal(orrery(&["config", "check", path])).await;
+    assert!(line.starts_with("orrery: router.lease_ms: "), "{line}");
+    assert!(output(orrery(&["config", "check", path, "--role", "comet"])).await.status.success());
+
+    let line = refusal(orrery(&["logic", "--config", "/nowhere/logic.toml"])).await;
+    assert!(line.contains("/nowhere/logic.toml"), "{line}");
+
+    let mut command = orrery(&["logic"]);
+    command.env("ORRERY_LOGIC__AUHT", "open");
+    let line = refusal(command).await;
+    assert!(line.contains("ORRERY_LOGIC__AUHT") && line.contains("logic.auth?"), "{line}");
+}
+
+#[tokio::test]
+async fn example_is_a_good_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let example = output(orrery(&["config", "example"])).await;
+    assert!(example.status.success());
+    let file = config(&folder, "all.toml", &String::from_utf8(example.stdout).unwrap());
+    let checked = output(orrery(&["config", "check", file.to_str().unwrap()])).await;
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+}
