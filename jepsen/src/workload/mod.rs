@@ -1,0 +1,3 @@
+//! Workloads: what clients do while faults happen.
+
+pub mod binds;

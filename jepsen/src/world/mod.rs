@@ -1,0 +1,3 @@
+//! Worlds: where the system under test runs. So far: real processes on this machine.
+
+pub mod process;

@@ -1,0 +1,103 @@
+//! A real router process that can be killed at any moment.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tokio::process::{Child, Command};
+
+/// How long a process may take from its start until it accepts connections.
+const START: Duration = Duration::from_secs(10);
+
+/// Pause between looks at a starting process.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// A router node as a process of its own. Dropping it kills it.
+pub struct RouterProcess {
+    binary: PathBuf,
+    config: PathBuf,
+    registry: SocketAddr,
+    child: Option<Child>,
+}
+
+impl RouterProcess {
+    /// Prepares a node whose data and configuration live in `folder`.
+    ///
+    /// # Errors
+    /// When the folder cannot be written or no port is free.
+    pub fn prepare(binary: &Path, folder: &Path) -> anyhow::Result<Self> {
+        let registry = free_address()?;
+        let admin = free_address()?;
+        let config = folder.join("router.toml");
+        let data = folder.join("data");
+        let text = config_text(&data, registry, admin);
+        std::fs::write(&config, text).with_context(|| format!("write {}", config.display()))?;
+        Ok(Self { binary: binary.to_owned(), config, registry, child: None })
+    }
+
+    /// Where its registry listens.
+    pub fn registry(&self) -> SocketAddr {
+        self.registry
+    }
+
+    /// Starts it and waits until it accepts connections.
+    ///
+    /// # Errors
+    /// When it ends by itself or does not accept in time.
+    pub async fn start(&mut self) -> anyhow::Result<()> {
+        let mut child = Command::new(&self.binary)
+            .args(["router", "--config"])
+            .arg(&self.config)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("start {}", self.binary.display()))?;
+        let deadline = tokio::time::Instant::now() + START;
+        loop {
+            if let Some(status) = child.try_wait()? {
+                bail!("the router ended while starting: {status}");
+            }
+            if tokio::net::TcpSocket::new_v4()?.connect(self.registry).await.is_ok() {
+                break;
+            }
+            if tokio::time::Instant::now() > deadline {
+                bail!("the router did not listen within {START:?}");
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        self.child = Some(child);
+        Ok(())
+    }
+
+    /// Kills it with SIGKILL and waits until it is gone.
+    ///
+    /// # Errors
+    /// When it had ended by itself before: that is a finding.
+    pub async fn kill(&mut self) -> anyhow::Result<()> {
+        let mut child = self.child.take().context("the router is not running")?;
+        if let Some(status) = child.try_wait()? {
+            bail!("the router had ended by itself: {status}");
+        }
+        child.kill().await.context("kill the router")
+    }
+}
+
+/// Snapshots and purges come often, so that restarts meet them.
+fn config_text(data: &Path, registry: SocketAddr, admin: SocketAddr) -> String {
+    format!(
+        "[admin]\nlisten = \"{admin}\"\n\n\
+         [store]\npath = {data:?}\n\n\
+         [router]\nregistry_listen = \"{registry}\"\nsnapshot_log_entries = 300\n\
+         log_keep_entries = 50\npurge_batch_entries = 20\n"
+    )
+}
+
+/// An address nobody listens on. Somebody else could take it before the node does; the node's start
+/// then fails with a clear message, and the run with it.
+#[expect(clippy::disallowed_methods, reason = "the harness is not the system under test")]
+fn free_address() -> anyhow::Result<SocketAddr> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}
