@@ -4,6 +4,7 @@
 //! use case (`push`), which looks up where the addressed connections are and delivers to their comets.
 //! Comets open a session (`edge`) to authenticate their devices and to write routes.
 
+mod accept;
 mod api;
 mod auth;
 mod comets;
@@ -16,6 +17,7 @@ mod goim;
 mod grpc;
 mod http;
 pub mod limits;
+mod line;
 mod losers;
 mod metrics;
 mod nodes;

@@ -12,6 +12,14 @@ pub const REQUEST_BYTES_MAX: usize = 4 << 20;
 /// Most calls one HTTP/2 connection may have open at a time. More wait at the client.
 pub const STREAMS_PER_CONNECTION_MAX: u32 = 1024;
 
+/// Most gRPC connections at a time on the push port. More wait in the listener's queue.
+pub const GRPC_CONNECTIONS_MAX: usize = 8192;
+
+/// How long a push that is still being received keeps those behind it on its connection waiting. Then
+/// they go ahead: long enough for a body that is on its way, short enough that an upload that is stuck
+/// does not use up the deadlines of the pushes behind.
+pub const LINE_WAIT_MAX: Duration = Duration::from_secs(1);
+
 /// Most HTTP connections at a time. More wait in the listener's queue.
 pub const HTTP_CONNECTIONS_MAX: usize = 8192;
 

@@ -9,6 +9,7 @@ use orrery_proto::edge::edge_server::EdgeServer;
 use orrery_proto::push::push_service_server::{PushServiceServer, SERVICE_NAME};
 use tokio::time::{Instant, interval, timeout_at};
 use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::HealthServer;
@@ -221,15 +222,12 @@ impl Ports<'_> {
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
             .build_v1()
             .expect("the descriptors were made together with this build");
-        let server = server()
-            .add_service(push)
+        let routes = Routes::new(push)
             .add_service(HealthServer::new(HealthService::from_health_reporter(health)))
-            .add_service(reflection)
-            .serve_with_incoming_shutdown(
-                grpc::incoming(listener),
-                self.stopping.clone().cancelled_owned(),
-            );
-        self.spawn("push port", server)
+            .add_service(reflection);
+        let serve =
+            crate::grpc::serve::serve(listener, routes, self.host.clone(), self.stopping.clone());
+        self.host.tasks.spawn("push port", serve)
     }
 
     fn edge(&self, listener: Box<dyn Listener>, service: EdgeService) -> Task {

@@ -24,7 +24,7 @@ type Parameters<T> = std::result::Result<Query<T>, QueryRejection>;
 pub(super) async fn push(State(api): Shared, body: Body) -> Result {
     let text = read_body(body, REQUEST_BYTES_MAX).await?;
     let request = words::read::<words::Push>(&text)?.try_into()?;
-    Ok(Answer(value(&api.push(request, None).await?)))
+    Ok(Answer(value(&api.push(request, None, None).await?)))
 }
 
 pub(super) async fn push_many(State(api): Shared, body: Body) -> Result {
@@ -34,7 +34,7 @@ pub(super) async fn push_many(State(api): Shared, body: Body) -> Result {
         Ok(receipt) => json!({ "response": value(&receipt) }),
         Err(error) => error.to_json(),
     };
-    let results = api.push_many(request, None).await?;
+    let results = api.push_many(request, None, None).await?;
     let results: Vec<Value> = results.into_iter().map(result).collect();
     Ok(Answer(json!({ "results": results })))
 }
@@ -42,7 +42,7 @@ pub(super) async fn push_many(State(api): Shared, body: Body) -> Result {
 pub(super) async fn disconnect(State(api): Shared, body: Body) -> Result {
     let text = read_body(body, REQUEST_BYTES_MAX).await?;
     let request = words::read::<words::Disconnect>(&text)?.into();
-    Ok(Answer(value(&api.disconnect(request, None).await?)))
+    Ok(Answer(value(&api.disconnect(request, None, None).await?)))
 }
 
 /// Parameters of the calls that have no others.

@@ -3,18 +3,14 @@
 use std::pin::pin;
 
 use axum::Router;
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use orrery_host::{Host, Listener, Stream};
 use tokio_util::sync::CancellationToken;
 
+use crate::accept::accept;
 use crate::limits::{HTTP_CONNECTIONS_MAX, HTTP_HEAD_TIMEOUT};
-
-/// Pause after a failed accept (descriptors ran out), so that the listener does not spin.
-const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
 
 /// Serves until stopped, then until the requests under way are answered.
 pub(crate) async fn serve(
@@ -23,28 +19,9 @@ pub(crate) async fn serve(
     host: Host,
     stopped: CancellationToken,
 ) {
-    let mut connections = FuturesUnordered::new();
-    loop {
-        tokio::select! {
-            biased;
-            () = stopped.cancelled() => break,
-            Some(_) = connections.next() => {}
-            accepted = listener.accept(), if connections.len() < HTTP_CONNECTIONS_MAX => {
-                match accepted {
-                    Ok((stream, _)) => {
-                        let connection = connection(stream, router.clone(), stopped.clone());
-                        connections.push(host.tasks.spawn("http connection", connection).join());
-                    }
-                    Err(error) => {
-                        tracing::debug!(%error, "an HTTP connection could not be accepted");
-                        tokio::time::sleep(ACCEPT_PAUSE).await;
-                    }
-                }
-            }
-        }
-    }
-    drop(listener);
-    while connections.next().await.is_some() {}
+    let stop = stopped.clone();
+    let serve = |stream| connection(stream, router.clone(), stop.clone());
+    accept(listener, HTTP_CONNECTIONS_MAX, host, stopped, serve).await;
 }
 
 async fn connection(stream: Box<dyn Stream>, router: Router, stopped: CancellationToken) {

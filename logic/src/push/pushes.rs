@@ -76,25 +76,29 @@ impl Pushes {
     /// Closes connections.
     ///
     /// # Errors
-    /// As [`Pushes::push`].
-    pub(crate) async fn disconnect(
+    /// As [`Pushes::push`], and like that it is in its queues when this returns.
+    pub(crate) fn disconnect(
         &self,
         target: Target,
         timeout: Duration,
-    ) -> Result<Disconnected, ApiError> {
-        let what = What::Close(delivery::CloseReason::Kicked);
-        let sending = Sending {
-            what,
-            wait_written: false,
-            stale_ok: false,
-            deadline: Instant::now() + timeout,
-            _admission: self.admit(target.len(), 0)?,
-        };
-        let mut disconnected = Disconnected::default();
-        for told in self.send(sending, &target).collect().await? {
-            disconnected.address(&told.legs);
+    ) -> impl Future<Output = Result<Disconnected, ApiError>> + Send + use<> {
+        let sent = self.admit(target.len(), 0).map(|admission| {
+            let sending = Sending {
+                what: What::Close(delivery::CloseReason::Kicked),
+                wait_written: false,
+                stale_ok: false,
+                deadline: Instant::now() + timeout,
+                _admission: admission,
+            };
+            self.send(sending, &target)
+        });
+        async move {
+            let mut disconnected = Disconnected::default();
+            for told in sent?.collect().await? {
+                disconnected.address(&told.legs);
+            }
+            Ok(disconnected)
         }
-        Ok(disconnected)
     }
 
     /// Takes a push's share of what may be in flight.

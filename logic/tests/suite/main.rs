@@ -8,5 +8,6 @@ mod goim;
 mod grpc;
 mod http;
 mod limits;
+mod line;
 mod order;
 mod receipts;

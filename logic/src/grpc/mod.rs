@@ -1,5 +1,7 @@
 //! gRPC: the push service. Errors carry `google.rpc.ErrorInfo` always.
 
+pub(crate) mod serve;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +11,7 @@ use tonic::{Request, Response, Status};
 
 use crate::api::Api;
 use crate::error::ApiError;
+use crate::line::Entry;
 
 /// The gRPC service.
 pub(crate) struct Grpc(pub(crate) Arc<Api>);
@@ -17,19 +20,19 @@ pub(crate) struct Grpc(pub(crate) Arc<Api>);
 impl PushService for Grpc {
     async fn push(
         &self,
-        request: Request<wire::PushRequest>,
+        mut request: Request<wire::PushRequest>,
     ) -> Result<Response<wire::PushResponse>, Status> {
-        let timeout = timeout(&request);
-        let receipt = self.0.push(request.into_inner(), timeout).await?;
+        let (timeout, entry) = (timeout(&request), entry(&mut request));
+        let receipt = self.0.push(request.into_inner(), timeout, entry).await?;
         Ok(Response::new(receipt.into()))
     }
 
     async fn push_many(
         &self,
-        request: Request<wire::PushManyRequest>,
+        mut request: Request<wire::PushManyRequest>,
     ) -> Result<Response<wire::PushManyResponse>, Status> {
-        let timeout = timeout(&request);
-        let results = self.0.push_many(request.into_inner(), timeout).await?;
+        let (timeout, entry) = (timeout(&request), entry(&mut request));
+        let results = self.0.push_many(request.into_inner(), timeout, entry).await?;
         let result = |result: Result<_, ApiError>| match result {
             Ok(receipt) => {
                 let response = Some(wire::PushResponse::from(receipt));
@@ -67,12 +70,17 @@ impl PushService for Grpc {
 
     async fn disconnect(
         &self,
-        request: Request<wire::DisconnectRequest>,
+        mut request: Request<wire::DisconnectRequest>,
     ) -> Result<Response<wire::DisconnectResponse>, Status> {
-        let timeout = timeout(&request);
-        let disconnected = self.0.disconnect(request.into_inner(), timeout).await?;
+        let (timeout, entry) = (timeout(&request), entry(&mut request));
+        let disconnected = self.0.disconnect(request.into_inner(), timeout, entry).await?;
         Ok(Response::new(disconnected.into()))
     }
+}
+
+/// A call's place among the calls of its connection.
+fn entry<T>(request: &mut Request<T>) -> Option<Arc<Entry>> {
+    request.extensions_mut().remove()
 }
 
 /// The time a caller allows, from its `grpc-timeout`.

@@ -1,0 +1,68 @@
+//! Serve: gRPC over the host's listener. Tonic's own server first looks at a call in a task of the call,
+//! when the order of the calls is already lost; here each takes its place as it is received.
+
+use std::pin::pin;
+
+use http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use orrery_host::{Host, Listener, Stream, grpc};
+use orrery_proto::push::push_service_server::SERVICE_NAME;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+
+use crate::accept::accept;
+use crate::limits::{GRPC_CONNECTIONS_MAX, STREAMS_PER_CONNECTION_MAX};
+use crate::line::Line;
+
+/// Serves until stopped, then until the calls under way are answered.
+pub(crate) async fn serve(
+    listener: Box<dyn Listener>,
+    routes: Routes,
+    host: Host,
+    stopped: CancellationToken,
+) {
+    let stop = stopped.clone();
+    let routes = routes.prepare();
+    let serve = |stream| connection(stream, routes.clone(), stop.clone());
+    accept(listener, GRPC_CONNECTIONS_MAX, host, stopped, serve).await;
+}
+
+async fn connection(stream: Box<dyn Stream>, routes: Routes, stopped: CancellationToken) {
+    let line = Line::default();
+    let routes = TowerToHyperService::new(routes);
+    // Hyper calls this in the order of the requests; only what it returns runs side by side.
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        if enters_queues(request.uri().path()) {
+            request.extensions_mut().insert(line.join());
+        }
+        routes.call(request)
+    });
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
+        .keep_alive_interval(grpc::KEEP_ALIVE)
+        .keep_alive_timeout(grpc::KEEP_ALIVE);
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let ended = tokio::select! {
+        biased;
+        ended = connection.as_mut() => ended,
+        () = stopped.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a gRPC connection broke");
+    }
+}
+
+/// Whether a call has to keep its place among the others of its connection.
+fn enters_queues(path: &str) -> bool {
+    let method = path.strip_prefix('/').and_then(|path| path.strip_prefix(SERVICE_NAME));
+    matches!(method, Some("/Push" | "/PushMany" | "/Disconnect"))
+}
