@@ -4,7 +4,11 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-const FILES: [(&str, &str); 10] = [
+const FILES: [(&str, &str); 13] = [
+    // Before the shorter names that some of these end with.
+    ("conformance upgrade", "comet/tests/conformance/upgrade.rs"),
+    ("conformance hostile", "comet/tests/conformance/hostile.rs"),
+    ("conformance deadlines", "comet/tests/conformance/deadlines.rs"),
     ("vectors", "comet/core/tests/suite/vectors.rs"),
     ("frame", "comet/core/tests/suite/frame.rs"),
     ("websocket", "comet/core/tests/suite/websocket.rs"),
