@@ -23,12 +23,18 @@ pub const ROUTES_PER_ADDRESS_MAX: usize = 1024;
 /// Most commands in one log entry. Bounds the time apply holds the state machine.
 pub const COMMANDS_PER_BATCH_MAX: usize = 1024;
 
-/// Most encoded bytes of one log entry; above it a batch is split before it is proposed. Stays well
-/// under gRPC's default message limit of 4 MiB, which a single entry must never exceed.
+/// Most encoded bytes of one log entry; above it a batch is split before it is proposed. A single entry
+/// must never exceed what one message between router nodes may carry.
 pub const BATCH_BYTES_MAX: usize = 1 << 20;
 
-/// Largest message accepted on a gRPC connection between our own processes, in bytes.
-pub const INTERNAL_MESSAGE_BYTES_MAX: usize = 4 << 20;
+/// Most encoded bytes of one route: all its ids, rooms and labels at their limits, the two texts of its
+/// platform and device, and the encoding around them.
+pub const ROUTE_BYTES_MAX: usize =
+    ROOMS_PER_CONNECTION_MAX * (ID_BYTES_MAX + 4) + LABELS_MAX * (LABEL_BYTES_MAX + 12) + 1024;
+
+/// Largest message accepted on a gRPC connection between our own processes, in bytes: the answer to a
+/// look-up of an address with as many routes as it may have, each as large as it may be.
+pub const INTERNAL_MESSAGE_BYTES_MAX: usize = 16 << 20;
 
 /// Largest body of a push, in bytes (goim's practical ceiling was its queue's limit of about 1 MB).
 pub const PUSH_BODY_BYTES_MAX: usize = 1 << 20;
@@ -42,6 +48,7 @@ pub const PUSH_ITEMS_MAX: usize = 1000;
 pub const PAGE_SIZE_MAX: usize = 1000;
 
 const _: () = assert!(SLOTS.is_power_of_two() && SLOTS <= u16::MAX as usize + 1);
+const _: () = assert!(ROUTES_PER_ADDRESS_MAX * ROUTE_BYTES_MAX < INTERNAL_MESSAGE_BYTES_MAX);
 const _: () = assert!(BATCH_BYTES_MAX < INTERNAL_MESSAGE_BYTES_MAX);
 const _: () = assert!(PUSH_BODY_BYTES_MAX < INTERNAL_MESSAGE_BYTES_MAX);
 const _: () = assert!(ROOMS_PER_CONNECTION_MAX * (ID_BYTES_MAX + 8) < BATCH_BYTES_MAX);

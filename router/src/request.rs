@@ -45,8 +45,7 @@ pub(crate) fn response(id: u64, answer: Answer) -> wire::Response {
     if bytes + MESSAGE_OVERHEAD_BYTES <= INTERNAL_MESSAGE_BYTES_MAX {
         return response;
     }
-    // Sent, it would break the whole session. Only labels of the largest size on an address with the
-    // most routes come here.
+    // Sent, it would break the whole session. No answer within the limits is so large.
     let failure = failure(Reason::Invalid, format!("the answer of {bytes} bytes is too large"));
     wire::Response { id, kind: Some(wire::response::Kind::Failure(failure)), log_index: 0 }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use orrery_host::Host;
+use orrery_model::limits::INTERNAL_MESSAGE_BYTES_MAX;
 use orrery_model::{Address, Id, NodeId, ShardId, SlotTable};
 use orrery_proto::registry as wire;
 use orrery_proto::registry::registry_client::RegistryClient;
@@ -60,7 +61,8 @@ impl Node {
         until("the node is ready", || std::future::ready(handle.ready().ok())).await;
         let address = handle.registry_address().to_string();
         let channel = orrery_host::grpc::channel(host.net.clone(), &address).unwrap();
-        let mut client = RegistryClient::new(channel);
+        let mut client =
+            RegistryClient::new(channel).max_decoding_message_size(INTERNAL_MESSAGE_BYTES_MAX);
         let table = client.get_table(wire::GetTableRequest {}).await.unwrap().into_inner();
         let table = SlotTable::try_from(table.table.unwrap()).unwrap();
         let caller = Caller::open(&mut client, &host).await;

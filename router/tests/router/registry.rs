@@ -4,6 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
+use orrery_model::limits::{
+    ID_BYTES_MAX, LABEL_BYTES_MAX, LABELS_MAX, ROOMS_PER_CONNECTION_MAX, ROUTES_PER_ADDRESS_MAX,
+};
 use orrery_model::{Address, Id, ShardId};
 use orrery_proto::common;
 use orrery_proto::registry as wire;
@@ -199,6 +202,36 @@ async fn a_command_larger_than_an_entry_is_invalid() {
     bind.details = Some(common::Details { platform, ..Default::default() });
     let answer = node.ask(&alice, wire::request::Kind::Write(command)).await;
     assert_eq!(failed(answer).reason(), Reason::Invalid);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_with_as_many_routes_as_large_as_they_may_be_is_located() {
+    let node = node().await;
+    let alice = user("a".repeat(ID_BYTES_MAX));
+    let comet = "c".repeat(ID_BYTES_MAX);
+    let id = |n: usize| format!("{n:0>ID_BYTES_MAX$}");
+    let label = |n: usize| (format!("{n:0>28}"), "v".repeat(LABEL_BYTES_MAX - 28));
+    let details = common::Details {
+        platform: "p".repeat(256),
+        device: "d".repeat(256),
+        labels: (0..LABELS_MAX).map(label).collect(),
+        rooms: (0..ROOMS_PER_CONNECTION_MAX).map(id).collect(),
+        ..Default::default()
+    };
+    for conns in (0..ROUTES_PER_ADDRESS_MAX as u64).collect::<Vec<_>>().chunks(64) {
+        let bind = |conn: &u64| {
+            let bind = wire::Bind {
+                address: Some((&alice).into()),
+                comet: Some(comet_ref(&comet, 1)),
+                conn: *conn,
+                details: Some(details.clone()),
+                ..Default::default()
+            };
+            node.ask(&alice, write(wire::command::Kind::Bind(bind)))
+        };
+        join_all(conns.iter().map(bind)).await;
+    }
+    assert_eq!(node.locate(&alice).await.len(), ROUTES_PER_ADDRESS_MAX);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
