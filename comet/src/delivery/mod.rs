@@ -89,6 +89,8 @@ struct Counts {
     filtered: AtomicU32,
     dropped: AtomicU32,
     pending: AtomicU32,
+    /// Workers whose connections are not counted yet.
+    untaken: AtomicU32,
 }
 
 impl Delivery {
@@ -124,6 +126,17 @@ impl Delivery {
         counter.fetch_add(connections, Ordering::Relaxed);
     }
 
+    /// So many workers are each to count their connections, or have them wait for their turn.
+    fn address_workers(&self, workers: usize) {
+        let workers = u32::try_from(workers).unwrap_or(u32::MAX);
+        self.counts.untaken.store(workers, Ordering::Relaxed);
+    }
+
+    /// A worker has done so.
+    pub(crate) fn taken(&self) {
+        self.counts.untaken.fetch_sub(1, Ordering::Release);
+    }
+
     /// So many connections wait for their turn: a receipt due before calls them unknown.
     pub(crate) fn await_turn(&self, connections: u32) {
         self.counts.pending.fetch_add(connections, Ordering::Relaxed);
@@ -148,6 +161,8 @@ impl Delivery {
             said => i32::from(said),
         };
         let many = matches!(self.work, Work::Room { .. } | Work::All { .. });
+        // Before the rest: a worker that takes it from here on may be counted or not.
+        let partial = many && early && self.counts.untaken.load(Ordering::Acquire) > 0;
         // First: whatever stops pending from here on is counted twice, and never not at all.
         let unknown = self.counts.pending.load(Ordering::Acquire);
         let read = |counter: &AtomicU32| counter.load(Ordering::Relaxed);
@@ -160,6 +175,7 @@ impl Delivery {
                 filtered: read(&self.counts.filtered),
                 dropped: read(&self.counts.dropped),
                 unknown,
+                partial,
             }),
             wrong_incarnation: false,
         };
@@ -176,3 +192,32 @@ impl Drop for Delivery {
 
 /// What to say of a connection that closed while the message waited.
 const CLOSED: Delivered = Delivered::Dropped(DropReason::Closed);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use orrery_model::message::Message;
+    use std::sync::Arc;
+    use tokio::sync::Semaphore;
+
+    #[test]
+    fn a_receipt_due_before_every_worker_began_says_that_it_is_partial() {
+        let receipt_when = |taken: usize| {
+            let (receipts, mut sent) = mpsc::channel(1);
+            let places = Arc::new(Semaphore::new(1));
+            let place = places.try_acquire_owned().unwrap();
+            let room = Address::room(Id::new("lobby").unwrap());
+            let message = Message { op: 1, body: bytes::Bytes::new() };
+            let work = Work::Room { encoded: Encoded::new(message), room };
+            let reply = ReplyTo { receipts, place };
+            let delivery = Delivery::new(1, Incarnation(1), true, work, reply);
+            delivery.address_workers(2);
+            (0..taken).for_each(|_| delivery.taken());
+            delivery.expire();
+            sent.try_recv().unwrap().0.tally.unwrap().partial
+        };
+        assert!(receipt_when(0));
+        assert!(receipt_when(1));
+        assert!(!receipt_when(2));
+    }
+}

@@ -129,6 +129,7 @@ impl Reader {
     fn address(&self, mail: &mut [Vec<Arc<Delivery>>], delivery: &Arc<Delivery>) {
         match &delivery.work {
             Work::Room { .. } | Work::All { .. } => {
+                delivery.address_workers(mail.len());
                 for batch in mail {
                     batch.push(delivery.clone());
                 }

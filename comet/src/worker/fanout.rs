@@ -31,18 +31,23 @@ impl Worker {
                     }
                 }
             }
-            Work::Room { encoded, room } => self.push_to_room(&delivery, encoded, room),
+            Work::Room { encoded, room } => {
+                self.push_to_room(&delivery, encoded, room);
+                delivery.taken();
+            }
             Work::All { encoded, namespace, rate: 0 } => {
                 let mut fanout = FanOut::new(&delivery, encoded);
                 for connection in self.connections.borrow().iter() {
                     fanout.push_to_all(connection, namespace.as_ref());
                 }
                 fanout.report();
+                delivery.taken();
             }
             Work::All { .. } if broadcasts.len() >= BROADCASTS_MAX => {
                 let connections = self.connections.borrow().iter().count();
                 let refused = Delivered::Dropped(DropReason::Overloaded);
                 delivery.count(refused, u32::try_from(connections).unwrap_or(u32::MAX));
+                delivery.taken();
             }
             Work::All { rate, .. } => {
                 broadcasts.spawn_local(self.clone().broadcast(delivery.clone(), *rate));
@@ -69,6 +74,7 @@ impl Worker {
         let waiting = self.connections.borrow().iter().filter(present).count();
         let mut waiting = u32::try_from(waiting).unwrap_or(u32::MAX);
         delivery.await_turn(waiting);
+        delivery.taken();
         let mut slot = 0;
         // Those who connect meanwhile may or may not be reached: they connected after the push.
         while slot < self.connections.borrow().slots() {
@@ -80,12 +86,12 @@ impl Worker {
             slot += 1;
             if let Some(connection) = connection.filter(|it| present(&it)) {
                 fanout.push_to_all(&connection, namespace.as_ref());
+                fanout.report();
                 delivery.had_turn(waiting.min(1));
                 waiting -= waiting.min(1);
             }
         }
         delivery.had_turn(waiting);
-        fanout.report();
     }
 }
 
@@ -133,11 +139,14 @@ impl<'a> FanOut<'a> {
         }
     }
 
-    /// Adds up once for all connections of the pass.
-    fn report(self) {
-        let Self { delivery, queued, filtered, dropped, .. } = self;
-        delivery.count(Delivered::Queued, queued);
-        delivery.count(Delivered::Filtered, filtered);
-        delivery.count(Delivered::Dropped(DropReason::OutboxFull), dropped);
+    /// Tells the delivery what was counted since the last time.
+    fn report(&mut self) {
+        for (delivered, connections) in [
+            (Delivered::Queued, &mut self.queued),
+            (Delivered::Filtered, &mut self.filtered),
+            (Delivered::Dropped(DropReason::OutboxFull), &mut self.dropped),
+        ] {
+            self.delivery.count(delivered, std::mem::take(connections));
+        }
     }
 }

@@ -147,7 +147,10 @@ impl PushReceipt {
     pub(super) fn comets(&mut self, legs: &[Leg], waited_written: bool) {
         for leg in legs {
             match &leg.end {
-                Some(End::Comet(tally)) => self.summary.comet(tally, waited_written),
+                Some(End::Comet(tally)) => {
+                    self.summary.comet(tally, waited_written);
+                    self.summary.comets_unknown += u32::from(tally.partial);
+                }
                 Some(End::Connection(_) | End::NotHere | End::Unknown) | None => {
                     self.summary.comets_unknown += 1;
                 }
