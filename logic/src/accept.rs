@@ -1,8 +1,9 @@
-//! Accept: takes the connections of a port, with a bound on how many there are at a time.
+//! Accept: takes the connections of a port, with a bound on how many there are at a time, and says who is
+//! at the other end of each.
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use orrery_host::{Host, Listener, Stream};
+use orrery_host::{Host, Listener, Peer, Stream};
 use tokio_util::sync::CancellationToken;
 
 /// Pause after a failed accept (descriptors ran out), so that the listener does not spin.
@@ -14,7 +15,7 @@ pub(crate) async fn accept<F>(
     connections_max: usize,
     host: Host,
     stopped: CancellationToken,
-    serve: impl Fn(Box<dyn Stream>) -> F,
+    serve: impl Fn(Box<dyn Stream>, Peer) -> F,
 ) where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -26,8 +27,10 @@ pub(crate) async fn accept<F>(
             Some(_) = connections.next() => {}
             accepted = listener.accept(), if connections.len() < connections_max => {
                 match accepted {
-                    Ok((stream, _)) => {
-                        connections.push(host.tasks.spawn("connection", serve(stream)).join());
+                    Ok((stream, address)) => {
+                        let peer = Peer { address: Some(address), ..Peer::default() };
+                        let serving = serve(stream, peer);
+                        connections.push(host.tasks.spawn("connection", serving).join());
                     }
                     Err(error) => {
                         tracing::debug!(%error, "a connection could not be accepted");

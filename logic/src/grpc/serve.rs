@@ -9,7 +9,7 @@ use hyper::server::conn::http2;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use orrery_host::{Host, Listener, Stream, grpc};
+use orrery_host::{Host, Listener, Peer, Stream, grpc};
 use orrery_proto::push::push_service_server::SERVICE_NAME;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -27,11 +27,16 @@ pub(crate) async fn serve(
 ) {
     let stop = stopped.clone();
     let routes = routes.prepare();
-    let serve = |stream| connection(stream, routes.clone(), stop.clone());
+    let serve = |stream, peer| connection(stream, peer, routes.clone(), stop.clone());
     accept(listener, GRPC_CONNECTIONS_MAX, host, stopped, serve).await;
 }
 
-async fn connection(stream: Box<dyn Stream>, routes: Routes, stopped: CancellationToken) {
+async fn connection(
+    stream: Box<dyn Stream>,
+    peer: Peer,
+    routes: Routes,
+    stopped: CancellationToken,
+) {
     let line = Line::default();
     let routes = TowerToHyperService::new(routes);
     // Hyper calls this in the order of the requests; only what it returns runs side by side.
@@ -39,6 +44,7 @@ async fn connection(stream: Box<dyn Stream>, routes: Routes, stopped: Cancellati
         if enters_queues(request.uri().path()) {
             request.extensions_mut().insert(line.join());
         }
+        request.extensions_mut().insert(peer.clone());
         routes.call(request)
     });
     let mut builder = http2::Builder::new(TokioExecutor::new());
@@ -65,4 +71,39 @@ async fn connection(stream: Box<dyn Stream>, routes: Routes, stopped: Cancellati
 fn enters_queues(path: &str) -> bool {
     let method = path.strip_prefix('/').and_then(|path| path.strip_prefix(SERVICE_NAME));
     matches!(method, Some("/Push" | "/PushMany" | "/Disconnect"))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use axum::{Extension, Router};
+    use http_body_util::{BodyExt, Empty};
+    use hyper::body::Bytes;
+    use hyper::client::conn::http2::handshake;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_call_knows_who_sent_it() {
+        let host = Host::system();
+        let listener = host.net.listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let who = |Extension(peer): Extension<Peer>| async move { format!("{peer:?}") };
+        let routes = Routes::from(Router::new().route("/", get(who)));
+        let stopped = CancellationToken::new();
+        let serving = serve(listener, routes, host.clone(), stopped.clone());
+        let serving = host.tasks.spawn("serve", serving);
+
+        let stream = TokioIo::new(host.net.connect(&address).await.unwrap());
+        let (mut calls, connection) = handshake(TokioExecutor::new(), stream).await.unwrap();
+        let connection = host.tasks.spawn("client", async { drop(connection.await) });
+        let request = Request::get("http://logic/").body(Empty::<Bytes>::new()).unwrap();
+        let answer = calls.send_request(request).await.unwrap().into_body();
+        let answer = answer.collect().await.unwrap().to_bytes();
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(answer.contains("role: None, node: None, address: Some(127.0.0.1:"), "{answer}");
+        drop((calls, connection));
+        stopped.cancel();
+        assert!(serving.join().await);
+    }
 }
