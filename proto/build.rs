@@ -9,6 +9,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "orrery/registry/v1/registry.proto",
         "orrery/storage/v1/storage.proto",
         "orrery/peers/v1/peers.proto",
+        "orrery/peers/v1/duties.proto",
+        "orrery/cluster/v1/cluster.proto",
         "orrery/edge/v1/edge.proto",
         "orrery/delivery/v1/delivery.proto",
         "orrery/push/v1/push.proto",

@@ -50,6 +50,9 @@ pub struct Config {
     /// How long a room without members stays listed, in milliseconds. Default 30 000: people come
     /// back.
     pub room_linger_ms: u64,
+    /// Within what time, about, all connections are compared with the registry's routes and the other way
+    /// round, in milliseconds. Default 600 000: differences are rare, and each look costs a look-up.
+    pub audit_ms: u64,
     /// How long logic may take to answer before a request is repeated, in milliseconds. Default 5000.
     pub edge_request_ms: u64,
     /// How long stopping may take, in milliseconds. Default 8000.
@@ -96,6 +99,7 @@ impl Default for Config {
             frames_burst: 2000,
             json_message_bytes: JSON_MESSAGE_BYTES_DEFAULT,
             room_linger_ms: 30_000,
+            audit_ms: 600_000,
             edge_request_ms: 5000,
             stop_ms: 8000,
         }
@@ -130,6 +134,7 @@ impl Config {
             ("outbox_bytes", self.outbox_bytes as u64),
             ("frames_per_second", self.frames_per_second.into()),
             ("frames_burst", self.frames_burst.into()),
+            ("audit_ms", self.audit_ms),
             ("edge_request_ms", self.edge_request_ms),
             ("json_message_bytes", self.json_message_bytes as u64),
         ];
@@ -155,6 +160,10 @@ impl Config {
 
     pub(crate) fn room_linger(&self) -> Duration {
         Duration::from_millis(self.room_linger_ms)
+    }
+
+    pub(crate) fn audit(&self) -> Duration {
+        Duration::from_millis(self.audit_ms)
     }
 
     pub(crate) fn edge_request(&self) -> Duration {

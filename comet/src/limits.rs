@@ -59,16 +59,31 @@ pub(crate) const ANSWERS_WAITING_MAX: usize = 256;
 /// How long a connection that is being closed may take to accept what is still in its outbox.
 pub(crate) const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How often a worker looks at a slice of its connections, and in how many slices it sees them all.
+/// How often a worker looks at some of its connections.
 pub(crate) const SWEEP_PERIOD: Duration = Duration::from_millis(100);
-/// See [`SWEEP_PERIOD`]: each connection is looked at once a second.
-pub(crate) const SWEEP_SLICES: usize = 10;
+
+/// Within what time a worker looks at each of its connections: how late a device's silence is noticed.
+pub(crate) const SWEEP_ROUND: Duration = Duration::from_secs(1);
+
+/// The most that a gap between two looks counts for, on a worker's clock and for the silence of logic. Who did
+/// not run in between heard nobody, which says nothing of those who may have spoken.
+pub(crate) const GAP_MAX: Duration = Duration::from_secs(1);
 
 /// Steps in which work that is paced over a second is done (rebinds, broadcasts, evictions).
 pub(crate) const PACE_STEP: Duration = Duration::from_millis(20);
 
 /// Goodbyes under way at once: enough to fill batches, few enough to leave room for connects.
 pub(crate) const GOODBYES_IN_FLIGHT: usize = 1024;
+
+/// Connections, and routes, in one page of the audit: each connection costs the registry up to two look-ups
+/// at once, and a page of the largest routes stays below a gRPC message.
+pub(crate) const AUDIT_PAGE: usize = 128;
+
+/// Fewest pages that a round of the audit is paced for, so that the pace soon follows what has changed.
+pub(crate) const AUDIT_PAGES_MIN: u32 = 16;
+
+/// Shortest pause between two pages of the audit: whatever is configured, it stays a trickle.
+pub(crate) const AUDIT_PAUSE_MIN: Duration = Duration::from_millis(10);
 
 /// Listing writes under way at once.
 pub(crate) const LISTINGS_IN_FLIGHT: usize = 256;
@@ -102,3 +117,5 @@ pub(crate) const HANDSHAKE_BYTES_MAX: usize = 16 * 1024;
 
 const _: () = assert!(CHANGES_WAITING_MAX < ANSWERS_WAITING_MAX);
 const _: () = assert!(EDGE_BATCH <= EDGE_UNANSWERED_MAX);
+const _: () = assert!(SWEEP_PERIOD.as_millis() < GAP_MAX.as_millis());
+const _: () = assert!(AUDIT_PAGE * orrery_model::limits::ROUTE_BYTES_MAX < 4 << 20);

@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use orrery_host::Stream;
 use orrery_model::message::CloseReason;
-use orrery_model::{Address, Conn, Seq};
+use orrery_model::{Address, Conn, Incarnation, Seq};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::admission::Place;
 use crate::delivery::Delivery;
 use crate::limits::WORKER_QUEUE;
-use crate::presence::worker_of;
+use crate::presence::{Names, worker_of};
 
 /// How a device reached us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,12 +40,25 @@ pub(crate) enum ToWorker {
     Deliver(Vec<Arc<Delivery>>),
     /// Closes a connection, if it is called so.
     Close { conn: Conn, address: Address, seq: Seq, reason: CloseReason },
+    /// Closes a connection, if it is called so: the registry has no such route any more.
+    Lost { conn: Conn, address: Address, seq: Seq },
+    /// Tells what the connections in some slots, from this one on, are called in an incarnation.
+    CallRoll { from: usize, incarnation: Incarnation, answer: oneshot::Sender<Roll> },
     /// Closes any one connection; answers whether there was one.
     CloseOne(CloseReason, oneshot::Sender<bool>),
     /// Closes all connections and takes no more.
     CloseAll(CloseReason),
     /// Has a connection bind again under the comet's new incarnation.
     Rebind(Conn),
+}
+
+/// What some of a worker's connections are called. Those that are being bound, bound again or closed are left
+/// out.
+#[derive(Debug, Default)]
+pub(crate) struct Roll {
+    pub(crate) called: Vec<(Conn, Names)>,
+    /// The slot to go on from, if there are more.
+    pub(crate) next: Option<usize>,
 }
 
 /// The mailboxes of all workers. Cheap to clone.
@@ -83,6 +96,22 @@ impl Workers {
 
     pub(crate) async fn close(&self, conn: Conn, address: Address, seq: Seq, reason: CloseReason) {
         self.tell(worker_of(conn), ToWorker::Close { conn, address, seq, reason }).await;
+    }
+
+    pub(crate) async fn lost(&self, conn: Conn, address: Address, seq: Seq) {
+        self.tell(worker_of(conn), ToWorker::Lost { conn, address, seq }).await;
+    }
+
+    /// A part of a worker's roll; empty where the worker has ended.
+    pub(crate) async fn call_roll(
+        &self,
+        worker: usize,
+        from: usize,
+        incarnation: Incarnation,
+    ) -> Roll {
+        let (answer, answered) = oneshot::channel();
+        self.tell(worker, ToWorker::CallRoll { from, incarnation, answer }).await;
+        answered.await.unwrap_or_default()
     }
 
     /// Closes any one connection; false when there is none left.

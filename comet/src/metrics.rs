@@ -29,6 +29,9 @@ pub(crate) struct Metrics {
     pub(crate) goodbyes: Counter,
     pub(crate) writes_repeated: Counter,
     pub(crate) lives_lost: Counter,
+    pub(crate) audited_connections: Counter,
+    pub(crate) audit_missing_routes: Counter,
+    pub(crate) audit_stray_routes: Counter,
     pub(crate) edge_connected: Gauge,
     pub(crate) panics: Counter,
 }
@@ -127,6 +130,21 @@ impl Metrics {
             "lives_lost",
             "Incarnations of this comet that ended while it ran",
             self.lives_lost.clone(),
+        );
+        registry.register(
+            "audited_connections",
+            "Connections compared with the routes that the registry has of them",
+            self.audited_connections.clone(),
+        );
+        registry.register(
+            "audit_missing_routes",
+            "Connections closed because the registry had lost a route of theirs",
+            self.audit_missing_routes.clone(),
+        );
+        registry.register(
+            "audit_stray_routes",
+            "Routes removed because they belonged to no connection",
+            self.audit_stray_routes.clone(),
         );
         registry.register(
             "edge_connected",

@@ -65,6 +65,7 @@ pub async fn start(config: Config, host: Host) -> Result<Handle, StartError> {
         id: id(&config, tcp_address)?,
         advertise: advertise(&config, delivery_address),
         room_linger: config.room_linger(),
+        audit: config.audit(),
         edge: edge.clone(),
         host: host.clone(),
         workers: workers.clone(),

@@ -64,6 +64,23 @@ async fn readiness_follows_the_checks_and_the_drain() {
 }
 
 #[tokio::test]
+async fn parts_are_shown_to_who_asks_for_all_and_decide_nothing() {
+    let parts = || {
+        let full = Err("below its reserve".to_owned());
+        vec![("shard 1".to_owned(), Ok(())), ("disk".to_owned(), full)]
+    };
+    let health = Health::default().check("router-1", || Ok(())).details(parts);
+    let (host, admin) = open(Surface { health, ..Surface::default() }).await;
+    let answer = get_path(&host, &admin, "/readyz").await;
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("\r\n\r\nready\n"), "{answer}");
+    let answer = get_path(&host, &admin, "/readyz?verbose").await;
+    let expected = "[+] router-1 ok\n[+] router-1: shard 1 ok\n\
+                    [-] router-1: disk failed: below its reserve\nready\n";
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with(expected), "{answer}");
+    admin.stop().await;
+}
+
+#[tokio::test]
 async fn metrics_are_prometheus_text_and_routes_are_mounted() {
     let pushes = Counter::<u64>::default();
     let mut metrics = Registry::default();

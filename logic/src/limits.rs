@@ -120,6 +120,16 @@ pub const EDGE_RESPONSES_WAITING_MAX: usize = 64;
 /// How long a write of a comet may take before its outcome is called unknown.
 pub const EDGE_WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Most routes in one audit question, and in one page of a comet's routes. Comets ask for fewer.
+pub const AUDIT_ROUTES_MAX: usize = 512;
+
+/// Most look-ups under way for one audit question: they share confirmations, and leave room for pushes.
+pub const AUDIT_LOOK_UPS_MAX: usize = 64;
+
+/// How long the registry may take for an audit question. Less than comets wait for an answer, so that they
+/// are told.
+pub const AUDIT_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// How long after an overload or a failure a comet should wait before it repeats.
 pub const EDGE_RETRY_AFTER_MS: u32 = 200;
 
@@ -161,3 +171,5 @@ const _: () = assert!(RESOLVE_MAX.as_millis() < TURN_MAX.as_millis());
 const _: () = assert!(RETRY_WAIT_MAX.as_millis() * 2 <= TURN_MAX.as_millis());
 const _: () = assert!(GATHER_MAX.as_millis() < LOOK_UP_MAX.as_millis());
 const _: () = assert!(limits::ROUTES_PER_ADDRESS_MAX <= TARGETS_PER_DELIVERY_MAX);
+const _: () =
+    assert!(AUDIT_ROUTES_MAX * limits::ROUTE_BYTES_MAX < limits::INTERNAL_MESSAGE_BYTES_MAX);

@@ -26,6 +26,11 @@ impl Registry {
         Self { client: Client::new(config, host), metrics }
     }
 
+    /// Adds the metrics of the way to the router.
+    pub(crate) fn register(&self, registry: &mut prometheus_client::registry::Registry) {
+        self.client.register(registry);
+    }
+
     /// Whether it is known which shard has which address.
     pub(crate) fn has_table(&self) -> bool {
         self.client.table().is_some()
@@ -62,6 +67,17 @@ impl Registry {
         deadline: Instant,
     ) -> Result<MembersPage, RegistryError> {
         self.client.members(room, from, limit, deadline).await
+    }
+
+    /// A page of the routes of one comet's life.
+    pub(crate) async fn comet_routes(
+        &self,
+        comet: CometRef,
+        from: Option<MembersCursor>,
+        limit: usize,
+        deadline: Instant,
+    ) -> Result<MembersPage, RegistryError> {
+        self.client.comet_routes(comet, from, limit, deadline).await
     }
 
     /// How many members a room has.

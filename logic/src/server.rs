@@ -138,6 +138,7 @@ impl Handle {
     /// Adds this service's metrics.
     pub fn register(&self, registry: &mut prometheus_client::registry::Registry) {
         self.metrics.register(registry);
+        self.readiness.registry.register(registry);
     }
 
     /// Stops: tells that it no longer serves, takes no more, lets what is under way end for a bounded

@@ -56,6 +56,11 @@ pub struct Bind {
     pub policy: Policy,
     /// Every conn of this comet below this one is decided: no bind for it may still take effect.
     pub settled: Conn,
+    /// Of a connection that was bound in an earlier life of its comet: the seq that its *primary*
+    /// address gave it first, on secondary addresses too, and the same however often its comet is
+    /// fenced. A policy takes it for as old as that: a device that has moved on meanwhile keeps its
+    /// place. Needs protocol 2.
+    pub rank: Option<Seq>,
 }
 
 /// Names the route that an unbind removes.
@@ -124,6 +129,34 @@ pub struct Open {
     pub slots: Vec<Slot>,
     /// The slot table's epoch that says so.
     pub epoch: u64,
+    /// No seq below this one is given from here on; at most 1 unless the cluster was restored.
+    pub next_seq: Seq,
+    /// Every incarnation below this one has ended; 0 unless the cluster was restored.
+    pub floor: Incarnation,
+}
+
+impl Open {
+    /// Opens slots in a cluster that begins anew.
+    pub fn new(slots: Vec<Slot>, epoch: u64) -> Self {
+        Self { slots, epoch, next_seq: Seq(0), floor: Incarnation(0) }
+    }
+}
+
+impl Command {
+    /// The version of the protocol that every replica must understand before this is proposed.
+    pub fn protocol(&self) -> u32 {
+        match self {
+            Self::Bind(bind) if bind.rank.is_some() => 2,
+            Self::Open(open) if open.next_seq > Seq(1) || open.floor > Incarnation(0) => 2,
+            Self::Bind(_)
+            | Self::Unbind(_)
+            | Self::SetRooms(_)
+            | Self::BindRoom(_)
+            | Self::UnbindRoom(_)
+            | Self::ExpireComet(_)
+            | Self::Open(_) => 1,
+        }
+    }
 }
 
 /// What a command did.

@@ -1,7 +1,10 @@
 //! What the log of the control shard says: the cluster itself, its comets and their lives.
 
+use crate::cluster::{Counters, NodeState, Placed, Placement};
 use crate::id::{CometId, CometRef, Incarnation, NodeId, ShardId};
 use crate::slot::SlotTable;
+
+pub use crate::cluster::Node;
 
 /// One log entry of the control shard.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -28,6 +31,41 @@ pub enum ControlCommand {
         /// The last position to forget.
         position: u64,
     },
+    /// A node joins. Its number must never have been another node's; a repeat is `Done`.
+    AddNode(Node),
+    /// A node says what has changed about it: addresses, protocol version. Its instance must be the one
+    /// it joined with.
+    UpdateNode(Node),
+    /// Says what the cluster wants of a node from now on.
+    SetNodeState {
+        /// Which node.
+        node: NodeId,
+        /// What is wanted; nothing comes after [`NodeState::Removed`].
+        state: NodeState,
+    },
+    /// Says where a shard's replicas should be from now on.
+    Place(Placement),
+    /// The leader of a shard says where its replicas are.
+    Placed(Placed),
+}
+
+impl ControlCommand {
+    /// The version of the protocol that every node must understand before this is proposed.
+    pub fn protocol(&self) -> u32 {
+        match self {
+            // Every build that knows more than one node knows all of these.
+            Self::Attach(_)
+            | Self::Expire(_)
+            | Self::Trim { .. }
+            | Self::AddNode(_)
+            | Self::UpdateNode(_)
+            | Self::SetNodeState { .. }
+            | Self::Place(_)
+            | Self::Placed(_) => 1,
+            Self::Found(found) if found.counters == Counters::default() => 1,
+            Self::Found(_) => 2,
+        }
+    }
 }
 
 /// The cluster as it begins.
@@ -39,17 +77,11 @@ pub struct Found {
     pub nodes: Vec<Node>,
     /// The data shards and the slots they own.
     pub table: SlotTable,
-}
-
-/// A router node as the cluster knows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Node {
-    /// Its number, never reused.
-    pub id: NodeId,
-    /// `host:port` of its registry service.
-    pub registry: String,
-    /// `host:port` of its peers service.
-    pub peers: String,
+    /// Where the replicas of each shard, and of the control shard, begin, in order of the shards. None
+    /// where every node holds every shard.
+    pub placements: Vec<Placement>,
+    /// Where the numbers begin.
+    pub counters: Counters,
 }
 
 /// A comet comes (again).
@@ -142,6 +174,41 @@ pub enum ControlRefusal {
     Superseded {
         /// The living incarnation.
         incarnation: Incarnation,
+    },
+    /// The number belongs or belonged to another node: its disk was lost, or the configuration was
+    /// copied. Join under a new number.
+    #[error("node {node} is or was another one: a lost disk comes back under a new node id")]
+    NodeUsed {
+        /// The number.
+        node: NodeId,
+    },
+    /// The cluster does not know such a node.
+    #[error("the cluster has no node {node}")]
+    UnknownNode {
+        /// The number.
+        node: NodeId,
+    },
+    /// The node was removed for good.
+    #[error("node {node} was removed")]
+    RemovedNode {
+        /// The number.
+        node: NodeId,
+    },
+    /// The placement was made from one that is not the newest: look again.
+    #[error("the placement of shard {shard} is at version {version}")]
+    StalePlacement {
+        /// Whose placement.
+        shard: ShardId,
+        /// Its version.
+        version: u64,
+    },
+    /// The node still holds a replica, so it cannot be removed yet.
+    #[error("node {node} still holds shard {shard}")]
+    StillPlaced {
+        /// Which node.
+        node: NodeId,
+        /// One of its shards.
+        shard: ShardId,
     },
     /// The command breaks a rule.
     #[error("invalid command: {0}")]

@@ -4,6 +4,7 @@
 //! disk. Nothing here reads a clock, draws a random number or iterates a hash map.
 
 pub mod address;
+pub mod cluster;
 pub mod command;
 pub mod control;
 pub mod id;

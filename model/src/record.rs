@@ -1,6 +1,7 @@
 //! Records: the parts a snapshot of a state machine is made of, in the order in which they are listed.
 
 use crate::address::Address;
+use crate::cluster::{Node, NodeState, Placed, Placement};
 use crate::command::Loser;
 use crate::control::{Comet, FenceEvent, Found};
 use crate::id::{CometId, CometRef, Conn, Incarnation, Seq, ShardId, Version};
@@ -22,6 +23,8 @@ pub enum ShardRecord {
         route: Route,
         /// Connections that gave way to it.
         losers: Vec<Loser>,
+        /// See [`crate::command::Bind::rank`].
+        rank: Option<Seq>,
     },
     /// A room's listing of a comet.
     Listing {
@@ -77,6 +80,8 @@ pub struct ShardHead {
     pub cursor: u64,
     /// The newest table epoch heard of.
     pub epoch: u64,
+    /// Every incarnation below this one has ended, of whatever comet.
+    pub floor: Incarnation,
 }
 
 /// One record of the control shard's snapshot. The head comes first and once.
@@ -116,4 +121,15 @@ pub enum ControlRecord {
         /// Its fence.
         fence: Incarnation,
     },
+    /// A router node.
+    Node {
+        /// The node.
+        node: Node,
+        /// What is wanted of it.
+        state: NodeState,
+    },
+    /// Where a shard's replicas should be.
+    Placement(Placement),
+    /// Where a shard's replicas are, as its leader last said.
+    Placed(Placed),
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::Role;
+use crate::ctl::CtlOptions;
 
 /// A push router: backends say whom a message is for, Orrery knows where they are.
 #[derive(Debug, Parser)]
@@ -26,6 +27,8 @@ pub(crate) enum Command {
     Comet(RoleOptions),
     /// Runs a logic: the push API.
     Logic(RoleOptions),
+    /// Operates a cluster of router nodes.
+    Ctl(CtlOptions),
     /// Checks and explains configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -58,7 +61,11 @@ pub(crate) struct DevOptions {
     /// Folder of the data; made when it is not there.
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
-    /// Data shards; fixed once the data is there.
+    /// Router nodes: with more than one they form a cluster, and two logics and two comets run beside it.
+    /// Instance n listens on ports 100 x n higher; the admin port stays one.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=7))]
+    pub(crate) nodes: u16,
+    /// Data shards; fixed once the data is there. Default 4.
     #[arg(long)]
     pub(crate) shards: Option<u32>,
     /// IP address that everything listens on. There is no authentication in dev: anything but a
@@ -99,6 +106,8 @@ pub(crate) enum ConfigCommand {
 pub(crate) enum BenchCommand {
     /// A minute's look at what this machine can do.
     Quick(QuickOptions),
+    /// Binds and look-ups a second, against router nodes that run.
+    Registry(RegistryOptions),
 }
 
 #[derive(Debug, Args)]
@@ -112,6 +121,25 @@ pub(crate) struct QuickOptions {
     /// Seconds of each part that lasts.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
     pub(crate) seconds: u64,
+    /// Prints JSON instead of a table.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RegistryOptions {
+    /// Registry addresses of some router nodes; the others are learned from them.
+    #[arg(long, value_name = "HOST:PORT,…", value_delimiter = ',', required = true)]
+    pub(crate) routers: Vec<String>,
+    /// Callers that each wait for their answer, one number after the other.
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_values_t = [1, 64, 1024])]
+    pub(crate) callers: Vec<usize>,
+    /// Seconds of each load.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub(crate) seconds: u64,
+    /// Processes of the router nodes, if they run here: shows what they take.
+    #[arg(long, value_name = "PID,…", value_delimiter = ',')]
+    pub(crate) server_pids: Vec<u32>,
     /// Prints JSON instead of a table.
     #[arg(long)]
     pub(crate) json: bool,

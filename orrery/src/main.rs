@@ -3,6 +3,7 @@
 mod bench;
 mod cli;
 mod config;
+mod ctl;
 mod demo;
 mod descriptors;
 mod dev;
@@ -24,17 +25,7 @@ use cli::{Cli, Command};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    match run(Cli::parse().command) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("orrery: {}", error::one_line(&error));
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn run(command: Command) -> anyhow::Result<()> {
-    match command {
+    let outcome = match Cli::parse().command {
         Command::Dev(options) => dev::run(options),
         Command::Router(options) => role::run(config::Role::Router, &options),
         Command::Comet(options) => role::run(config::Role::Comet, &options),
@@ -42,5 +33,14 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Config(command) => config::run(command),
         Command::Bench(command) => bench::run(command),
         Command::Version => cli::print_version(),
+        // Scripts tell its endings apart by its exit codes.
+        Command::Ctl(options) => return ctl::run(options),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("orrery: {}", error::one_line(&error));
+            ExitCode::FAILURE
+        }
     }
 }

@@ -26,7 +26,7 @@ pub(crate) struct Process {
 impl Process {
     /// Shows a service's readiness and metrics.
     pub(crate) fn show<S: Service>(&mut self, service: &Running<S>) {
-        service.register(&mut self.metrics);
+        service.show(&mut self.metrics);
         self.health = service.check(std::mem::take(&mut self.health));
     }
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use orrery_daemon::admin::Health;
+use orrery_daemon::admin::{Health, Outcome};
 use orrery_daemon::shutdown::Step;
 use prometheus_client::registry::Registry;
 
@@ -21,6 +21,11 @@ pub(crate) trait Service: Sized + Send + Sync + 'static {
     /// Whether it can do its work, and why not.
     fn ready(&self) -> Result<(), String>;
 
+    /// The parts behind its readiness, where it has some.
+    fn parts(&self) -> Vec<Outcome> {
+        Vec::new()
+    }
+
     /// Adds its metrics.
     fn register(&self, registry: &mut Registry);
 
@@ -32,26 +37,52 @@ pub(crate) trait Service: Sized + Send + Sync + 'static {
 }
 
 /// A running service that health checks may look at.
-pub(crate) struct Running<S>(Arc<S>);
+pub(crate) struct Running<S> {
+    service: Arc<S>,
+    /// Its number, where several of its role run in the process.
+    instance: Option<usize>,
+}
 
 impl<S: Service> Running<S> {
     pub(crate) fn new(service: S) -> Self {
-        Self(Arc::new(service))
+        Self { service: Arc::new(service), instance: None }
+    }
+
+    /// Gives it its number among those of its role in this process.
+    pub(crate) fn numbered(self, instance: usize) -> Self {
+        Self { instance: Some(instance), ..self }
     }
 
     /// Adds its readiness to the checks.
     pub(crate) fn check(&self, health: Health) -> Health {
-        let service: Weak<S> = Arc::downgrade(&self.0);
-        health.check(S::ROLE.word(), move || match service.upgrade() {
+        let name = match self.instance {
+            Some(instance) => format!("{}-{instance}", S::ROLE.word()),
+            None => S::ROLE.word().to_owned(),
+        };
+        let (ready, parts): (Weak<S>, Weak<S>) =
+            (Arc::downgrade(&self.service), Arc::downgrade(&self.service));
+        let health = health.check(name, move || match ready.upgrade() {
             Some(service) => service.ready(),
             None => Err("stopping".to_owned()),
-        })
+        });
+        health.details(move || parts.upgrade().map(|service| service.parts()).unwrap_or_default())
+    }
+
+    /// Adds its metrics, with its number as a label where it has one.
+    pub(crate) fn show(&self, registry: &mut Registry) {
+        match self.instance {
+            Some(instance) => {
+                let label = ("instance".into(), instance.to_string().into());
+                self.service.register(registry.sub_registry_with_label(label));
+            }
+            None => self.service.register(registry),
+        }
     }
 
     /// Its end, for the orderly end of the process.
     pub(crate) fn step(self) -> Step {
         Step::new(S::ROLE.word(), STOP_TIMEOUT, async move {
-            let mut shared = self.0;
+            let mut shared = self.service;
             let service = loop {
                 match Arc::try_unwrap(shared) {
                     Ok(service) => break service,
@@ -69,7 +100,7 @@ impl<S> std::ops::Deref for Running<S> {
     type Target = S;
 
     fn deref(&self) -> &S {
-        &self.0
+        &self.service
     }
 }
 
@@ -78,6 +109,10 @@ impl Service for orrery_router::Handle {
 
     fn ready(&self) -> Result<(), String> {
         self.ready()
+    }
+
+    fn parts(&self) -> Vec<Outcome> {
+        self.ready_report()
     }
 
     fn register(&self, registry: &mut Registry) {

@@ -1,6 +1,7 @@
 //! Starts each service where it belongs, and says what is wrong in terms of the configuration.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use anyhow::Context;
 use orrery_daemon::runtimes::Runtimes;
@@ -21,20 +22,24 @@ pub(crate) async fn router(
     runtimes: &Runtimes,
 ) -> anyhow::Result<Running<orrery_router::Handle>> {
     let raft = runtimes.raft().clone();
-    let host = Host { tasks: std::sync::Arc::new(SystemTasks::on(raft.clone())), ..Host::system() };
+    let host = Host { tasks: Arc::new(SystemTasks::on(raft.clone())), ..Host::system() };
     let start = {
         let config = config.clone();
         async move {
-            let store = router_store::open(&config, &host).await?;
-            let started = orrery_router::start(config.router.clone(), host, store).await;
+            let disk = Arc::new(router_store::disk(&config, &host));
+            let started = orrery_router::start(config.router.clone(), host, disk).await;
             started.map_err(|error| {
                 use orrery_router::StartError;
+                let path = config.store.path.display();
                 let context = match &error {
                     StartError::Listen { address, .. } => taken(&config, Role::Router, *address),
                     StartError::OtherNode { .. } | StartError::OtherShards { .. } => {
-                        format!("router (data directory {})", config.store.path.display())
+                        format!("router (data directory {path})")
                     }
-                    _ => Role::Router.word().to_owned(),
+                    StartError::Disk(_) | StartError::Plan(_) => {
+                        format!("cannot use the data directory {path} (key store.path)")
+                    }
+                    StartError::Config(_) => Role::Router.word().to_owned(),
                 };
                 anyhow::Error::new(error).context(context)
             })

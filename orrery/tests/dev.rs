@@ -41,18 +41,59 @@ async fn push_travels_from_backend_to_device_and_the_end_is_orderly() {
     assert_eq!(hear(&mut alice).await, "two");
 
     let (status, text) = http(dev.address("admin.listen"), "GET", "/readyz?verbose", "").await;
-    assert_eq!(
-        (status, text.as_str()),
-        (200, "[+] router ok\n[+] logic ok\n[+] comet ok\nready\n")
-    );
+    let lines =
+        ["[+] router ok", "[+] router: shard 4 ok", "[+] logic ok", "[+] comet ok", "ready"];
+    assert_eq!(status, 200, "{text}");
+    for line in lines {
+        assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+    }
     let (status, text) = http(dev.address("admin.listen"), "GET", "/metrics", "").await;
     assert_eq!(status, 200);
-    for prefix in ["orrery_router_", "orrery_logic_", "orrery_comet_"] {
+    for prefix in ["orrery_router_", "orrery_logic_", "orrery_registry_client_", "orrery_comet_"] {
         assert!(text.contains(prefix), "no metric begins with {prefix}");
     }
     let said = dev.interrupt().await;
     let odd = ["WARN", "ERROR", "panicked"].iter().any(|word| said.contains(word));
     assert!(!odd, "an orderly life: {said}");
+}
+
+#[tokio::test]
+async fn three_nodes_two_logics_and_two_comets_work_as_one() {
+    let data = tempfile::tempdir().unwrap();
+    let mut last = 0;
+    for round in 0..2 {
+        let dev = Dev::start(data.path(), &["--nodes", "3"]).await;
+        let mut alice = connect(&dev, "alice").await;
+        let seq = alice.welcome().seq.expect("a connection has a seq");
+        assert!(seq > last, "seq {seq} came after {last} in round {round}");
+        last = seq;
+        let second = dev.address("comet-2.websocket").to_string();
+        let options = Options::new(Transport::Json, second).user("bob");
+        let mut bob = Device::connect(&*Host::system().net, options).await.unwrap();
+        for logic in ["logic.http_address", "logic-2.http_address"] {
+            for (user, device) in [("alice", &mut alice), ("bob", &mut bob)] {
+                let receipt = push_to_user(dev.address(logic), "/v1/push", user, "one").await;
+                assert_eq!(receipt["summary"]["written"], 1, "{user} by {logic}: {receipt}");
+                assert_eq!(hear(device).await, "one");
+            }
+        }
+        let admin = dev.address("admin.listen");
+        let (_, text) = http(admin, "GET", "/readyz?verbose", "").await;
+        for line in ["[+] router-3 ok", "[+] router-3: shard 4 ok", "[+] comet-2 ok", "ready"] {
+            assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+        }
+        let (_, text) = http(admin, "GET", "/metrics", "").await;
+        for label in ["orrery_router_term{instance=\"3\"", "orrery_comet_", "instance=\"2\""] {
+            assert!(text.contains(label), "no metric has {label}");
+        }
+        let router = dev.address("router-2.registry_listen").to_string();
+        let status = support::cluster::ctl(&router, &["cluster", "status"]).await;
+        assert_eq!((&status["healthy"], &status["comets"]), (&true.into(), &2.into()), "{status}");
+        let said = dev.interrupt().await;
+        assert!(!said.contains("panicked"), "{said}");
+    }
+    refused_data(data.path(), &[]).await;
+    refused_data(data.path(), &["--nodes", "5"]).await;
 }
 
 #[tokio::test]
@@ -89,6 +130,7 @@ async fn taken_port_is_named_with_its_role_and_key() {
     let address = taken.local_addr().unwrap();
     let keys = [
         "router.registry_listen",
+        "router.peers_listen",
         "logic.http_address",
         "logic.grpc_address",
         "logic.edge_address",

@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use orrery_host::Host;
@@ -11,12 +11,7 @@ use orrery_sdk::{Device, Event, Options, Transport};
 use tempfile::TempDir;
 use tokio::process::Child;
 
-use support::{DEADLINE, http, orrery, output, push_to_user, refusal, signal};
-
-/// An address nobody listens on. Somebody else could take it first; the test then fails by saying so.
-fn free() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
+use support::{DEADLINE, free, http, orrery, output, push_to_user, refusal, signal};
 
 fn config(folder: &TempDir, name: &str, text: &str) -> PathBuf {
     let path = folder.path().join(name);
@@ -58,7 +53,8 @@ async fn three_processes_do_what_one_does() {
     let admins: [SocketAddr; 3] = std::array::from_fn(|_| free());
     let data = folder.path().join("data");
     let router = format!(
-        "[admin]\nlisten = '{}'\n[store]\npath = {data:?}\n[router]\nregistry_listen = '{registry}'\n",
+        "[admin]\nlisten = '{}'\n[store]\npath = {data:?}\n[router]\nfound_alone = true\n\
+         registry_listen = '{registry}'\npeers_listen = '127.0.0.1:0'\n",
         admins[0],
     );
     let logic = format!(
@@ -94,6 +90,7 @@ async fn three_processes_do_what_one_does() {
 async fn strangers_are_kept_out_of_every_role() {
     for (role, key) in [
         ("router", "router.registry_listen"),
+        ("router", "router.peers_listen"),
         ("logic", "logic.http_address"),
         ("logic", "logic.grpc_address"),
         ("logic", "logic.edge_address"),

@@ -9,6 +9,7 @@ mod contracts {
     include!(concat!(env!("OUT_DIR"), "/contracts.rs"));
 }
 
+pub use contracts::orrery::cluster::v1 as cluster;
 pub use contracts::orrery::common::v1 as common;
 pub use contracts::orrery::delivery::v1 as delivery;
 pub use contracts::orrery::edge::v1 as edge;

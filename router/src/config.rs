@@ -2,7 +2,12 @@
 
 use std::net::SocketAddr;
 
+use orrery_model::cluster::PROTOCOL;
+use orrery_model::limits::SLOTS;
 use serde::{Deserialize, Serialize};
+
+/// How many data shards a cluster founded alone gets where nothing else is said.
+const SHARDS_ALONE: u32 = 4;
 
 /// Milliseconds of a day: longer durations are mistakes, and far longer ones no clock can add.
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
@@ -14,15 +19,27 @@ pub struct Config {
     /// This node's number in the cluster, never reused. Must be the one its data directory was made
     /// for. Default 1.
     pub node_id: u64,
-    /// How many data shards the cluster is founded with. Must be the number its data directory was
-    /// made for. Default 4: enough to keep two cores busy, few enough to be cheap when idle.
-    pub shards: u32,
+    /// How many data shards the cluster has. Where it is set, the data directory must agree; a cluster
+    /// that this node founds alone gets so many, else 4: enough to keep two cores busy, few enough to be
+    /// cheap when idle.
+    pub shards: Option<u32>,
+    /// A node whose data directory belongs to no cluster founds one that is itself alone, instead of
+    /// waiting to be taken into one. Default false.
+    pub found_alone: bool,
     /// Where the registry service listens. Port 0 takes any free one. Default 127.0.0.1:3121.
     pub registry_listen: SocketAddr,
     /// `host:port` under which clients reach the registry service. Default: the address listened on.
     pub registry_advertise: Option<String>,
-    /// `host:port` under which other router nodes reach this one. Default 127.0.0.1:3120.
-    pub peers_advertise: String,
+    /// Where other router nodes reach this one. Port 0 takes any free one. Default 127.0.0.1:3120.
+    pub peers_listen: SocketAddr,
+    /// `host:port` under which other router nodes reach this one. Default: the address listened on.
+    pub peers_advertise: Option<String>,
+    /// The version of the protocol between router nodes that this one speaks: this build's, or the one
+    /// before it, to act as the older build does while a cluster is being upgraded. Default: this build's.
+    pub protocol: u32,
+    /// Bytes of the disk that are kept free. With less, the node gives its leaderships away and takes no
+    /// writes, so that it can still end what is under way. 0 keeps none. Default 256 MiB.
+    pub disk_reserve_bytes: u64,
     /// How long a comet's routes stay without news from it, in milliseconds. Default 10000: longer
     /// than a restart of logic.
     pub lease_ms: u64,
@@ -59,10 +76,14 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             node_id: 1,
-            shards: 4,
+            shards: None,
+            found_alone: false,
             registry_listen: SocketAddr::from(([127, 0, 0, 1], 3121)),
             registry_advertise: None,
-            peers_advertise: "127.0.0.1:3120".to_owned(),
+            peers_listen: SocketAddr::from(([127, 0, 0, 1], 3120)),
+            peers_advertise: None,
+            protocol: PROTOCOL,
+            disk_reserve_bytes: 256 << 20,
             lease_ms: 10_000,
             keep_alive_ms: 2_000,
             rebind_per_second: 5_000,
@@ -79,6 +100,11 @@ impl Default for Config {
 }
 
 impl Config {
+    /// How many data shards a cluster has that this node founds alone.
+    pub(crate) fn shards_alone(&self) -> u32 {
+        self.shards.unwrap_or(SHARDS_ALONE)
+    }
+
     /// Checks what the fields must keep among each other.
     ///
     /// # Errors
@@ -86,8 +112,12 @@ impl Config {
     pub fn check(&self) -> Result<(), String> {
         let rules = [
             (self.node_id > 0, "node_id: 0 names no node"),
-            (self.shards > 0, "shards: a cluster has at least one data shard"),
-            (self.shards <= 4096, "shards: more than there are slots"),
+            (self.shards != Some(0), "shards: a cluster has at least one data shard"),
+            (self.shards_alone() as usize <= SLOTS, "shards: more than there are slots"),
+            (
+                self.protocol == PROTOCOL || self.protocol + 1 == PROTOCOL,
+                "protocol: must be this build's version or the one before it",
+            ),
             (self.keep_alive_ms > 0, "keep_alive_ms: must not be 0"),
             (
                 self.lease_ms >= 100,
@@ -133,7 +163,11 @@ mod tests {
         assert!(config.check().unwrap_err().starts_with("lease_ms"));
         let config = Config { lease_ms: u64::MAX, ..Config::default() };
         assert!(config.check().unwrap_err().starts_with("lease_ms"));
-        let config = Config { shards: 0, ..Config::default() };
+        let config = Config { shards: Some(0), ..Config::default() };
         assert!(config.check().unwrap_err().starts_with("shards"));
+        for protocol in [PROTOCOL - 2, PROTOCOL + 1] {
+            let config = Config { protocol, ..Config::default() };
+            assert!(config.check().unwrap_err().starts_with("protocol"));
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use orrery_model::control::{Attach, Comet, ControlCommand, ControlOutcome, ControlRefusal, Found};
+use orrery_model::control::{Attach, Comet, ControlCommand, ControlOutcome, ControlRefusal};
 use orrery_model::{CometRef, Incarnation};
 use orrery_router_core::control::Standing;
 use tokio::time::Instant;
@@ -94,10 +94,5 @@ impl ControlPlane {
             return Err(ReadError::Unavailable("still starting".to_owned()));
         }
         Ok(self.shard.replica().control(|state, _| state.comets().cloned().collect()))
-    }
-
-    /// How the cluster was founded, as far as this node knows.
-    pub(crate) fn found(&self) -> Option<Found> {
-        self.shard.replica().control(|state, _| state.found().cloned())
     }
 }

@@ -4,8 +4,9 @@
 use std::io;
 use std::net::SocketAddr;
 
-use orrery_model::{NodeId, ShardId};
+use orrery_model::NodeId;
 use orrery_proto::registry as wire;
+use orrery_router_store::StoreError;
 use tonic::Status;
 
 /// Why a router node did not start. Trying again helps only after something was changed.
@@ -38,14 +39,12 @@ pub enum StartError {
         /// What the operating system said.
         source: io::Error,
     },
-    /// A shard's log or snapshot cannot be opened.
-    #[error("cannot open shard {shard}: {source}")]
-    Shard {
-        /// Which shard.
-        shard: ShardId,
-        /// What went wrong.
-        source: io::Error,
-    },
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    Disk(#[from] StoreError),
+    /// The plan in the data directory does not found a cluster with this node.
+    #[error("the data directory's founding: {0}")]
+    Plan(String),
 }
 
 /// Why a write was not done, or why nobody knows.
@@ -57,9 +56,13 @@ pub(crate) enum WriteError {
     /// Not done: a queue is full. Retry later.
     #[error("too many writes wait for the shard")]
     Overloaded,
-    /// Not done: no quorum, or still starting. Retry later.
+    /// Not done: no quorum, or still starting, or not every node understands it yet. Retry later.
     #[error("the shard is not available: {0}")]
     Unavailable(String),
+    /// Not done: the leader's disk is below its reserve. Retry later: another node will lead, or there
+    /// will be room again.
+    #[error("the leader's disk is below its reserve")]
+    DiskFull,
     /// It may or may not take effect. Repeat only what has an identity.
     #[error("the outcome is unknown: {0}")]
     Unknown(String),
@@ -94,6 +97,7 @@ impl From<WriteError> for wire::Failure {
             WriteError::NotLeader { .. } => Reason::NotLeader,
             WriteError::Overloaded => Reason::Overloaded,
             WriteError::Unavailable(_) => Reason::Unavailable,
+            WriteError::DiskFull => Reason::DiskFull,
             WriteError::Unknown(_) => Reason::Unknown,
             WriteError::TooLarge { .. } => Reason::Invalid,
         };
@@ -127,7 +131,9 @@ impl From<WriteError> for Status {
     fn from(error: WriteError) -> Self {
         let detail = error.to_string();
         match error {
-            WriteError::NotLeader { .. } | WriteError::Unavailable(_) => Self::unavailable(detail),
+            WriteError::NotLeader { .. } | WriteError::Unavailable(_) | WriteError::DiskFull => {
+                Self::unavailable(detail)
+            }
             WriteError::Overloaded => Self::resource_exhausted(detail),
             WriteError::Unknown(_) => Self::deadline_exceeded(detail),
             WriteError::TooLarge { .. } => Self::invalid_argument(detail),

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use orrery_model::ShardId;
+use futures_util::future::join_all;
 use orrery_model::command::{Command, ExpireComet};
 use orrery_model::control::{ControlCommand, FenceEvent, shards_of};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::limits::{FENCES_PER_LOOK_MAX, LOOK_AGAIN, UPKEEP_PAUSE, UPKEEP_TIMEOUT};
 use crate::metrics::ShardMetrics;
+use crate::reports::Reports;
 use crate::shard::{ControlShard, DataShard};
-use crate::shards::Shards;
 
 /// Writes the fence events after the shard's cursor into its log for as long as this node leads it.
 /// Runs until it is dropped.
@@ -40,57 +40,51 @@ fn events_after_cursor(shard: &DataShard, control: &ControlShard) -> Vec<FenceEv
     control.replica().control(|control, _| control.events_after(cursor, FENCES_PER_LOOK_MAX))
 }
 
-/// Writes the events one after the other, up to the first that is not known to be applied: the cursor
-/// passes over whatever it has not met, so an event must never get into the log before an earlier one. An
-/// event written twice changes nothing, so what is left in doubt is simply looked at again.
+/// Writes the events, in order and all at once: they leave as few entries. One that comes before its
+/// predecessor changes nothing, so what is left out or in doubt is simply looked at again.
 async fn write(shard: &DataShard, events: &[FenceEvent], metrics: &ShardMetrics) -> bool {
-    for event in events {
+    let deadline = Instant::now() + UPKEEP_TIMEOUT;
+    let writes = events.iter().map(|event| {
         let expire = ExpireComet {
             comet: event.comet.clone(),
             fence: event.fence,
             position: event.position,
         };
-        let deadline = Instant::now() + UPKEEP_TIMEOUT;
-        let written = shard.write_in_turn(Command::ExpireComet(expire), deadline).await;
-        if !written.is_ok_and(|written| written.reply.is_ok()) {
-            return false;
-        }
-        metrics.fences(1);
-    }
-    true
+        shard.write_in_turn(Command::ExpireComet(expire), deadline)
+    });
+    // Polled in this order, they enter the queue in this order.
+    let written = join_all(writes).await;
+    let taken = written
+        .iter()
+        .take_while(|written| written.as_ref().is_ok_and(|written| written.reply.is_ok()));
+    let taken = taken.count();
+    metrics.fences(taken);
+    taken == events.len()
 }
 
-/// Lets the control shard forget the events that every data shard has applied. Runs until dropped.
-pub(crate) async fn trim(shards: Arc<Shards>) {
+/// Lets the control shard forget the events that every data shard has applied, as its leader was told.
+/// Runs until dropped.
+pub(crate) async fn trim(control: Arc<ControlShard>, reports: Arc<Reports>) {
     loop {
         sleep(LOOK_AGAIN).await;
-        let control = shards.control();
         if control.group().leading_term().is_none() {
             continue;
         }
-        let Some(position) = applied_everywhere(&shards) else { continue };
-        let due = control.replica().control(|control, _| {
-            control.events_after(0, 1).first().is_some_and(|event| event.position <= position)
-        });
-        if due {
-            let deadline = Instant::now() + UPKEEP_TIMEOUT;
-            // Refused or in doubt, it is due again at the next look.
-            let _ = control.write_in_turn(ControlCommand::Trim { position }, deadline).await;
-        }
+        let Some(position) = due(&control, &reports) else { continue };
+        let deadline = Instant::now() + UPKEEP_TIMEOUT;
+        // Refused or in doubt, it is due again at the next look.
+        let _ = control.write_in_turn(ControlCommand::Trim { position }, deadline).await;
     }
 }
 
-/// The position that all data shards of the cluster have passed; none unless this node sees them all.
-fn applied_everywhere(shards: &Shards) -> Option<u64> {
-    let table = shards
-        .control()
-        .replica()
-        .control(|control, _| control.found().map(|found| shards_of(&found.table)));
-    let cursor = |shard: ShardId| {
-        let shard = shards.get(shard)?;
-        Some(shard.replica().registry(|registry, _| registry.cursor()))
-    };
-    table?.into_iter().map(cursor).collect::<Option<Vec<_>>>()?.into_iter().min()
+/// The position up to which events are kept although every data shard has them.
+fn due(control: &ControlShard, reports: &Reports) -> Option<u64> {
+    control.replica().control(|control, _| {
+        let shards = shards_of(&control.found()?.table);
+        let position = reports.applied_everywhere(&shards)?;
+        let first = control.events_after(0, 1);
+        first.first().is_some_and(|event| event.position <= position).then_some(position)
+    })
 }
 
 #[cfg(test)]
@@ -101,54 +95,61 @@ mod tests {
     use orrery_host::{Host, Task};
     use orrery_model::command::{Refusal, Reply, RouteName, Unbind};
     use orrery_model::control::{Advertise, Attach};
-    use orrery_model::{Address, CometId, CometRef, Conn, Id, Incarnation, NodeId, Seq};
-    use orrery_router_store::Identity;
+    use orrery_model::{Address, CometId, CometRef, Conn, Id, Incarnation, NodeId, Seq, ShardId};
     use orrery_router_store::model::ModelDisk;
 
     use super::*;
     use crate::Config;
 
+    /// A node that is a cluster of so many shards.
+    async fn node(shards: u32) -> crate::Handle {
+        let any = ([127, 0, 0, 1], 0).into();
+        let config = Config {
+            found_alone: true,
+            shards: Some(shards),
+            registry_listen: any,
+            peers_listen: any,
+            ..Config::default()
+        };
+        let disk = Arc::new(ModelDisk::blank(NodeId(1), "first"));
+        let handle = crate::start(config, Host::system(), disk).await.unwrap();
+        while handle.ready().is_err() {
+            sleep(Duration::from_millis(5)).await;
+        }
+        handle
+    }
+
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn events_reach_every_shard_and_are_forgotten_then() {
-        let identity = Identity { cluster_id: "test".to_owned(), node: NodeId(1), shards: 4 };
-        let store = Arc::new(ModelDisk::new(identity).open().unwrap());
-        let config = Config { registry_listen: ([127, 0, 0, 1], 0).into(), ..Config::default() };
-        let handle = crate::start(config, Host::system(), store).await.unwrap();
         let looks = async {
-            while handle.ready().is_err() {
-                sleep(Duration::from_millis(5)).await;
-            }
+            let handle = node(4).await;
+            let member = handle.member();
             for attempt in 1..=3 {
                 let attach = Attach { attempt, ..attach(Id::new("comet-a").unwrap()) };
                 let deadline = Instant::now() + UPKEEP_TIMEOUT;
-                handle.serving().control.attach(attach, deadline).await.unwrap();
+                member.control.attach(attach, deadline).await.unwrap();
             }
-            let shards = &handle.serving().shards;
-            let control = shards.control().replica();
+            let control = member.shards.control().replica();
             let last = control.control(|control, _| control.last_position());
             assert_eq!(last, 3);
-            while applied_everywhere(shards) != Some(last)
+            let cursor =
+                |shard: &Arc<DataShard>| shard.replica().registry(|registry, _| registry.cursor());
+            while member.shards.data().iter().any(|shard| cursor(shard) != last)
                 || !control.control(|control, _| control.events_after(0, 1).is_empty())
             {
                 sleep(Duration::from_millis(5)).await;
             }
+            drop(member);
+            handle.stop().await;
         };
         timeout(Duration::from_secs(20), looks).await.expect("events are written and forgotten");
-        handle.stop().await;
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_crowded_shard_takes_every_event() {
-        let identity = Identity { cluster_id: "test".to_owned(), node: NodeId(1), shards: 1 };
-        let store = Arc::new(ModelDisk::new(identity).open().unwrap());
-        let listen = ([127, 0, 0, 1], 0).into();
-        let config = Config { registry_listen: listen, shards: 1, ..Config::default() };
-        let handle = crate::start(config, Host::system(), store).await.unwrap();
         let looks = async {
-            while handle.ready().is_err() {
-                sleep(Duration::from_millis(5)).await;
-            }
-            let shard = handle.serving().shards.get(ShardId(1)).expect("the only one").clone();
+            let handle = node(1).await;
+            let shard = handle.member().shards.get(ShardId(1)).expect("the only one");
             let metrics = crate::metrics::Metrics::default().shard(shard.id());
             let crowd: Vec<_> = (0..8).map(|number| crowd(shard.clone(), number)).collect();
             let fence = Incarnation(2);
@@ -166,9 +167,10 @@ mod tests {
                 let reply = unbind(&shard, life).await.expect("nobody else writes any more");
                 assert_eq!(reply, Err(Refusal::Fenced { fence }), "event {position}");
             }
+            drop(shard);
+            handle.stop().await;
         };
         timeout(Duration::from_secs(60), looks).await.expect("events are written");
-        handle.stop().await;
     }
 
     fn attach(comet: CometId) -> Attach {

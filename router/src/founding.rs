@@ -2,127 +2,134 @@
 
 use std::sync::Arc;
 
-use orrery_model::command::{Command, Open};
-use orrery_model::control::{ControlCommand, ControlRefusal, Found, Node, shards_of};
-use orrery_model::{ShardId, Slot, SlotTable, ring};
-use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use orrery_model::control::{ControlCommand, ControlRefusal, Found};
+use orrery_model::{NodeId, ShardId};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::failure::Failure;
-use crate::limits::{UPKEEP_PAUSE, UPKEEP_TIMEOUT};
-use crate::shard::DataShard;
+use crate::limits::{LOOK_AGAIN, UPKEEP_PAUSE, UPKEEP_TIMEOUT};
+use crate::plan;
+use crate::raft::group::Group;
+use crate::shard::ControlShard;
 use crate::shards::Shards;
 
-/// The epoch of the slot table that a cluster begins with.
-const FIRST_EPOCH: u64 = 1;
-
-/// What this node would found the cluster as.
-pub(crate) struct Founding {
-    pub(crate) cluster_id: String,
-    pub(crate) node: Node,
-    pub(crate) shards: Arc<Shards>,
-    pub(crate) failure: Failure,
-    pub(crate) founded: watch::Sender<bool>,
+/// Begins the shards that the plan has this node begin, and wakes those that are this node alone.
+///
+/// # Errors
+/// When a shard's core has ended.
+pub(crate) async fn initialize(
+    shards: &Shards,
+    plan: Option<&Found>,
+    me: NodeId,
+) -> std::io::Result<()> {
+    for group in shards.groups() {
+        if !group.is_pristine().await? {
+            group.elect_if_alone().await?;
+        } else if let Some(members) = plan.and_then(|plan| first_members(plan, group.shard(), me)) {
+            begin(&group, &members).await?;
+        }
+    }
+    Ok(())
 }
 
-impl Founding {
-    /// Runs until the cluster is founded and every data shard of this node has opened its slots.
-    pub(crate) async fn run(self) {
-        if let Err(error) = self.initialize().await {
-            self.failure.report(format!("the shards cannot be initialized: {error}"));
+async fn begin(group: &Group, members: &[(NodeId, String)]) -> std::io::Result<()> {
+    tracing::info!(shard = %group.shard(), members = members.len(), "the shard begins");
+    match group.initialize(members).await {
+        // Somebody's call for votes came first, which none but a member can send: it has begun.
+        Err(_) if !group.is_pristine().await? => Ok(()),
+        begun => begun,
+    }
+}
+
+/// The members that a shard begins with, where this node is the one to begin it: the first of them.
+/// Only ever one node does, and only while its own log and vote are empty: a disk that was lost comes
+/// back under another node id, and one that left the shard has kept its vote.
+fn first_members(plan: &Found, shard: ShardId, me: NodeId) -> Option<Vec<(NodeId, String)>> {
+    let replicas = plan::placement(plan, shard).replicas;
+    if replicas.first() != Some(&me) {
+        return None;
+    }
+    let address = |id: &NodeId| {
+        let node = plan.nodes.iter().find(|node| node.id == *id)?;
+        Some((*id, node.peers.clone()))
+    };
+    replicas.iter().map(address).collect()
+}
+
+/// Founds the cluster when this node leads the control shard and nobody has. Runs until it is founded.
+pub(crate) async fn found(
+    control: Arc<ControlShard>,
+    plan: Option<Found>,
+    cluster_id: String,
+    failure: Failure,
+) {
+    let mut applied = control.replica().watch_applied();
+    loop {
+        applied.mark_unchanged();
+        if let Some(theirs) = founded_as(&control) {
+            if theirs != cluster_id {
+                failure.report(format!("the log belongs to the cluster {theirs}"));
+            }
             return;
         }
-        let Some(table) = self.found().await else { return };
-        for shard in self.shards.data() {
-            self.open(shard, &table).await;
-        }
-        tracing::info!(cluster_id = self.cluster_id, epoch = table.epoch, "the cluster is founded");
-        self.founded.send_replace(true);
-    }
-
-    /// Makes this node the first and only member of each shard that has none. Adding others is a change
-    /// of membership, later.
-    async fn initialize(&self) -> std::io::Result<()> {
-        let members = [(self.node.id, self.node.peers.clone())];
-        for group in self.shards.groups() {
-            if group.is_initialized().await? {
-                group.elect_if_alone().await?;
-            } else {
-                group.initialize(&members).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The slot table of the cluster, founding it if need be. None where it belongs to somebody else.
-    async fn found(&self) -> Option<SlotTable> {
-        let control = self.shards.control();
-        let held = || control.replica().control(|control, _| control.found().cloned());
-        loop {
-            let deadline = Instant::now() + UPKEEP_TIMEOUT;
-            // Only what is confirmed to be the newest state can say that there is no cluster yet.
-            let confirmed = control.confirm(deadline).await.is_ok();
-            if let Some(found) = held() {
-                if found.cluster_id != self.cluster_id {
-                    let theirs = found.cluster_id;
-                    self.failure.report(format!("the log belongs to the cluster {theirs}"));
-                    return None;
-                }
-                return Some(found.table);
-            }
-            if confirmed {
-                let command = ControlCommand::Found(self.proposal());
-                match control.write(command, deadline).await.map(|written| written.reply) {
-                    Ok(Err(refusal @ ControlRefusal::AlreadyFounded { .. })) => {
-                        // Somebody was faster; the next look tells whether it was one of us.
-                        tracing::debug!(%refusal, "not founded by this node");
-                    }
-                    Ok(Err(refusal)) => {
-                        self.failure.report(format!("the cluster cannot be founded: {refusal}"));
-                        return None;
-                    }
-                    // Founded, or in doubt: the next look tells.
-                    Ok(Ok(_)) | Err(_) => {}
-                }
+        let leads = control.group().leading_term().is_some();
+        if let Some(plan) = plan.as_ref().filter(|_| leads) {
+            if let Err(refusal) = propose(&control, plan).await {
+                failure.report(format!("the cluster cannot be founded: {refusal}"));
+                return;
             }
             sleep(UPKEEP_PAUSE).await;
+            continue;
         }
+        // Becoming leader is followed by an entry; should that be missed, it is looked at again.
+        let _ = timeout(LOOK_AGAIN, applied.changed()).await;
     }
+}
 
-    fn proposal(&self) -> Found {
-        let shards: Vec<ShardId> = self.shards.data().map(|shard| shard.id()).collect();
-        let table =
-            ring::propose(FIRST_EPOCH, &shards).expect("a node has at least one data shard");
-        Found { cluster_id: self.cluster_id.clone(), nodes: vec![self.node.clone()], table }
+fn founded_as(control: &ControlShard) -> Option<String> {
+    control.replica().control(|control, _| control.found().map(|found| found.cluster_id.clone()))
+}
+
+async fn propose(control: &ControlShard, plan: &Found) -> Result<(), ControlRefusal> {
+    let deadline = Instant::now() + UPKEEP_TIMEOUT;
+    // Only what is confirmed to be the newest state can say that there is no cluster yet.
+    if control.confirm(deadline).await.is_err() || founded_as(control).is_some() {
+        return Ok(());
     }
+    let command = ControlCommand::Found(plan.clone());
+    match control.write_in_turn(command, deadline).await.map(|written| written.reply) {
+        // Somebody was faster; the next look tells whether it was one of us.
+        Ok(Err(ControlRefusal::AlreadyFounded { .. })) => Ok(()),
+        Ok(Err(refusal)) => Err(refusal),
+        // Founded, or in doubt: the next look tells.
+        Ok(Ok(_)) | Err(_) => Ok(()),
+    }
+}
 
-    /// Opens the shard's slots unless they are.
-    async fn open(&self, shard: &DataShard, table: &SlotTable) {
-        debug_assert!(shards_of(table).contains(&shard.id()));
-        let slots: Vec<Slot> = table.slots_of(shard.id()).collect();
-        let opened = || {
-            shard.replica().registry(|registry, _| slots.iter().all(|slot| registry.owns(*slot)))
+#[cfg(test)]
+mod tests {
+    use orrery_model::cluster::{Node, Placement};
+
+    use super::*;
+
+    #[test]
+    fn only_the_first_replica_begins_a_shard() {
+        let node = |id| Node {
+            id: NodeId(id),
+            registry: format!("r{id}"),
+            peers: format!("p{id}"),
+            instance: format!("i{id}"),
+            protocol: 2,
         };
-        loop {
-            let deadline = Instant::now() + UPKEEP_TIMEOUT;
-            let confirmed = shard.confirm(deadline).await.is_ok();
-            if opened() {
-                return;
-            }
-            if confirmed {
-                let open = Open { slots: slots.clone(), epoch: table.epoch };
-                if let Ok(written) = shard.write(Command::Open(open), deadline).await
-                    && let Err(refusal) = written.reply
-                {
-                    let shard = shard.id();
-                    self.failure.report(format!("shard {shard} cannot be opened: {refusal}"));
-                    return;
-                }
-            }
-            if opened() {
-                return;
-            }
-            sleep(UPKEEP_PAUSE).await;
-        }
+        let replicas = vec![NodeId(2), NodeId(1)];
+        let plan = Found {
+            nodes: vec![node(1), node(2)],
+            placements: vec![Placement { shard: ShardId(1), version: 1, replicas }],
+            ..plan::alone("one".to_owned(), node(1), 1)
+        };
+        assert_eq!(first_members(&plan, ShardId(1), NodeId(1)), None);
+        let members = vec![(NodeId(2), "p2".to_owned()), (NodeId(1), "p1".to_owned())];
+        assert_eq!(first_members(&plan, ShardId(1), NodeId(2)), Some(members));
+        assert_eq!(first_members(&plan, ShardId(1), NodeId(3)), None);
     }
 }

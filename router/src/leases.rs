@@ -107,6 +107,9 @@ impl LeaseKeeper {
                 // Ticks first: a late one would renew all leases.
                 biased;
                 _ = ticks.tick() => {
+                    if !self.may_judge().await {
+                        continue;
+                    }
                     let now_ms = self.now_ms();
                     let poll = |term, leases: &mut Leases| (term, leases.poll(now_ms));
                     let (term, ended) = self.with_term(poll).unwrap_or_default();
@@ -121,13 +124,25 @@ impl LeaseKeeper {
         }
     }
 
+    /// Whether silence means anything: a leader that cannot reach its quorum cannot acknowledge a
+    /// keep-alive either, so what it does not hear says nothing. What is not looked at for too long is
+    /// begun anew by the leases themselves.
+    async fn may_judge(&self) -> bool {
+        if self.with_leases(|leases| leases.is_empty()).unwrap_or(true) {
+            return true;
+        }
+        // A later confirmation would make this look a late one, which judges nobody.
+        let patience = Duration::from_millis(self.times.lease_ms / 4);
+        self.control.confirm(Instant::now() + patience).await.is_ok()
+    }
+
     /// Proposes the end of a comet's life until the outcome is known, or another term's leases decide:
     /// what an entry of an earlier term did is in the state before a later leader is confirmed.
     async fn expire(&self, comet: CometRef, term: u64) {
         loop {
             let deadline = Instant::now() + UPKEEP_TIMEOUT;
             let command = ControlCommand::Expire(comet.clone());
-            match self.control.write_in_turn(command, deadline).await {
+            match self.control.write_in_term(command, term, deadline).await {
                 Ok(written) if written.reply.is_ok() => {
                     // The state no longer holds this life, which the leases learn from it.
                     self.expiries.inc();

@@ -71,6 +71,150 @@ pub(crate) const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long `stop` waits for all shards to end, and then for the log's writer to end.
 pub(crate) const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// Most requests of a lane that wait for an answer: what openraft keeps under way itself.
+pub(crate) const LANE_REQUESTS_MAX: usize = 64;
+
+/// Most bytes of requests of a lane that wait for an answer: several messages, so that a follower's sync
+/// does not hold up the next one; few enough that all shards' lanes to a stuck peer fit in memory.
+pub(crate) const LANE_BYTES_MAX: usize = 4 << 20;
+
+/// How long a lane's oldest request may stay unanswered before the lane ends and is begun anew. Longer
+/// than a disk's stall: a follower answers only what is synced. That a peer is gone is known sooner.
+pub(crate) const LANE_IDLE_MAX: Duration = Duration::from_secs(3);
+
+/// Most lanes that one peer may have open here: a few for each shard. Beyond that the stream is ended.
+pub(crate) const LANES_PER_PEER_MAX: usize = 4096;
+
+/// Most requests to one peer that wait for the connection; lanes wait when as many do.
+pub(crate) const PEER_REQUESTS_WAITING_MAX: usize = 1024;
+
+/// Most bytes of such requests.
+pub(crate) const PEER_QUEUE_BYTES_MAX: usize = 4 << 20;
+
+/// Most heartbeats that wait for the connection: each shard has one under way. Further ones fail.
+pub(crate) const PEER_HEARTBEATS_WAITING_MAX: usize = 4096;
+
+/// Bytes of requests gathered into one message, unless a single one is larger: as much as one read of the
+/// log gives, so that heartbeats behind it do not wait long.
+pub(crate) const PEER_MESSAGE_BYTES: usize = 1 << 20;
+
+/// Most answers gathered into one message.
+pub(crate) const PEER_ANSWERS_PER_MESSAGE_MAX: usize = 1024;
+
+/// How long a peer may take to accept the stream.
+pub(crate) const LINK_OPEN_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long a peer that owes answers may say nothing at all before its connection is given up.
+pub(crate) const LINK_SILENCE_MAX: Duration = Duration::from_secs(1);
+
+/// How often a node that owes answers, because its disk holds them up, says that it lives.
+pub(crate) const LINK_PULSE: Duration = Duration::from_millis(250);
+
+/// Pause after a connection broke; what is sent meanwhile fails at once.
+pub(crate) const LINK_PAUSE: Duration = Duration::from_millis(50);
+
+/// Most calls at once on one connection of a peer: a stream, and a vote of each shard.
+pub(crate) const PEER_CALLS_PER_CONNECTION_MAX: u32 = 2048;
+
+/// Bytes that a peer may send before they were taken, per stream and per connection: a few full messages.
+pub(crate) const PEER_STREAM_WINDOW_BYTES: u32 = 4 << 20;
+/// See [`PEER_STREAM_WINDOW_BYTES`].
+pub(crate) const PEER_CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
+
+/// Most entries that a leader's successor may lack when it is asked to take over: it has them on disk
+/// well before an election would be due.
+pub(crate) const TRANSFER_LAG_MAX: u64 = 1000;
+
+/// After so many heartbeats without an answer a successor is not asked.
+pub(crate) const TRANSFER_SILENCE_HEARTBEATS: u32 = 3;
+
+/// Bytes of a snapshot in one message.
+pub(crate) const SNAPSHOT_PART_BYTES: usize = 1 << 20;
+
+/// How long one message of a snapshot may take, on either side.
+pub(crate) const SNAPSHOT_PART_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a replica may take to sync and restore a snapshot that it has got whole.
+pub(crate) const SNAPSHOT_INSTALL_TIMEOUT: Duration = Duration::from_secs(120);
+
+const _: () = assert!(LANE_BYTES_MAX >= PEER_MESSAGE_BYTES);
+const _: () = assert!(PEER_QUEUE_BYTES_MAX >= 2 * PEER_MESSAGE_BYTES);
+const _: () = assert!(LINK_PULSE.as_millis() * 2 < LINK_SILENCE_MAX.as_millis());
+const _: () = assert!(2 * LOG_READ_BYTES_MAX + PEER_MESSAGE_BYTES < INTERNAL_MESSAGE_BYTES_MAX);
+const _: () = assert!(SNAPSHOT_PART_BYTES < INTERNAL_MESSAGE_BYTES_MAX);
+
+/// How long `stop` waits for the node's shards and log to end, after its services have.
+pub(crate) const END_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// How often health checks are told anew whether the node can serve.
+pub(crate) const HEALTH_LOOK: Duration = Duration::from_millis(250);
+
+/// Longest silence of a member that still counts as alive where replicas are placed: several heartbeats,
+/// and longer than an election that went wrong once.
+pub(crate) const LIVE_SILENCE_MAX: Duration = Duration::from_secs(2);
+
+/// Longest silence of a member that a leadership is handed to. A handover to somebody who is gone leaves
+/// the shard without a leader for an election.
+pub(crate) const HANDOVER_SILENCE_MAX: Duration = Duration::from_millis(500);
+
+/// Most entries that a member is behind while it counts as caught up: less than an election's worth.
+pub(crate) const FOLLOWS_CLOSELY_ENTRIES_MAX: u64 = 1000;
+
+/// How long a node leads a shard before it hands the lead to whoever is preferred: a node that has just
+/// come back gets its shards one after the other, when it is warm.
+pub(crate) const LEAD_MIN: Duration = Duration::from_secs(3);
+
+/// Shortest time between two handovers of one shard.
+pub(crate) const HANDOVER_PAUSE: Duration = Duration::from_secs(3);
+
+/// How long a handover is waited for before another one may begin.
+pub(crate) const HANDOVER_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long `stop` waits for others to take this node's leaderships over.
+pub(crate) const STOP_HANDOVER_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How often a shard's keeper looks while there is nothing to do.
+pub(crate) const KEEPER_LOOK: Duration = Duration::from_millis(500);
+
+/// How often a shard's keeper looks while a step is under way.
+pub(crate) const KEEPER_STEP: Duration = Duration::from_millis(50);
+
+/// How often a node tells the leader of the control shard that it lives and how far its shards are.
+pub(crate) const REPORT_PERIOD: Duration = Duration::from_secs(1);
+
+/// How long a node counts as alive after it has reported; several reports fit.
+pub(crate) const REPORT_LIFE: Duration = Duration::from_secs(4);
+
+/// How long another node may take to answer a report.
+pub(crate) const REPORT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How often the planner looks while nothing is told.
+pub(crate) const PLANNER_LOOK: Duration = Duration::from_secs(1);
+
+/// How long a node leads the control shard before it plans: by then it has heard of all that live.
+pub(crate) const PLANNER_LEADS_MIN: Duration = Duration::from_secs(1);
+
+/// Shortest time between two looks of the planner, however much is told.
+pub(crate) const PLANNER_PAUSE: Duration = Duration::from_millis(200);
+
+/// How often the disk's room is looked at.
+pub(crate) const ROOM_LOOK: Duration = Duration::from_secs(1);
+
+/// A disk that fell below its reserve has room again at this percentage of it.
+pub(crate) const ROOM_REGAINED_PERCENT: u64 = 125;
+
+/// Most entries that a replica may be behind its shard's leader while the node counts as ready.
+pub(crate) const READY_LAG_MAX: u64 = 1000;
+
+/// Most bytes of records in one message of a backup, unless a single one is larger.
+pub(crate) const BACKUP_CHUNK_BYTES: usize = 1 << 20;
+
+/// How long a snapshot that was asked for may take.
+pub(crate) const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(120);
+
 const _: () = assert!(RESPONSES_BYTES_MAX < INTERNAL_MESSAGE_BYTES_MAX);
 const _: () = assert!(LOG_READ_BYTES_MAX < INTERNAL_MESSAGE_BYTES_MAX);
 const _: () = assert!(CLOCK_TICK.as_millis() < CLOCK_GAP_MAX.as_millis());
+const _: () = assert!(HANDOVER_SILENCE_MAX.as_millis() < LIVE_SILENCE_MAX.as_millis());
+const _: () = assert!(2 * REPORT_PERIOD.as_millis() < REPORT_LIFE.as_millis());
+const _: () = assert!(ROOM_REGAINED_PERCENT > 100);

@@ -196,7 +196,13 @@ mod tests {
     const SHARD: ShardId = ShardId(1);
 
     fn disk() -> ModelDisk {
-        ModelDisk::new(Identity { cluster_id: "test".to_owned(), node: NodeId(1), shards: 1 })
+        ModelDisk::new(Identity {
+            cluster_id: "test".to_owned(),
+            node: NodeId(1),
+            instance: "first".to_owned(),
+            shards: 1,
+            founding: Default::default(),
+        })
     }
 
     fn append(index: u64) -> Write {

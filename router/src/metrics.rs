@@ -1,7 +1,7 @@
 //! Metrics of a router node: counters and histograms as they happen, gauges when they are asked for.
 
 use std::fmt;
-use std::sync::Weak;
+use std::sync::Arc;
 
 use orrery_model::ShardId;
 use prometheus_client::collector::Collector;
@@ -14,8 +14,9 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::error::{ReadError, WriteError};
+use crate::lobby::Lobby;
 use crate::raft::group::Progress;
-use crate::shards::Shards;
+use crate::raft::members::Members;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ShardLabel {
@@ -28,16 +29,52 @@ struct OutcomeLabels {
     outcome: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WriteLabels {
+    shard: u32,
+    kind: &'static str,
+    outcome: &'static str,
+}
+
 /// What a router node counts.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Metrics {
     log: LogMetrics,
     entry_commands: EntryCommands,
-    writes: Family<OutcomeLabels, Counter>,
+    writes: Family<WriteLabels, Counter>,
     reads: Family<OutcomeLabels, Counter>,
     fences: Family<ShardLabel, Counter>,
+    leaderships: Family<ShardLabel, Counter>,
+    handovers: Family<ShardLabel, Counter>,
+    confirm_seconds: Seconds,
+    snapshots: SnapshotMetrics,
     expiries: Counter,
     sessions: Gauge,
+}
+
+/// Times from a tenth of a millisecond to three seconds.
+#[derive(Debug, Clone)]
+struct Seconds(Histogram);
+
+impl Default for Seconds {
+    fn default() -> Self {
+        Self(Histogram::new(exponential_buckets(0.000_1, 2.0, 16)))
+    }
+}
+
+/// What replicas count of their snapshots.
+#[derive(Debug, Clone)]
+pub(crate) struct SnapshotMetrics {
+    pub(crate) build_seconds: Histogram,
+    pub(crate) install_seconds: Histogram,
+}
+
+impl Default for SnapshotMetrics {
+    fn default() -> Self {
+        // A millisecond to a minute: from an empty shard to one with millions of routes.
+        let seconds = || Histogram::new(exponential_buckets(0.001, 2.0, 17));
+        Self { build_seconds: seconds(), install_seconds: seconds() }
+    }
 }
 
 /// What the log's writer counts.
@@ -71,9 +108,13 @@ impl Default for EntryCommands {
 pub(crate) struct ShardMetrics {
     shard: u32,
     pub(crate) entry_commands: Histogram,
-    writes: Family<OutcomeLabels, Counter>,
+    pub(crate) confirm_seconds: Histogram,
+    writes: Family<WriteLabels, Counter>,
     reads: Family<OutcomeLabels, Counter>,
     fences: Family<ShardLabel, Counter>,
+    leaderships: Family<ShardLabel, Counter>,
+    handovers: Family<ShardLabel, Counter>,
+    snapshots: SnapshotMetrics,
 }
 
 impl Metrics {
@@ -90,6 +131,10 @@ impl Metrics {
             writes: self.writes.clone(),
             reads: self.reads.clone(),
             fences: self.fences.clone(),
+            leaderships: self.leaderships.clone(),
+            handovers: self.handovers.clone(),
+            confirm_seconds: self.confirm_seconds.0.clone(),
+            snapshots: self.snapshots.clone(),
         }
     }
 
@@ -104,7 +149,7 @@ impl Metrics {
     }
 
     /// Shows everything, with the gauges of these shards.
-    pub(crate) fn register(&self, registry: &mut Registry, shards: Weak<Shards>) {
+    pub(crate) fn register(&self, registry: &mut Registry, lobby: Arc<Lobby>) {
         let registry = registry.sub_registry_with_prefix("orrery_router");
         registry.register(
             "log_batch_changes",
@@ -122,31 +167,75 @@ impl Metrics {
             "Commands in one log entry",
             self.entry_commands.0.clone(),
         );
-        registry.register("writes", "Writes by outcome", self.writes.clone());
+        registry.register("writes", "Writes by kind and outcome", self.writes.clone());
         registry.register("reads", "Confirmed reads by outcome", self.reads.clone());
         registry.register(
             "fences_written",
             "Fence events written into the shard's log",
             self.fences.clone(),
         );
+        registry.register(
+            "leaderships",
+            "Terms in which this node came to lead the shard; over all nodes, its elections",
+            self.leaderships.clone(),
+        );
+        registry.register(
+            "handovers",
+            "Leaderships that this node gave to another one on purpose",
+            self.handovers.clone(),
+        );
+        registry.register_with_unit(
+            "read_confirm",
+            "Time to confirm a leadership for all reads that wait",
+            Unit::Seconds,
+            self.confirm_seconds.0.clone(),
+        );
+        registry.register_with_unit(
+            "snapshot_build",
+            "Time to write a snapshot of a shard",
+            Unit::Seconds,
+            self.snapshots.build_seconds.clone(),
+        );
+        registry.register_with_unit(
+            "snapshot_install",
+            "Time to take a snapshot over, at start or from a leader",
+            Unit::Seconds,
+            self.snapshots.install_seconds.clone(),
+        );
         registry.register("lease_expiries", "Comets whose lease ran out", self.expiries.clone());
         registry.register("sessions", "Sessions that are open", self.sessions.clone());
-        registry.register_collector(Box::new(Gauges(shards)));
+        registry.register_collector(Box::new(Gauges(lobby)));
     }
 }
 
 impl ShardMetrics {
-    /// Counts a write by its outcome.
-    pub(crate) fn write(&self, error: Option<&WriteError>) {
+    /// For the replica's snapshots.
+    pub(crate) fn snapshots(&self) -> SnapshotMetrics {
+        self.snapshots.clone()
+    }
+
+    /// Counts a term in which this node leads.
+    pub(crate) fn leadership(&self) {
+        self.leaderships.get_or_create(&ShardLabel { shard: self.shard }).inc();
+    }
+
+    /// Counts a leadership given away.
+    pub(crate) fn handover(&self) {
+        self.handovers.get_or_create(&ShardLabel { shard: self.shard }).inc();
+    }
+
+    /// Counts a write by its kind and outcome.
+    pub(crate) fn write(&self, kind: &'static str, error: Option<&WriteError>) {
         let outcome = match error {
             None => "ok",
             Some(WriteError::NotLeader { .. }) => "not_leader",
             Some(WriteError::Overloaded) => "overloaded",
             Some(WriteError::Unavailable(_)) => "unavailable",
+            Some(WriteError::DiskFull) => "disk_full",
             Some(WriteError::Unknown(_)) => "unknown",
             Some(WriteError::TooLarge { .. }) => "too_large",
         };
-        self.writes.get_or_create(&OutcomeLabels { shard: self.shard, outcome }).inc();
+        self.writes.get_or_create(&WriteLabels { shard: self.shard, kind, outcome }).inc();
     }
 
     /// Counts a confirmed read by its outcome.
@@ -169,20 +258,21 @@ impl ShardMetrics {
 /// A gauge of where a shard stands: name, help, value.
 type ProgressGauge = (&'static str, &'static str, fn(&Progress) -> u64);
 
-const PROGRESS: [ProgressGauge; 7] = [
+const PROGRESS: [ProgressGauge; 8] = [
     ("term", "Raft term", |at| at.term),
     ("leads", "1 where this node leads the shard", |at| at.leads.into()),
     ("leader", "Node that leads the shard, 0 where not known", |at| {
         at.leader.map_or(0, |leader| leader.0)
     }),
     ("last_index", "Last log index", |at| at.last_index),
+    ("committed_index", "Last log index known to be committed", |at| at.committed_index),
     ("applied_index", "Last log index applied", |at| at.applied_index),
     ("snapshot_index", "Log index of the newest snapshot", |at| at.snapshot_index),
     ("purged_index", "Last log index purged", |at| at.purged_index),
 ];
 
 /// Where the shards stand, looked at on each scrape.
-struct Gauges(Weak<Shards>);
+struct Gauges(Arc<Lobby>);
 
 impl fmt::Debug for Gauges {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -192,19 +282,33 @@ impl fmt::Debug for Gauges {
 
 impl Collector for Gauges {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        // Nothing to show once the node has ended.
-        let Some(shards) = self.0.upgrade() else { return Ok(()) };
+        // Nothing to show before the node is a member, and once it has ended.
+        let Ok(member) = self.0.member() else { return Ok(()) };
+        let shards = &member.shards;
         let progress = shards.progress();
         for (name, help, of) in PROGRESS {
             let values = progress.iter().map(|(shard, at)| (*shard, of(at)));
             encode_gauge(&mut encoder, name, help, values)?;
         }
+        let members = shards.groups();
+        let members = members.iter().map(|group| (group.shard(), group.members()));
+        let members: Vec<_> = members.collect();
+        let of = |count: fn(&Members) -> usize| {
+            members.iter().map(move |(shard, members)| (*shard, count(members) as u64))
+        };
+        let voters = of(|members| members.all_voters().len());
+        encode_gauge(&mut encoder, "voters", "Nodes that vote in the shard", voters)?;
+        let learners = of(|members| members.learners.len());
+        encode_gauge(&mut encoder, "learners", "Nodes that follow without a vote", learners)?;
+        let joint = of(|members| members.joint.into());
+        encode_gauge(&mut encoder, "joint", "1 while a change of voters is half done", joint)?;
         let stats = shards.stats();
         for (name, help, of) in crate::shards::STATS {
             let values = stats.iter().map(|(shard, stats)| (*shard, of(stats)));
             encode_gauge(&mut encoder, name, help, values)?;
         }
-        let next_seqs = shards.data().map(|shard| {
+        let data = shards.data();
+        let next_seqs = data.iter().map(|shard| {
             (shard.id(), shard.replica().registry(|registry, _| registry.next_seq().0))
         });
         encode_gauge(&mut encoder, "next_seq", "The seq that the next bind takes", next_seqs)?;
@@ -214,8 +318,28 @@ impl Collector for Gauges {
             "comets",
             "Living comets",
             [(ShardId::CONTROL, comets as u64)].into_iter(),
-        )
+        )?;
+        let seen = member.around.room.seen();
+        if let Some(space) = seen.space {
+            encode_plain(
+                &mut encoder,
+                "disk_free_bytes",
+                "Free bytes of the disk",
+                space.free_bytes,
+            )?;
+        }
+        encode_plain(&mut encoder, "disk_full", "1 below the disk's reserve", seen.full.into())
     }
+}
+
+fn encode_plain(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    value: u64,
+) -> fmt::Result {
+    let encoder = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX)).encode(encoder)
 }
 
 fn encode_gauge(

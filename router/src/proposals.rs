@@ -14,6 +14,7 @@ use orrery_proto::registry as wire;
 use prost::Message as _;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
+use tracing::{Instrument as _, Span};
 
 use crate::error::WriteError;
 use crate::limits::{CLOCK_TICK, ENTRIES_IN_FLIGHT_MAX, PROPOSALS_WAITING_MAX};
@@ -21,6 +22,9 @@ use crate::log_clock::LogClock;
 use crate::metrics::ShardMetrics;
 use crate::raft::group::{Group, Proposed};
 use crate::raft::types::{Payload, Replies};
+use crate::room::Room;
+use crate::surroundings::Surroundings;
+use crate::view::Views;
 
 /// Bytes that an entry has beside its commands: versions, stamps, ids, and the length of each command.
 const ENTRY_OVERHEAD_BYTES: usize = 64;
@@ -39,6 +43,13 @@ pub(crate) trait Kind: Send + Sync + 'static {
     fn replies(replies: Replies) -> Option<Vec<Self::Reply>>;
     /// Encoded length of a command.
     fn bytes(command: &Self::Command) -> usize;
+    /// A command's kind, in a word.
+    fn word(command: &Self::Command) -> &'static str;
+    /// The version of the protocol that every replica must understand before a command is proposed.
+    fn protocol(command: &Self::Command) -> u32;
+    /// Takes out of a command what replicas that speak no more than `protocol` do not understand, where it
+    /// can go without.
+    fn adapt(command: &mut Self::Command, protocol: u32);
 }
 
 /// A data shard: routes.
@@ -65,6 +76,31 @@ impl Kind for Data {
     fn bytes(command: &Command) -> usize {
         wire::Command::from(command).encoded_len()
     }
+
+    fn word(command: &Command) -> &'static str {
+        match command {
+            Command::Bind(_) => "bind",
+            Command::Unbind(_) => "unbind",
+            Command::SetRooms(_) => "set_rooms",
+            Command::BindRoom(_) => "bind_room",
+            Command::UnbindRoom(_) => "unbind_room",
+            Command::ExpireComet(_) => "expire_comet",
+            Command::Open(_) => "open",
+        }
+    }
+
+    fn protocol(command: &Command) -> u32 {
+        command.protocol()
+    }
+
+    fn adapt(command: &mut Command, protocol: u32) {
+        // A policy then takes the connection for a new one, as the older build does.
+        if command.protocol() > protocol
+            && let Command::Bind(bind) = command
+        {
+            bind.rank = None;
+        }
+    }
 }
 
 impl Kind for Control {
@@ -85,6 +121,26 @@ impl Kind for Control {
     fn bytes(command: &ControlCommand) -> usize {
         wire::ControlCommand::from(command).encoded_len()
     }
+
+    fn word(command: &ControlCommand) -> &'static str {
+        match command {
+            ControlCommand::Found(_) => "found",
+            ControlCommand::Attach(_) => "attach",
+            ControlCommand::Expire(_) => "expire",
+            ControlCommand::Trim { .. } => "trim",
+            ControlCommand::AddNode(_) => "add_node",
+            ControlCommand::UpdateNode(_) => "update_node",
+            ControlCommand::SetNodeState { .. } => "set_node_state",
+            ControlCommand::Place(_) => "place",
+            ControlCommand::Placed(_) => "placed",
+        }
+    }
+
+    fn protocol(command: &ControlCommand) -> u32 {
+        command.protocol()
+    }
+
+    fn adapt(_command: &mut ControlCommand, _protocol: u32) {}
 }
 
 /// A write that was committed and applied.
@@ -102,17 +158,26 @@ type Answer<R> = oneshot::Sender<Result<Written<R>, WriteError>>;
 struct NextEntry<K: Kind> {
     commands: Vec<K::Command>,
     answers: Vec<Answer<K::Reply>>,
+    /// What asked for them, as far as anybody follows that.
+    causes: Vec<tracing::Id>,
 }
 
 struct Proposal<K: Kind> {
     command: K::Command,
     bytes: usize,
+    /// It must not be written in any other term.
+    term: Option<u64>,
+    /// What asked for it.
+    cause: Span,
     answer: Answer<K::Reply>,
 }
 
 /// The near end of a shard's proposals.
 pub(crate) struct Proposals<K: Kind> {
     queue: mpsc::Sender<Proposal<K>>,
+    group: Arc<Group>,
+    views: Views,
+    room: Room,
     metrics: ShardMetrics,
 }
 
@@ -131,20 +196,21 @@ pub(crate) struct Batcher<K: Kind> {
 impl<K: Kind> Proposals<K> {
     pub(crate) fn new(
         group: Arc<Group>,
-        wall: Arc<dyn Clock>,
+        around: &Surroundings,
         metrics: ShardMetrics,
     ) -> (Self, Batcher<K>) {
         let (near, far) = mpsc::channel(PROPOSALS_WAITING_MAX);
         let batcher = Batcher {
             queue: far,
             waiting: VecDeque::new(),
-            group,
-            wall,
+            group: group.clone(),
+            wall: around.host.clock.clone(),
             clock: LogClock::default(),
             may_sweep: false,
             metrics: metrics.clone(),
         };
-        (Self { queue: near, metrics }, batcher)
+        let (views, room) = (around.views.clone(), around.room.clone());
+        (Self { queue: near, group, views, room, metrics }, batcher)
     }
 
     /// Writes a command of `bytes` encoded bytes; waits for its reply until `deadline`.
@@ -157,51 +223,80 @@ impl<K: Kind> Proposals<K> {
         bytes: usize,
         deadline: Instant,
     ) -> Result<Written<K::Reply>, WriteError> {
+        let kind = K::word(&command);
         let result = self.try_write(command, bytes, deadline).await;
-        self.metrics.write(result.as_ref().err());
+        self.metrics.write(kind, result.as_ref().err());
         result
     }
 
     /// Writes a command of the node's own: where the queue is full it waits for its turn instead of being
-    /// refused, so that what the cluster decided gets in however many clients crowd the shard.
+    /// refused, so that what the cluster decided gets in however many clients crowd the shard. With a
+    /// `term` it is written in that one or never.
     ///
     /// # Errors
     /// See [`WriteError`]; past the deadline the outcome is unknown.
     pub(crate) async fn write_in_turn(
         &self,
         command: K::Command,
+        term: Option<u64>,
         deadline: Instant,
     ) -> Result<Written<K::Reply>, WriteError> {
-        let result = self.wait_and_write(command, deadline).await;
-        self.metrics.write(result.as_ref().err());
+        let kind = K::word(&command);
+        let result = self.wait_and_write(command, term, deadline).await;
+        self.metrics.write(kind, result.as_ref().err());
         result
     }
 
     async fn try_write(
         &self,
-        command: K::Command,
+        mut command: K::Command,
         bytes: usize,
         deadline: Instant,
     ) -> Result<Written<K::Reply>, WriteError> {
         check_bytes(bytes)?;
+        self.admit(&mut command)?;
+        // A node that does not lead says so instead, and who does.
+        if self.room.is_full() && self.group.leading_term().is_some() {
+            return Err(WriteError::DiskFull);
+        }
         let (answer, answered) = oneshot::channel();
-        self.queue.try_send(Proposal { command, bytes, answer }).map_err(|error| match error {
+        let proposal = Proposal { command, bytes, term: None, cause: Span::current(), answer };
+        self.queue.try_send(proposal).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => WriteError::Overloaded,
             mpsc::error::TrySendError::Closed(_) => stopping(),
         })?;
         answer_of(answered, deadline).await
     }
 
+    /// Keeps out what a replica might not understand: it could never apply the log again.
+    fn admit(&self, command: &mut K::Command) -> Result<(), WriteError> {
+        if K::protocol(command) <= 1 {
+            return Ok(());
+        }
+        let speaks = self.views.now().protocol;
+        K::adapt(command, speaks);
+        match K::protocol(command) {
+            needs if needs > speaks => Err(WriteError::Unavailable(format!(
+                "it needs protocol {needs} and not every node speaks more than {speaks} yet"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
     async fn wait_and_write(
         &self,
-        command: K::Command,
+        mut command: K::Command,
+        term: Option<u64>,
         deadline: Instant,
     ) -> Result<Written<K::Reply>, WriteError> {
         let bytes = K::bytes(&command);
         check_bytes(bytes)?;
+        self.admit(&mut command)?;
         let (answer, answered) = oneshot::channel();
         match timeout_at(deadline, self.queue.reserve()).await {
-            Ok(Ok(place)) => place.send(Proposal { command, bytes, answer }),
+            Ok(Ok(place)) => {
+                place.send(Proposal { command, bytes, term, cause: Span::current(), answer });
+            }
             Ok(Err(_)) => return Err(stopping()),
             Err(_) => return Err(WriteError::Overloaded),
         }
@@ -247,7 +342,7 @@ impl<K: Kind> Batcher<K> {
                     self.may_sweep = written;
                 }
                 _ = ticks.tick() => {
-                    self.elapsed_ms();
+                    self.elapsed_ms(self.group.leading_term());
                     self.may_sweep = true;
                 }
                 count = self.queue.recv_many(&mut received, COMMANDS_PER_BATCH_MAX), if room => {
@@ -259,17 +354,22 @@ impl<K: Kind> Batcher<K> {
             }
             while under_way.len() < ENTRIES_IN_FLIGHT_MAX {
                 let idle = under_way.is_empty();
-                let Some(NextEntry { commands, answers }) = self.next_entry(idle) else { break };
-                let proposed = self.propose(commands).await;
-                under_way.push(settle::<K>(proposed, answers));
+                let term = self.group.leading_term();
+                let Some(NextEntry { commands, answers, causes }) = self.next_entry(idle, term)
+                else {
+                    break;
+                };
+                let span = self.span(commands.len(), term, causes);
+                let proposed = self.propose(commands, term).instrument(span.clone()).await;
+                under_way.push(settle::<K>(proposed, answers).instrument(span));
             }
         }
     }
 
     /// The next entry, where there is something to write. An empty one only while nothing else is under
     /// way: it lets the state machine sweep one slice.
-    fn next_entry(&mut self, idle: bool) -> Option<NextEntry<K>> {
-        let (mut commands, mut answers) = (Vec::new(), Vec::new());
+    fn next_entry(&mut self, idle: bool, term: Option<u64>) -> Option<NextEntry<K>> {
+        let (mut commands, mut answers, mut causes) = (Vec::new(), Vec::new(), Vec::new());
         let mut bytes = ENTRY_OVERHEAD_BYTES;
         while let Some(proposal) = self.waiting.front() {
             let more = proposal.bytes + COMMAND_OVERHEAD_BYTES;
@@ -277,28 +377,44 @@ impl<K: Kind> Batcher<K> {
                 break;
             }
             let proposal = self.waiting.pop_front().expect("there is a front");
+            if proposal.term.is_some() && proposal.term != term {
+                let leader = self.group.leader();
+                let _ = proposal.answer.send(Err(WriteError::NotLeader { leader }));
+                continue;
+            }
             // Whoever asked has given up: it knows nothing of the outcome, so none is as good as any.
             if !proposal.answer.is_closed() {
                 bytes += more;
+                causes.extend(proposal.cause.id());
                 commands.push(proposal.command);
                 answers.push(proposal.answer);
             }
         }
-        let sweep = || {
-            let leads = || self.group.leading_term().is_some();
-            idle && self.may_sweep && leads() && self.group.replica().sweep_due()
-        };
-        (!commands.is_empty() || sweep()).then_some(NextEntry { commands, answers })
+        let sweep = || idle && self.may_sweep && term.is_some() && self.group.replica().sweep_due();
+        (!commands.is_empty() || sweep()).then_some(NextEntry { commands, answers, causes })
     }
 
-    async fn propose(&mut self, commands: Vec<K::Command>) -> Proposed {
+    /// The span of an entry, from here until it is applied; follows from all that it was asked for by.
+    fn span(&self, commands: usize, term: Option<u64>, causes: Vec<tracing::Id>) -> Span {
+        let shard = self.group.shard();
+        let span = tracing::debug_span!("entry", %shard, commands, term);
+        for cause in causes {
+            span.follows_from(cause);
+        }
+        span
+    }
+
+    /// Hands an entry to the core. Its stamp is of this term, and so is what was judged for it: in another
+    /// one it is not written.
+    async fn propose(&mut self, commands: Vec<K::Command>, term: Option<u64>) -> Proposed {
         self.metrics.entry_commands.observe(commands.len() as f64);
-        let elapsed_ms = self.elapsed_ms();
-        self.group.propose(K::payload(elapsed_ms, self.wall.wall_ms(), commands)).await
+        let elapsed_ms = self.elapsed_ms(term);
+        let payload = K::payload(elapsed_ms, self.wall.wall_ms(), commands);
+        self.group.propose(payload, term).await
     }
 
-    fn elapsed_ms(&mut self) -> u64 {
-        let (term, applied) = (self.group.leading_term(), self.group.replica().elapsed_ms());
+    fn elapsed_ms(&mut self, term: Option<u64>) -> u64 {
+        let applied = self.group.replica().elapsed_ms();
         self.clock.elapsed_ms(Instant::now(), term, applied)
     }
 }

@@ -22,12 +22,14 @@ pub(crate) struct Reads {
 pub(crate) struct Confirmer {
     queue: mpsc::Receiver<Waiting>,
     group: Arc<Group>,
+    metrics: ShardMetrics,
 }
 
 impl Reads {
     pub(crate) fn new(group: Arc<Group>, metrics: ShardMetrics) -> (Self, Confirmer) {
         let (near, far) = mpsc::channel(READS_WAITING_MAX);
-        (Self { queue: near, metrics }, Confirmer { queue: far, group })
+        let confirmer = Confirmer { queue: far, group, metrics: metrics.clone() };
+        (Self { queue: near, metrics }, confirmer)
     }
 
     /// Waits until this node was confirmed as the shard's leader after the call began, and its state
@@ -61,7 +63,9 @@ impl Confirmer {
         let mut waiting = Vec::new();
         while self.queue.recv_many(&mut waiting, READS_WAITING_MAX).await > 0 {
             // Everyone in `waiting` came before this begins; who comes meanwhile waits for the next.
+            let begun = Instant::now();
             let result = self.group.confirm(READ_TIMEOUT).await;
+            self.metrics.confirm_seconds.observe(begun.elapsed().as_secs_f64());
             for waiting in waiting.drain(..) {
                 let _ = waiting.send(result.clone());
             }

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use orrery_model::command::Command;
 use orrery_model::limits::INTERNAL_MESSAGE_BYTES_MAX;
-use orrery_model::{Address, Kind, Seq};
+use orrery_model::{Address, CometRef, Kind, Seq};
 use orrery_proto::convert::WireError;
 use orrery_proto::registry as wire;
 use orrery_proto::registry::failure::Reason;
-use orrery_router_core::registry::WrongShard;
+use orrery_router_core::registry::{Member, WrongShard};
 use prost::Message as _;
 use tokio::time::Instant;
 
@@ -33,6 +33,7 @@ pub(crate) async fn answer(
         wire::request::Kind::Locate(locate) => self::locate(&shard, locate, deadline).await,
         wire::request::Kind::Members(members) => self::members(&shard, members, deadline).await,
         wire::request::Kind::Count(count) => self::count(&shard, count, deadline).await,
+        wire::request::Kind::CometRoutes(asked) => comet_routes(&shard, asked, deadline).await,
     }
 }
 
@@ -78,32 +79,62 @@ async fn locate(shard: &DataShard, locate: wire::Locate, deadline: Instant) -> A
 
 async fn members(shard: &DataShard, members: wire::Members, deadline: Instant) -> Answer {
     let room = room(members.room)?;
-    let after = match members.after {
-        Some(after) => Some((address(after.address)?, Seq(after.seq))),
-        None => None,
-    };
+    let after = after(members.after)?;
     let after = after.as_ref().map(|(address, seq)| (address, *seq));
     let limit = usize::try_from(members.limit).unwrap_or(usize::MAX);
     confirm(shard, false, deadline).await?;
     let (page, index) =
         shard.replica().registry(|registry, index| (registry.members(&room, after, limit), index));
-    let mut answer = wire::MembersPage { members: Vec::new(), more: page.more };
+    let more = page.more;
+    let (members, cut) = fitting(page.members);
+    let answer = wire::MembersPage { members, more: more || cut, next: None };
+    Ok((wire::response::Kind::Members(answer), index))
+}
+
+async fn comet_routes(shard: &DataShard, asked: wire::CometRoutes, deadline: Instant) -> Answer {
+    let comet = asked.comet.ok_or_else(|| failure(Reason::Invalid, "the comet is missing"))?;
+    let comet = CometRef::try_from(comet).map_err(invalid)?;
+    let after = after(asked.after)?;
+    let after = after.as_ref().map(|(address, seq)| (address, *seq));
+    let limit = usize::try_from(asked.limit).unwrap_or(usize::MAX);
+    confirm(shard, false, deadline).await?;
+    let (page, index) = shard.replica().registry(|registry, index| {
+        // It looks at as much of the shard at once as the registry allows.
+        (registry.comet_routes(&comet, after, limit, 0), index)
+    });
+    let (members, cut) = fitting(page.members);
+    let next = match members.last() {
+        Some(last) if cut => {
+            Some(wire::Member { address: last.address.clone(), seq: last.seq, route: None })
+        }
+        _ => page.next.map(|(address, seq)| wire::Member {
+            address: Some(address.into()),
+            seq: seq.0,
+            route: None,
+        }),
+    };
+    let answer = wire::MembersPage { members, more: next.is_some(), next };
+    Ok((wire::response::Kind::Members(answer), index))
+}
+
+/// As many members, from the first on, as one answer should carry, and whether that is not all of them: the
+/// client asks on from the last one.
+fn fitting(members: Vec<Member>) -> (Vec<wire::Member>, bool) {
+    let mut fitting = Vec::with_capacity(members.len());
     let mut bytes = 0;
-    for member in &page.members {
+    for member in &members {
         let member = wire::Member {
             address: Some((&member.address).into()),
             seq: member.route.seq.0,
             route: Some((&member.route).into()),
         };
         bytes += member.encoded_len();
-        // The page is cut where it would get too long; the client asks on from its last member.
-        if bytes > RESPONSES_BYTES_MAX && !answer.members.is_empty() {
-            answer.more = true;
-            break;
+        if bytes > RESPONSES_BYTES_MAX && !fitting.is_empty() {
+            return (fitting, true);
         }
-        answer.members.push(member);
+        fitting.push(member);
     }
-    Ok((wire::response::Kind::Members(answer), index))
+    (fitting, false)
 }
 
 async fn count(shard: &DataShard, count: wire::Count, deadline: Instant) -> Answer {
@@ -128,6 +159,10 @@ async fn confirm(
     Err(ReadError::Unavailable("still starting".to_owned()).into())
 }
 
+fn after(after: Option<wire::Member>) -> Result<Option<(Address, Seq)>, wire::Failure> {
+    after.map(|after| Ok((address(after.address)?, Seq(after.seq)))).transpose()
+}
+
 fn room(room: Option<orrery_proto::common::Address>) -> Result<Address, wire::Failure> {
     let room = address(room)?;
     match room.kind {
@@ -148,4 +183,41 @@ fn invalid(error: WireError) -> wire::Failure {
 fn wrong_shard(WrongShard { epoch }: WrongShard) -> wire::Failure {
     let detail = format!("the slot is not owned here at table epoch {epoch}");
     wire::Failure { epoch, ..failure(Reason::WrongShard, detail) }
+}
+
+#[cfg(test)]
+mod tests {
+    use orrery_model::limits::{LABEL_BYTES_MAX, LABELS_MAX};
+    use orrery_model::{Conn, Details, Id, Incarnation, Route};
+
+    use super::*;
+
+    /// A member with so many labels of the largest size.
+    fn member(number: u64, labels: usize) -> Member {
+        let id = |text: &str| Id::new(text).unwrap();
+        let label = |n| (format!("{n:02}"), "x".repeat(LABEL_BYTES_MAX - 2));
+        let details = Details { labels: (0..labels).map(label).collect(), ..Details::default() };
+        let route = Route {
+            seq: Seq(number),
+            comet: CometRef { id: id("c"), incarnation: Incarnation(1) },
+            conn: Conn(number),
+            details,
+            bound_at_ms: 0,
+        };
+        Member { address: Address::user(id("u")), route }
+    }
+
+    #[test]
+    fn a_page_ends_before_it_is_too_long_for_a_message() {
+        let small: Vec<_> = (1..=1000).map(|number| member(number, 0)).collect();
+        let (fits, cut) = fitting(small);
+        assert_eq!((fits.len(), cut), (1000, false));
+
+        let large: Vec<_> = (1..=1000).map(|number| member(number, LABELS_MAX)).collect();
+        let (fits, cut) = fitting(large);
+        let bytes: usize = fits.iter().map(prost::Message::encoded_len).sum();
+        assert!(cut && bytes <= RESPONSES_BYTES_MAX && bytes > RESPONSES_BYTES_MAX * 9 / 10);
+        let seqs: Vec<u64> = fits.iter().map(|member| member.seq).collect();
+        assert_eq!(seqs, (1..=fits.len() as u64).collect::<Vec<_>>());
+    }
 }

@@ -9,28 +9,24 @@ use orrery_host::{Host, Listener, Task};
 use orrery_model::NodeId;
 use orrery_model::control::Node;
 use orrery_model::limits::INTERNAL_MESSAGE_BYTES_MAX;
+use orrery_proto::cluster::cluster_server::ClusterServer;
 use orrery_proto::registry::registry_server::RegistryServer;
-use orrery_router_store::Store;
+use orrery_router_store::Disk;
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tonic_health::server::{HealthReporter, health_reporter};
 
-use crate::blocking::blocking;
+use crate::cluster::ClusterPlane;
+use crate::cluster_service::ClusterService;
 use crate::config::Config;
-use crate::control::ControlPlane;
 use crate::error::StartError;
 use crate::failure::Failure;
-use crate::fences;
-use crate::founding::Founding;
-use crate::leases::LeaseKeeper;
-use crate::limits::{DRAIN_TIMEOUT, RECLAIM_PERIOD, SHUTDOWN_TIMEOUT, STREAMS_PER_CONNECTION_MAX};
-use crate::log_writer::{LogWriter, LogWriterTask};
+use crate::life::{self, Found, Life};
+use crate::limits::{DRAIN_TIMEOUT, END_TIMEOUT, HEALTH_LOOK, STREAMS_PER_CONNECTION_MAX};
+use crate::lobby::{Lobby, Phase};
 use crate::metrics::Metrics;
-use crate::raft::group::Ground;
-use crate::raft::network::Alone;
-use crate::service::{Lives, RegistryService, Serving};
-use crate::shards::Shards;
+use crate::service::{Lives, RegistryService};
 
 /// Bytes that a client may send, and we may send, before the other side has taken them, per session
 /// and per connection: several full messages, so that a distant peer does not stop and go.
@@ -41,168 +37,186 @@ const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
 #[must_use = "dropping the handle ends the node"]
 pub struct Handle {
     registry_address: SocketAddr,
-    serving: Arc<Serving>,
-    founded: watch::Receiver<bool>,
+    peers_address: SocketAddr,
+    lobby: Arc<Lobby>,
+    /// Tells sessions to end. Where it is gone, so is the node.
     stopping: watch::Sender<bool>,
+    /// Tells the node's life to end.
+    end: watch::Sender<bool>,
     failure: Failure,
     metrics: Metrics,
     health: HealthReporter,
     server: Task,
     upkeep: Vec<Task>,
-    log_writer: LogWriterTask,
+    life: Task,
 }
 
-/// Starts a router node on an opened data directory. It serves as soon as [`Handle::ready`] says so; a
-/// cluster is founded where there is none.
+/// Starts a router node on a data directory. It is reachable when this returns, and serves as soon as
+/// [`Handle::ready`] says so: a directory that belongs to no cluster waits to be taken into one, or with
+/// [`Config::found_alone`] founds its own.
 ///
 /// # Errors
-/// See [`StartError`].
-pub async fn start(
-    config: Config,
-    host: Host,
-    store: Arc<dyn Store>,
-) -> Result<Handle, StartError> {
+/// See [`StartError`]. What fails later ends the node: [`Handle::failed`].
+pub async fn start(config: Config, host: Host, disk: Arc<dyn Disk>) -> Result<Handle, StartError> {
     config.check().map_err(StartError::Config)?;
-    let identity = store.identity().clone();
-    if identity.node.0 != config.node_id {
-        let (configured, stored) = (config.node_id, identity.node.0);
-        return Err(StartError::OtherNode { configured, stored });
-    }
-    if identity.shards != config.shards {
-        let (configured, stored) = (config.shards, identity.shards);
-        return Err(StartError::OtherShards { configured, stored });
-    }
-    let (listener, registry_address) = listen(&config, &host).await?;
+    let found = life::open(disk.clone(), &host.tasks).await?;
+    check(&config, &found)?;
+    let (registry_listener, registry_address) = listen(config.registry_listen, &host).await?;
+    let (peers_listener, peers_address) = listen(config.peers_listen, &host).await?;
 
-    let (failure, metrics) = (Failure::new(), Metrics::default());
-    let (log_writer, log_writer_task) =
-        LogWriter::start(store.clone(), &host.tasks, failure.clone(), metrics.log());
-    let ground =
-        Ground { store: store.clone(), host: host.clone(), log_writer, peers: Arc::new(Alone) };
-    let (shards, mut upkeep) = Shards::open(&config, &ground, &failure, &metrics).await?;
-    let shards = Arc::new(shards);
-
-    let advertised = config.registry_advertise.clone();
+    let (config, failure, metrics) = (Arc::new(config), Failure::new(), Metrics::default());
     let node = Node {
         id: NodeId(config.node_id),
-        registry: advertised.unwrap_or_else(|| registry_address.to_string()),
-        peers: config.peers_advertise.clone(),
+        registry: advertised(config.registry_advertise.as_ref(), registry_address),
+        peers: advertised(config.peers_advertise.as_ref(), peers_address),
+        instance: String::new(),
+        protocol: config.protocol,
     };
-    let founded = watch::Sender::new(false);
-    let founding = Founding {
-        cluster_id: identity.cluster_id,
-        node: node.clone(),
-        shards: shards.clone(),
+    let (lobby, offers) = Lobby::new(node, failure.clone());
+    let (stopping, end) = (watch::Sender::new(false), watch::Sender::new(false));
+    let life = Life {
+        config: config.clone(),
+        host: host.clone(),
+        disk,
+        lobby: lobby.clone(),
+        offers,
+        peers_listener,
         failure: failure.clone(),
-        founded: founded.clone(),
+        metrics: metrics.clone(),
+        end: end.subscribe(),
     };
-    upkeep.push(host.tasks.spawn("founding", founding.run()));
-    let leases = LeaseKeeper::new(shards.control().clone(), config.lease_ms, metrics.expiries());
-    let leases = Arc::new(leases);
-    upkeep.push(host.tasks.spawn("leases", leases.clone().run()));
-    upkeep.extend(start_fences(&host, &shards, &metrics));
-    upkeep.push(host.tasks.spawn("reclaim", reclaim(host.clone(), store, failure.clone())));
-
-    let stopping = watch::Sender::new(false);
-    let control = ControlPlane::new(shards.control().clone(), leases);
-    let serving = Arc::new(Serving { shards, control });
-    let service = RegistryService {
-        serving: Arc::downgrade(&serving),
-        node,
+    if let Found::Blank(blank) = &found {
+        // Before anybody can ask who this is.
+        lobby.enter(Phase::Blank(blank.clone()));
+    }
+    let life = host.tasks.spawn("life", life.run(found));
+    let registry = RegistryService {
+        lobby: lobby.clone(),
         lives: lives(&config),
         request_timeout: Duration::from_millis(config.request_timeout_ms),
         stopping: stopping.subscribe(),
         sessions: metrics.sessions(),
     };
-    let (health, server) = serve(&host, listener, service, &stopping);
-    upkeep.push(host.tasks.spawn("health", show_health(health.clone(), founded.subscribe())));
-    let end = end_on_failure(failure.clone(), stopping.clone(), health.clone());
-    upkeep.push(host.tasks.spawn("failure", end));
-    tracing::info!(%registry_address, node = config.node_id, "router node started");
+    let plane = ClusterPlane::new(lobby.clone());
+    let cluster = ClusterService::new(plane, Duration::from_millis(config.request_timeout_ms));
+    let (health, server) = serve(&host, registry_listener, registry, cluster, &stopping);
+    let upkeep = vec![
+        host.tasks.spawn("health", show_health(health.clone(), lobby.clone())),
+        host.tasks.spawn("failure", end_on_failure(failure.clone(), stopping.clone())),
+    ];
+    tracing::info!(%registry_address, %peers_address, node = config.node_id, "router node started");
     Ok(Handle {
         registry_address,
-        serving,
-        founded: founded.subscribe(),
+        peers_address,
+        lobby,
         stopping,
+        end,
         failure,
         metrics,
         health,
         server,
         upkeep,
-        log_writer: log_writer_task,
+        life,
     })
 }
 
 impl Handle {
+    /// The member, where the node is one.
     #[cfg(test)]
-    pub(crate) fn serving(&self) -> &Serving {
-        &self.serving
+    pub(crate) fn member(&self) -> Arc<crate::member::Member> {
+        self.lobby.member().expect("the node is a member")
     }
 
-    /// Where the registry service listens.
+    /// Where the registry service and the cluster service listen.
     pub fn registry_address(&self) -> SocketAddr {
         self.registry_address
     }
 
-    /// Whether the node can serve: it was founded, and every shard has a leader and has caught up.
+    /// Where other router nodes reach this one.
+    pub fn peers_address(&self) -> SocketAddr {
+        self.peers_address
+    }
+
+    /// Whether the node can serve: it is a member of a cluster, and every shard of it has a leader and is
+    /// close to it.
     ///
     /// # Errors
     /// Why it cannot.
     pub fn ready(&self) -> Result<(), String> {
-        if let Some(reason) = self.failure.reason() {
-            return Err(reason.to_string());
-        }
-        for group in self.serving.shards.groups() {
-            if group.progress().leader.is_none() {
-                return Err(format!("shard {} has no leader", group.shard()));
-            }
-            if !group.has_recovered() {
-                return Err(format!("shard {} is catching up with its log", group.shard()));
-            }
-        }
-        match *self.founded.borrow() {
-            true => Ok(()),
-            false => Err("the cluster is not founded yet".to_owned()),
-        }
+        not_ready(&self.lobby).map_or(Ok(()), Err)
     }
 
-    /// Waits until the node has stopped itself, and says why. Its disk failed, or a shard's core ended;
-    /// the process should end, and another one start on what is on the disk.
+    /// What each part of the node is ready for, by its name: the cluster, each shard, the disk. A full
+    /// disk is told, but keeps the node's reads from nobody.
+    pub fn ready_report(&self) -> Vec<(String, Result<(), String>)> {
+        if let Some(reason) = self.lobby.not_serving() {
+            return vec![("node".to_owned(), Err(reason))];
+        }
+        self.lobby.member().map(|member| member.report()).unwrap_or_default()
+    }
+
+    /// Waits until the node has stopped itself, and says why. Its disk failed, a shard's core ended, or
+    /// it was removed from its cluster; the process should end.
     pub async fn failed(&self) -> String {
         self.failure.wait().await.to_string()
     }
 
     /// Adds the node's metrics, all prefixed `orrery_router_`.
     pub fn register(&self, registry: &mut Registry) {
-        self.metrics.register(registry, Arc::downgrade(&self.serving.shards));
+        self.metrics.register(registry, self.lobby.clone());
     }
 
-    /// Ends the node in order: no new requests, answers to those under way, shards, log. Takes a few
-    /// seconds at most, whatever its clients do.
+    /// Ends the node in order: leaderships go to others, no new requests, answers to those under way,
+    /// shards, log. Takes a few seconds at most, whatever its clients do.
     pub async fn stop(self) {
+        drop(self.upkeep);
         self.health.set_not_serving::<RegistryServer<RegistryService>>().await;
+        self.health.set_not_serving::<ClusterServer<ClusterService>>().await;
+        if self.failure.reason().is_none()
+            && let Ok(member) = self.lobby.member()
+        {
+            member.hand_over().await;
+        }
         self.stopping.send_replace(true);
         if timeout(DRAIN_TIMEOUT, self.server.join()).await.is_err() {
             tracing::warn!("calls were still under way when the node stopped");
         }
-        drop(self.upkeep);
-        self.serving.shards.shutdown().await;
-        if timeout(SHUTDOWN_TIMEOUT, self.log_writer.stop()).await.is_err() {
-            tracing::warn!("the log's writer did not end in time");
+        self.end.send_replace(true);
+        if timeout(END_TIMEOUT, self.life.join()).await.is_err() {
+            tracing::warn!("the node did not end in time");
         }
         tracing::info!("router node stopped");
     }
 }
 
+fn check(config: &Config, found: &Found) -> Result<(), StartError> {
+    let (node, shards) = match found {
+        Found::Blank(blank) => (blank.node, None),
+        Found::Member(store) => (store.identity().node, Some(store.identity().shards)),
+    };
+    if node.0 != config.node_id {
+        return Err(StartError::OtherNode { configured: config.node_id, stored: node.0 });
+    }
+    match (config.shards, shards) {
+        (Some(configured), Some(stored)) if configured != stored => {
+            Err(StartError::OtherShards { configured, stored })
+        }
+        _ => Ok(()),
+    }
+}
+
 async fn listen(
-    config: &Config,
+    address: SocketAddr,
     host: &Host,
 ) -> Result<(Box<dyn Listener>, SocketAddr), StartError> {
-    let address = config.registry_listen;
     let error = |source| StartError::Listen { address, source };
     let listener = host.net.listen(address).await.map_err(error)?;
     let bound = listener.local_addr().map_err(error)?;
     Ok((listener, bound))
+}
+
+fn advertised(configured: Option<&String>, bound: SocketAddr) -> String {
+    configured.cloned().unwrap_or_else(|| bound.to_string())
 }
 
 fn lives(config: &Config) -> Lives {
@@ -214,25 +228,18 @@ fn lives(config: &Config) -> Lives {
     }
 }
 
-fn start_fences(host: &Host, shards: &Arc<Shards>, metrics: &Metrics) -> Vec<Task> {
-    let distribute = |shard: &Arc<_>| {
-        let metrics = metrics.shard(crate::shard::Shard::id(shard));
-        let task = fences::distribute(shard.clone(), shards.control().clone(), metrics);
-        host.tasks.spawn("fences", task)
-    };
-    let mut tasks: Vec<Task> = shards.data().map(distribute).collect();
-    tasks.push(host.tasks.spawn("trim", fences::trim(shards.clone())));
-    tasks
-}
-
 fn serve(
     host: &Host,
     listener: Box<dyn Listener>,
-    service: RegistryService,
+    registry: RegistryService,
+    cluster: ClusterService,
     stopping: &watch::Sender<bool>,
 ) -> (HealthReporter, Task) {
     let (health, health_service) = health_reporter();
-    let registry = RegistryServer::new(service)
+    let registry = RegistryServer::new(registry)
+        .max_decoding_message_size(INTERNAL_MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(INTERNAL_MESSAGE_BYTES_MAX);
+    let cluster = ClusterServer::new(cluster)
         .max_decoding_message_size(INTERNAL_MESSAGE_BYTES_MAX)
         .max_encoding_message_size(INTERNAL_MESSAGE_BYTES_MAX);
     let router = tonic::transport::Server::builder()
@@ -242,7 +249,8 @@ fn serve(
         .http2_keepalive_interval(Some(KEEP_ALIVE))
         .http2_keepalive_timeout(Some(KEEP_ALIVE))
         .add_service(health_service)
-        .add_service(registry);
+        .add_service(registry)
+        .add_service(cluster);
     let mut stopping = stopping.subscribe();
     let end = async move {
         // An error says that the handle was dropped, which ends the node as well.
@@ -257,30 +265,36 @@ fn serve(
     (health, server)
 }
 
-/// Tells health checks when the node can serve.
-async fn show_health(health: HealthReporter, mut founded: watch::Receiver<bool>) {
-    health.set_not_serving::<RegistryServer<RegistryService>>().await;
-    if founded.wait_for(|founded| *founded).await.is_ok() {
-        health.set_serving::<RegistryServer<RegistryService>>().await;
+/// Why the node cannot serve, where it cannot.
+pub(crate) fn not_ready(lobby: &Lobby) -> Option<String> {
+    if let Some(reason) = lobby.not_serving() {
+        return Some(reason);
     }
+    let report = lobby.member().map(|member| member.report()).unwrap_or_default();
+    // Its reads and its replicas are of use all the same.
+    let parts = report.into_iter().filter(|(part, _)| part != "disk");
+    parts.filter_map(|(part, ready)| Some(format!("{part} {}", ready.err()?))).next()
 }
 
-/// Ends the service when the node has stopped itself, so that clients go elsewhere.
-async fn end_on_failure(failure: Failure, stopping: watch::Sender<bool>, health: HealthReporter) {
-    failure.wait().await;
-    health.set_not_serving::<RegistryServer<RegistryService>>().await;
-    stopping.send_replace(true);
-}
-
-/// Lets the store give back the space of purged entries, every now and then.
-async fn reclaim(host: Host, store: Arc<dyn Store>, failure: Failure) {
+/// Tells health checks what the node serves: who it is, always; the registry once it is ready.
+async fn show_health(health: HealthReporter, lobby: Arc<Lobby>) {
+    let mut shown = None;
+    health.set_serving::<ClusterServer<ClusterService>>().await;
     loop {
-        sleep(RECLAIM_PERIOD).await;
-        let store = store.clone();
-        let reclaim = move || store.reclaim().map_err(std::io::Error::other);
-        if let Err(error) = blocking(&host.tasks, "reclaim", reclaim).await {
-            failure.report(format!("the log's space cannot be reclaimed: {error}"));
-            return;
+        let ready = not_ready(&lobby).is_none();
+        if shown != Some(ready) {
+            match ready {
+                true => health.set_serving::<RegistryServer<RegistryService>>().await,
+                false => health.set_not_serving::<RegistryServer<RegistryService>>().await,
+            }
+            shown = Some(ready);
         }
+        sleep(HEALTH_LOOK).await;
     }
+}
+
+/// Ends the services when the node has stopped itself, so that clients go elsewhere.
+async fn end_on_failure(failure: Failure, stopping: watch::Sender<bool>) {
+    failure.wait().await;
+    stopping.send_replace(true);
 }

@@ -1,12 +1,12 @@
 //! Service: the registry as gRPC offers it.
 
 use std::pin::Pin;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::Stream;
 use orrery_model::CometRef;
-use orrery_model::control::{Attach, ControlRefusal, Node};
+use orrery_model::control::{Attach, ControlRefusal};
 use orrery_proto::convert::WireError;
 use orrery_proto::registry as wire;
 use orrery_proto::registry::registry_server::Registry;
@@ -14,24 +14,22 @@ use orrery_router_core::control::Standing;
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::metadata::MetadataValue;
+use tonic::{Code, Request, Response, Status, Streaming};
 
-use crate::control::{ControlPlane, LifeError};
+use crate::control::LifeError;
+use crate::lobby::Lobby;
+use crate::member::Member;
 use crate::session::Session;
-use crate::shards::Shards;
 
-/// What is served: the shards, and the control shard's duties.
-pub(crate) struct Serving {
-    pub(crate) shards: Arc<Shards>,
-    pub(crate) control: ControlPlane,
-}
+/// The metadata key under which the registry address of the control shard's leader is named.
+const LEADER_KEY: &str = "orrery-leader";
 
 /// The registry service of one node.
 pub(crate) struct RegistryService {
-    /// Gone with the node: a client that keeps its connection open must not keep the node alive.
-    pub(crate) serving: Weak<Serving>,
-    /// This node with the addresses it has now: what the cluster was founded with may be outdated.
-    pub(crate) node: Node,
+    /// Knows the member, but does not keep it: a client that keeps its connection open must not keep the
+    /// node alive.
+    pub(crate) lobby: Arc<Lobby>,
     pub(crate) lives: Lives,
     pub(crate) request_timeout: Duration,
     pub(crate) stopping: watch::Receiver<bool>,
@@ -47,8 +45,8 @@ pub(crate) struct Lives {
 }
 
 impl RegistryService {
-    fn serving(&self) -> Result<Arc<Serving>, Status> {
-        self.serving.upgrade().ok_or_else(|| Status::unavailable("the node is stopping"))
+    fn member(&self) -> Result<Arc<Member>, Status> {
+        self.lobby.member()
     }
 
     fn deadline(&self) -> Instant {
@@ -65,9 +63,10 @@ impl Registry for RegistryService {
         &self,
         request: Request<Streaming<wire::SessionRequest>>,
     ) -> Result<Response<Self::SessionStream>, Status> {
+        let member = self.member()?;
         let session = Session::new(
             request.into_inner(),
-            self.serving()?.shards.clone(),
+            &member,
             self.request_timeout,
             self.stopping.clone(),
             self.sessions.clone(),
@@ -79,17 +78,17 @@ impl Registry for RegistryService {
         &self,
         _request: Request<wire::GetTableRequest>,
     ) -> Result<Response<wire::GetTableResponse>, Status> {
+        let member = self.member()?;
+        let view = member.around.views.now();
         let starting = || Status::unavailable("the cluster is not founded yet");
-        let mut found = self.serving()?.control.found().ok_or_else(starting)?;
-        for node in &mut found.nodes {
-            if node.id == self.node.id {
-                node.clone_from(&self.node);
-            }
-        }
+        let table = view.table.as_ref().ok_or_else(starting)?;
+        let me = &member.around.node;
+        // Of itself this node knows the newest.
+        let nodes = view.members().map(|node| if node.id == me.id { me.as_ref() } else { node });
         Ok(Response::new(wire::GetTableResponse {
-            cluster_id: found.cluster_id,
-            table: Some((&found.table).into()),
-            nodes: found.nodes.iter().map(Into::into).collect(),
+            cluster_id: member.identity.cluster_id.clone(),
+            table: Some(table.as_ref().into()),
+            nodes: nodes.map(Into::into).collect(),
         }))
     }
 
@@ -99,7 +98,9 @@ impl Registry for RegistryService {
     ) -> Result<Response<wire::AttachCometResponse>, Status> {
         let attach = request.into_inner().attach.ok_or_else(|| missing("attach"))?;
         let attach = Attach::try_from(attach).map_err(invalid)?;
-        let incarnation = self.serving()?.control.attach(attach, self.deadline()).await?;
+        let member = self.member()?;
+        let incarnation = member.control.attach(attach, self.deadline()).await;
+        let incarnation = incarnation.map_err(|error| redirected(&member, error.into()))?;
         Ok(Response::new(wire::AttachCometResponse {
             incarnation: incarnation.0,
             lease_ms: self.lives.lease_ms,
@@ -113,7 +114,9 @@ impl Registry for RegistryService {
         request: Request<wire::KeepAliveCometRequest>,
     ) -> Result<Response<wire::KeepAliveCometResponse>, Status> {
         let comet = comet(request.into_inner().comet)?;
-        let standing = self.serving()?.control.keep_alive(&comet, self.deadline()).await?;
+        let member = self.member()?;
+        let standing = member.control.keep_alive(&comet, self.deadline()).await;
+        let standing = standing.map_err(|error| redirected(&member, error.into()))?;
         Ok(Response::new(wire::KeepAliveCometResponse {
             alive: standing == Standing::Living,
             superseded: standing == Standing::Superseded,
@@ -125,7 +128,9 @@ impl Registry for RegistryService {
         request: Request<wire::DetachCometRequest>,
     ) -> Result<Response<wire::DetachCometResponse>, Status> {
         let comet = comet(request.into_inner().comet)?;
-        self.serving()?.control.detach(comet, self.deadline()).await?;
+        let member = self.member()?;
+        let detached = member.control.detach(comet, self.deadline()).await;
+        detached.map_err(|error| redirected(&member, error.into()))?;
         Ok(Response::new(wire::DetachCometResponse {}))
     }
 
@@ -134,10 +139,26 @@ impl Registry for RegistryService {
         request: Request<wire::ListCometsRequest>,
     ) -> Result<Response<wire::ListCometsResponse>, Status> {
         let stale_ok = request.into_inner().stale_ok;
-        let comets = self.serving()?.control.comets(stale_ok, self.deadline()).await?;
+        let member = self.member()?;
+        let comets = member.control.comets(stale_ok, self.deadline()).await;
+        let comets = comets.map_err(|error| redirected(&member, error.into()))?;
         let comets = comets.iter().map(Into::into).collect();
         Ok(Response::new(wire::ListCometsResponse { comets }))
     }
+}
+
+/// Names the leader of the control shard where somebody else than this node is.
+fn redirected(member: &Member, mut status: Status) -> Status {
+    let leader = member.shards.control().group().leader();
+    let leader = leader.filter(|leader| *leader != member.around.me());
+    let view = member.around.views.now();
+    let address = leader.and_then(|leader| view.member(leader)).map(|(node, _)| &node.registry);
+    if status.code() == Code::Unavailable
+        && let Some(address) = address.and_then(|address| MetadataValue::try_from(address).ok())
+    {
+        status.metadata_mut().insert(LEADER_KEY, address);
+    }
+    status
 }
 
 impl From<LifeError> for Status {
@@ -150,8 +171,14 @@ impl From<LifeError> for Status {
         match refusal {
             ControlRefusal::Superseded { .. } => Self::failed_precondition(detail),
             ControlRefusal::NotFounded => Self::unavailable(detail),
-            ControlRefusal::AlreadyFounded { .. } => Self::internal(detail),
             ControlRefusal::Invalid(_) => Self::invalid_argument(detail),
+            // No refusal of what concerns a comet.
+            ControlRefusal::AlreadyFounded { .. }
+            | ControlRefusal::NodeUsed { .. }
+            | ControlRefusal::UnknownNode { .. }
+            | ControlRefusal::RemovedNode { .. }
+            | ControlRefusal::StalePlacement { .. }
+            | ControlRefusal::StillPlaced { .. } => Self::internal(detail),
         }
     }
 }

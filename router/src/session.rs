@@ -4,7 +4,7 @@
 //! that a client that stops reading stops its own requests and nothing else.
 
 use std::future::poll_fn;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -19,20 +19,26 @@ use prost::Message as _;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tonic::{Status, Streaming};
+use tracing::Instrument as _;
+use tracing::instrument::Instrumented;
 
 use crate::error::failure;
 use crate::limits::{RESPONSES_BYTES_MAX, RESPONSES_PER_MESSAGE_MAX, SESSION_REQUESTS_MAX};
+use crate::member::Member;
 use crate::request;
 use crate::shards::Shards;
+use crate::view::Views;
 
 /// One session.
 pub(crate) struct Session {
     /// None once the client has ended its side, or the node is stopping.
     requests: Option<Streaming<wire::SessionRequest>>,
-    under_way: FuturesUnordered<BoxFuture<'static, wire::Response>>,
+    under_way: FuturesUnordered<Instrumented<BoxFuture<'static, wire::Response>>>,
     /// Answered, but too large for the message before.
     left: Option<wire::Response>,
-    shards: Arc<Shards>,
+    /// Not kept alive by a client that keeps its session open.
+    shards: Weak<Shards>,
+    views: Views,
     timeout: Duration,
     stopping: watch::Receiver<bool>,
     _open: OpenSession,
@@ -50,7 +56,7 @@ impl Drop for OpenSession {
 impl Session {
     pub(crate) fn new(
         requests: Streaming<wire::SessionRequest>,
-        shards: Arc<Shards>,
+        member: &Member,
         timeout: Duration,
         stopping: watch::Receiver<bool>,
         open: Gauge,
@@ -60,7 +66,8 @@ impl Session {
             requests: Some(requests),
             under_way: FuturesUnordered::new(),
             left: None,
-            shards,
+            shards: Arc::downgrade(&member.shards),
+            views: member.around.views.clone(),
             timeout,
             stopping,
             _open: OpenSession(open),
@@ -93,8 +100,12 @@ impl Session {
                 Some(first) = self.under_way.next(), if !self.under_way.is_empty() => {
                     return Some(self.pack(first).await);
                 }
-                () = stopped(&mut self.stopping), if self.requests.is_some() => {
+                in_order = stopped(&mut self.stopping), if self.requests.is_some() => {
                     self.requests = None;
+                    if !in_order {
+                        // The node is gone, and nobody answers what is under way.
+                        return None;
+                    }
                 }
                 message = next_message(&mut self.requests), if room && self.requests.is_some() => {
                     match message {
@@ -116,8 +127,10 @@ impl Session {
 
     fn begin(&mut self, requests: Vec<wire::Request>) {
         let now = Instant::now();
+        // One for all that came at once; each entry that their writes get into follows from it.
+        let span = tracing::debug_span!("requests", requests = requests.len());
         for request in requests {
-            self.under_way.push(self.answer(request, now));
+            self.under_way.push(self.answer(request, now).instrument(span.clone()));
         }
     }
 
@@ -127,14 +140,21 @@ impl Session {
             0 => self.timeout,
             ms => self.timeout.min(Duration::from_millis(ms.into())),
         };
-        let answer = match self.shards.get(ShardId(request.shard)) {
-            Some(shard) => request::answer(shard.clone(), request.kind, now + timeout).boxed(),
-            None => {
-                let detail = format!("this node has no replica of shard {}", request.shard);
-                std::future::ready(Err(failure(Reason::NoShard, detail))).boxed()
-            }
+        let shard = ShardId(request.shard);
+        let held = self.shards.upgrade().and_then(|shards| shards.get(shard));
+        let answer = match held {
+            Some(shard) => request::answer(shard, request.kind, now + timeout).boxed(),
+            None => std::future::ready(Err(self.not_here(shard))).boxed(),
         };
         answer.map(move |answer| request::response(id, answer)).boxed()
+    }
+
+    /// Says that a shard is not here, and who should know.
+    fn not_here(&self, shard: ShardId) -> wire::Failure {
+        let leader = self.views.now().preferred_leader(shard).filter(|_| shard != ShardId::CONTROL);
+        let detail = format!("this node has no replica of shard {shard}");
+        let leader = leader.map_or(0, |leader| leader.0);
+        wire::Failure { leader, ..failure(Reason::NoShard, detail) }
     }
 
     /// Packs what is answered by now into one message.
@@ -156,10 +176,9 @@ impl Session {
     }
 }
 
-/// Waits until the node is stopping.
-async fn stopped(stopping: &mut watch::Receiver<bool>) {
-    // An error says that the node is gone, which is an end as well.
-    let _ = stopping.wait_for(|stopping| *stopping).await;
+/// Waits until the node is stopping; false where it is gone.
+async fn stopped(stopping: &mut watch::Receiver<bool>) -> bool {
+    stopping.wait_for(|stopping| *stopping).await.is_ok()
 }
 
 /// The next message; none when the client has ended its side or is gone.

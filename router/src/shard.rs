@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use orrery_host::{Host, Task};
+use orrery_host::Task;
 use orrery_model::ShardId;
 use tokio::time::Instant;
 
 use crate::error::{ReadError, WriteError};
-use crate::failure::Failure;
 use crate::metrics::ShardMetrics;
 use crate::proposals::{Control, Data, Kind, Proposals, Written};
 use crate::raft::group::Group;
 use crate::raft::replica::Replica;
 use crate::raft::supervisor::supervise;
 use crate::reads::Reads;
+use crate::surroundings::Surroundings;
 
 /// One shard on this node.
 pub(crate) struct Shard<K: Kind> {
@@ -32,18 +32,18 @@ impl<K: Kind> Shard<K> {
     /// Takes a group into service. The tasks end when they are dropped.
     pub(crate) fn start(
         group: Group,
-        host: &Host,
-        failure: Failure,
+        around: &Surroundings,
         metrics: ShardMetrics,
     ) -> (Self, Vec<Task>) {
         let group = Arc::new(group);
-        let (proposals, batcher) =
-            Proposals::new(group.clone(), host.clock.clone(), metrics.clone());
+        group.replica().snapshots().count(metrics.snapshots());
+        let (proposals, batcher) = Proposals::new(group.clone(), around, metrics.clone());
         let (reads, confirmer) = Reads::new(group.clone(), metrics);
+        let (spawn, failure) = (&around.host.tasks, around.failure.clone());
         let tasks = vec![
-            host.tasks.spawn("shard-proposals", batcher.run()),
-            host.tasks.spawn("shard-reads", confirmer.run()),
-            host.tasks.spawn("shard-supervisor", supervise(group.clone(), failure)),
+            spawn.spawn("shard-proposals", batcher.run()),
+            spawn.spawn("shard-reads", confirmer.run()),
+            spawn.spawn("shard-supervisor", supervise(group.clone(), failure)),
         ];
         (Self { group, proposals, reads }, tasks)
     }
@@ -54,7 +54,7 @@ impl<K: Kind> Shard<K> {
     }
 
     /// The shard's Raft group.
-    pub(crate) fn group(&self) -> &Group {
+    pub(crate) fn group(&self) -> &Arc<Group> {
         &self.group
     }
 
@@ -98,7 +98,21 @@ impl<K: Kind> Shard<K> {
         command: K::Command,
         deadline: Instant,
     ) -> Result<Written<K::Reply>, WriteError> {
-        self.proposals.write_in_turn(command, deadline).await
+        self.proposals.write_in_turn(command, None, deadline).await
+    }
+
+    /// As [`Shard::write_in_turn`], but only while this node leads in `term`: what was decided by what it
+    /// knew then must not be written by what it does not know later.
+    ///
+    /// # Errors
+    /// See [`WriteError`].
+    pub(crate) async fn write_in_term(
+        &self,
+        command: K::Command,
+        term: u64,
+        deadline: Instant,
+    ) -> Result<Written<K::Reply>, WriteError> {
+        self.proposals.write_in_turn(command, Some(term), deadline).await
     }
 
     /// See [`Reads::confirm`].

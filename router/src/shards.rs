@@ -1,21 +1,18 @@
-//! Shards: all shards that this node holds a replica of.
+//! Shards: all shards that this node holds a replica of now.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use futures_util::future::join_all;
-use orrery_host::Task;
 use orrery_model::ShardId;
 use orrery_router_core::registry::Stats;
+use parking_lot::RwLock;
 use tokio::time::timeout;
 
-use crate::config::Config;
-use crate::error::StartError;
-use crate::failure::Failure;
 use crate::limits::SHUTDOWN_TIMEOUT;
-use crate::metrics::Metrics;
-use crate::raft::group::{Ground, Group, Progress};
-use crate::shard::{ControlShard, DataShard, Shard};
+use crate::peers::Groups;
+use crate::raft::group::{Group, Progress};
+use crate::shard::{ControlShard, DataShard};
 
 /// A gauge of a data shard's state: name, help, value.
 pub(crate) type Stat = (&'static str, &'static str, fn(&Stats) -> u64);
@@ -31,45 +28,16 @@ pub(crate) const STATS: [Stat; 7] = [
     ("unswept", "Invisible routes and listings not swept yet", |stats| stats.unswept),
 ];
 
-/// All shards of this node.
+/// All shards of this node. The control shard is on every node; data shards come and go.
 pub(crate) struct Shards {
     control: Arc<ControlShard>,
-    data: BTreeMap<ShardId, Arc<DataShard>>,
+    data: RwLock<BTreeMap<ShardId, Arc<DataShard>>>,
 }
 
 impl Shards {
-    /// Opens the control shard and `config.shards` data shards. The tasks end when they are dropped.
-    ///
-    /// # Errors
-    /// [`StartError::Shard`] when one of them cannot be opened.
-    pub(crate) async fn open(
-        config: &Config,
-        ground: &Ground,
-        failure: &Failure,
-        metrics: &Metrics,
-    ) -> Result<(Self, Vec<Task>), StartError> {
-        let ids = std::iter::once(ShardId::CONTROL).chain((1..=config.shards).map(ShardId));
-        let opened = join_all(ids.map(|shard| async move {
-            let group = Group::open(config, shard, ground.clone()).await;
-            group.map_err(|source| StartError::Shard { shard, source })
-        }));
-        let (mut control, mut data, mut tasks) = (None, BTreeMap::new(), Vec::new());
-        for group in opened.await {
-            let group = group?;
-            let id = group.shard();
-            let (failure, metrics) = (failure.clone(), metrics.shard(id));
-            tasks.extend(if id == ShardId::CONTROL {
-                let (shard, tasks) = Shard::start(group, &ground.host, failure, metrics);
-                control = Some(Arc::new(shard));
-                tasks
-            } else {
-                let (shard, tasks) = Shard::start(group, &ground.host, failure, metrics);
-                data.insert(id, Arc::new(shard));
-                tasks
-            });
-        }
-        let control = control.expect("the control shard is the first one opened");
-        Ok((Self { control, data }, tasks))
+    /// The control shard alone.
+    pub(crate) fn new(control: Arc<ControlShard>) -> Self {
+        Self { control, data: RwLock::default() }
     }
 
     /// The control shard.
@@ -78,40 +46,69 @@ impl Shards {
     }
 
     /// A data shard, where this node holds it.
-    pub(crate) fn get(&self, shard: ShardId) -> Option<&Arc<DataShard>> {
-        self.data.get(&shard)
+    pub(crate) fn get(&self, shard: ShardId) -> Option<Arc<DataShard>> {
+        self.data.read().get(&shard).cloned()
     }
 
-    /// All data shards of this node.
-    pub(crate) fn data(&self) -> impl Iterator<Item = &Arc<DataShard>> {
-        self.data.values()
+    /// All data shards of this node, in order.
+    pub(crate) fn data(&self) -> Vec<Arc<DataShard>> {
+        self.data.read().values().cloned().collect()
     }
 
-    /// All groups of this node.
-    pub(crate) fn groups(&self) -> impl Iterator<Item = &Group> {
-        let data = self.data.values().map(|shard| shard.group());
-        std::iter::once(self.control.group()).chain(data)
+    /// All groups of this node, the control shard's first.
+    pub(crate) fn groups(&self) -> Vec<Arc<Group>> {
+        let data = self.data.read();
+        let groups = data.values().map(|shard| shard.group().clone());
+        std::iter::once(self.control.group().clone()).chain(groups).collect()
+    }
+
+    /// Takes a data shard into service.
+    pub(crate) fn insert(&self, shard: Arc<DataShard>) {
+        self.data.write().insert(shard.id(), shard);
+    }
+
+    /// Takes a data shard out of service.
+    pub(crate) fn remove(&self, shard: ShardId) -> Option<Arc<DataShard>> {
+        self.data.write().remove(&shard)
     }
 
     /// Where each group stands.
     pub(crate) fn progress(&self) -> Vec<(ShardId, Progress)> {
-        self.groups().map(|group| (group.shard(), group.progress())).collect()
+        self.groups().iter().map(|group| (group.shard(), group.progress())).collect()
     }
 
     /// What each data shard holds.
     pub(crate) fn stats(&self) -> Vec<(ShardId, Stats)> {
         let stats =
             |shard: &Arc<DataShard>| shard.replica().registry(|registry, _| registry.stats());
-        self.data().map(|shard| (shard.id(), stats(shard))).collect()
+        self.data().iter().map(|shard| (shard.id(), stats(shard))).collect()
     }
 
     /// Ends all cores, each in bounded time.
     pub(crate) async fn shutdown(&self) {
-        join_all(self.groups().map(|group| async {
+        join_all(self.groups().into_iter().map(|group| async move {
             if timeout(SHUTDOWN_TIMEOUT, group.shutdown()).await.is_err() {
                 tracing::warn!(shard = %group.shard(), "the shard's core did not end in time");
             }
         }))
         .await;
+    }
+}
+
+/// The groups as other nodes reach them. Gone with the node: a connection that another node keeps open
+/// must not keep this one alive.
+pub(crate) struct Reached(pub(crate) Weak<Shards>);
+
+impl Groups for Reached {
+    fn group(&self, shard: ShardId) -> Option<Arc<Group>> {
+        let shards = self.0.upgrade()?;
+        match shard {
+            ShardId::CONTROL => Some(shards.control().group().clone()),
+            shard => Some(shards.get(shard)?.group().clone()),
+        }
+    }
+
+    fn groups(&self) -> Vec<Arc<Group>> {
+        self.0.upgrade().map(|shards| shards.groups()).unwrap_or_default()
     }
 }

@@ -237,6 +237,21 @@ impl Connection {
         }
     }
 
+    /// Closes it, if it is called so, since the registry has lost that route; tells whether it does.
+    pub(crate) fn lose(&self, address: &Address, seq: Seq) -> bool {
+        let lost = !self.is_closing() && self.is_called(address, seq);
+        if lost {
+            self.close(CloseReason::Lost);
+        }
+        lost
+    }
+
+    /// What it is called in a life of the comet, unless it is being bound (again) or closed.
+    pub(crate) fn names_in(&self, incarnation: Incarnation) -> Option<Names> {
+        let names = self.names.borrow();
+        names.clone().filter(|names| names.incarnation == incarnation && !self.is_closing())
+    }
+
     /// Has the task close it.
     pub(crate) fn close(&self, reason: CloseReason) {
         let close = self.session.borrow_mut().close(reason);

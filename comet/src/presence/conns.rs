@@ -45,14 +45,23 @@ impl Conns {
 
     /// Every conn below this one is decided.
     pub(crate) fn settled(&self) -> Conn {
-        let next = Conn(self.next << WORKER_BITS);
-        self.undecided.first().copied().unwrap_or(next)
+        self.undecided.first().copied().unwrap_or(self.next())
     }
 
     /// A new incarnation begins: what lives has to be bound again, so all of it is undecided.
     pub(crate) fn restart(&mut self) -> Vec<Conn> {
         self.undecided = self.living.clone();
         self.living.iter().copied().collect()
+    }
+
+    /// Below this one every number has been given, or never will be.
+    pub(crate) fn next(&self) -> Conn {
+        Conn(self.next << WORKER_BITS)
+    }
+
+    /// Whether the connection lives, in whatever state, or still has a goodbye to say.
+    pub(crate) fn knows(&self, conn: Conn) -> bool {
+        self.living.contains(&conn)
     }
 
     /// How many connections live or still have a goodbye to say.

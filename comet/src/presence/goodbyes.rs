@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
-use orrery_model::command::{Command, RouteName, Unbind};
+use orrery_model::command::{Command, Outcome, RouteName, Unbind};
 use orrery_model::{Address, Conn, Incarnation};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -21,11 +21,13 @@ pub(super) struct Goodbye {
     pub(super) incarnation: Incarnation,
     /// Each address for which a bind was begun, and what names the route there.
     pub(super) unbinds: Vec<(Address, RouteName)>,
-    /// Keeps the connection's place taken, which is what bounds this queue.
+    /// Keeps the place of the connection taken, or one of the audit's, which is what bounds this queue.
     pub(super) permit: Option<OwnedSemaphorePermit>,
+    /// The audit found the route, and no connection that it could belong to.
+    pub(super) stray: bool,
 }
 
-/// Goodbyes that wait; as many as there were connections at most.
+/// Goodbyes that wait: no more than there may be connections, and a page of the audit.
 #[derive(Debug, Default)]
 pub(super) struct Goodbyes(VecDeque<Goodbye>);
 
@@ -71,6 +73,9 @@ async fn say(presence: &Presence, goodbye: Goodbye) {
     let unbinds = goodbye.unbinds.iter().map(|(address, route)| unbind(address, *route));
     for outcome in join_all(unbinds).await {
         match outcome {
+            Ok(Outcome::Unbound { removed: true }) if goodbye.stray => {
+                presence.metrics.audit_stray_routes.inc();
+            }
             Ok(_) | Err(WriteError::Fenced) => {}
             Err(WriteError::Refused(refusal)) => {
                 tracing::error!(conn = %goodbye.conn, %refusal, "the registry refused a goodbye");
@@ -78,6 +83,8 @@ async fn say(presence: &Presence, goodbye: Goodbye) {
         }
     }
     presence.state.lock().conns.end(goodbye.conn);
-    presence.metrics.goodbyes.inc();
+    if !goodbye.stray {
+        presence.metrics.goodbyes.inc();
+    }
     drop(goodbye.permit);
 }

@@ -7,9 +7,9 @@ use std::time::Duration;
 use orrery_model::Incarnation;
 use orrery_model::control::Attach;
 use orrery_model::message::CloseReason;
-use orrery_proto::edge::Attached;
 use orrery_proto::edge::edge_request::Kind as Request;
 use orrery_proto::edge::edge_response::Kind as Response;
+use orrery_proto::edge::{Attached, KeptAlive};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{Life, Presence, rebind};
@@ -103,21 +103,33 @@ async fn keep_alive(presence: &Presence, lease: Lease) -> ControlFlow<()> {
         if presence.incarnation() != Some(lease.incarnation) {
             return ControlFlow::Continue(());
         }
-        let comet = presence.comet(lease.incarnation);
-        let answer = presence.edge.request(Request::KeepAlive((&comet).into())).await;
-        if let Ok(Response::KeptAlive(kept)) = answer {
-            if kept.superseded {
-                return ControlFlow::Break(());
-            }
-            if !kept.alive {
+        match presence.keep_alive(lease.incarnation).await {
+            Some(KeptAlive { superseded: true, .. }) => return ControlFlow::Break(()),
+            Some(KeptAlive { alive: false, .. }) => {
                 presence.lost(lease.incarnation);
                 return ControlFlow::Continue(());
             }
+            Some(KeptAlive { alive: true, .. }) | None => {}
         }
     }
 }
 
 impl Presence {
+    /// Begins the lease of an incarnation anew, if it has not ended; nothing where nobody answered.
+    async fn keep_alive(&self, incarnation: Incarnation) -> Option<KeptAlive> {
+        let comet = self.comet(incarnation);
+        match self.edge.request(Request::KeepAlive((&comet).into())).await {
+            Ok(Response::KeptAlive(kept)) => Some(kept),
+            Ok(_) | Err(_) => None,
+        }
+    }
+
+    /// Whether an incarnation is known to live at some moment after this call began.
+    pub(super) async fn is_alive(&self, incarnation: Incarnation) -> bool {
+        let kept = self.keep_alive(incarnation).await;
+        kept.is_some_and(|kept| kept.alive && !kept.superseded)
+    }
+
     /// Tells the cluster that this comet is gone, once nothing depends on the answer but speed.
     pub(super) async fn detach(&self, incarnation: Incarnation, deadline: Instant) {
         let comet = self.comet(incarnation);

@@ -3,6 +3,7 @@
 //! A connection holds a [`Registration`]; its drop is its goodbye. Each write is repeated through any
 //! logic until its outcome is known, or until the incarnation that it names has ended.
 
+mod audit;
 mod conns;
 mod goodbyes;
 mod isolation;
@@ -63,6 +64,8 @@ pub(crate) struct Presence {
     instance: String,
     advertise: Advertise,
     room_linger: Duration,
+    /// Within what time all connections and routes are compared.
+    audit: Duration,
     edge: Edge,
     host: Host,
     workers: Workers,
@@ -82,6 +85,7 @@ pub(crate) struct Parts {
     pub(crate) id: CometId,
     pub(crate) advertise: Advertise,
     pub(crate) room_linger: Duration,
+    pub(crate) audit: Duration,
     pub(crate) edge: Edge,
     pub(crate) host: Host,
     pub(crate) workers: Workers,
@@ -90,12 +94,13 @@ pub(crate) struct Parts {
 
 impl Presence {
     pub(crate) fn new(parts: Parts) -> Arc<Self> {
-        let Parts { id, advertise, room_linger, edge, host, workers, metrics } = parts;
+        let Parts { id, advertise, room_linger, audit, edge, host, workers, metrics } = parts;
         Arc::new(Self {
             id,
             instance: host.random.uuid(),
             advertise,
             room_linger,
+            audit,
             edge,
             host,
             workers,
@@ -122,6 +127,8 @@ impl Presence {
             tasks.spawn("listings", rooms::run(self.clone())),
             tasks.spawn("goodbyes", goodbyes::run(self.clone())),
             tasks.spawn("isolation", isolation::run(self.clone())),
+            tasks.spawn("audit of connections", audit::connections(self.clone())),
+            tasks.spawn("audit of routes", audit::routes(self.clone())),
         ]
     }
 

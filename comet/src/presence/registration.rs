@@ -1,6 +1,7 @@
 //! Registration: a connection's place in the registry. Its drop is the connection's goodbye.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use orrery_model::command::{Bind, Command, Loser, Outcome, Refusal, RouteName, SetRooms};
@@ -51,6 +52,11 @@ pub(crate) struct Names {
 }
 
 impl Names {
+    /// Each of its addresses with the seq there.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &(Address, Seq)> {
+        std::iter::once(&self.primary).chain(&self.secondary)
+    }
+
     /// Whether the connection is called so.
     pub(crate) fn has(&self, address: &Address, seq: Seq) -> bool {
         let is = |name: &(Address, Seq)| name.1 == seq && name.0 == *address;
@@ -64,6 +70,13 @@ struct Tie {
     seq: Option<Seq>,
 }
 
+/// What a bind won.
+struct Won {
+    seq: Seq,
+    /// The newest connection that gave way.
+    over: Option<Seq>,
+}
+
 /// A connection's place in the registry: taken by [`Registration::bind`] and left by the drop, whatever
 /// was reached by then.
 pub(crate) struct Registration {
@@ -75,6 +88,9 @@ pub(crate) struct Registration {
     incarnation: Option<Incarnation>,
     ties: Vec<Tie>,
     names: Option<Names>,
+    /// Its first seq at its primary address: however often the comet has to bind it again, its device is as
+    /// old as that.
+    first_seq: Option<NonZeroU64>,
     /// What the registry is told of its rooms.
     rooms: BTreeSet<Id>,
     rooms_version: Version,
@@ -92,6 +108,7 @@ impl Registration {
             incarnation: None,
             ties: Vec::new(),
             names: None,
+            first_seq: None,
             rooms: BTreeSet::new(),
             rooms_version: Version(1),
             joined: BTreeSet::new(),
@@ -106,6 +123,8 @@ impl Registration {
     /// Says who the device is; its rooms count as joined from here on.
     pub(crate) fn identify(&mut self, profile: Arc<Profile>) {
         self.rooms.clone_from(&profile.rooms);
+        // Exactly: a comet has very many of these.
+        self.ties.reserve_exact(1 + usize::from(profile.secondary.is_some()));
         self.profile = Some(profile);
         let rooms = self.rooms.clone();
         self.join(rooms.iter());
@@ -154,7 +173,14 @@ impl Registration {
             primary: None,
         };
         let primary = &profile.primary;
-        let seq = self.bind_address(incarnation, primary, &details, profile.policy).await?;
+        // Between connections of one user the primary address's numbers count on the secondary one too.
+        let rank = self.first_seq.map(|seq| Seq(seq.get()));
+        let Won { seq, over } =
+            self.bind_address(incarnation, primary, &details, profile.policy, rank).await?;
+        self.first_seq = self.first_seq.or(NonZeroU64::new(seq.0));
+        // It won over one that came later (the policy keeps the oldest), which may still hold the key: as
+        // old as it is there it would lose, and both would be gone.
+        let rank = rank.filter(|rank| over.is_none_or(|loser| loser < *rank));
         let secondary = match &profile.secondary {
             None => None,
             Some(address) => {
@@ -165,8 +191,8 @@ impl Registration {
                     ..details
                 };
                 let policy = Policy::ONE_NEWEST;
-                let seq = self.bind_address(incarnation, address, &details, policy).await?;
-                Some((address.clone(), seq))
+                let won = self.bind_address(incarnation, address, &details, policy, rank).await?;
+                Some((address.clone(), won.seq))
             }
         };
         Ok(Names { incarnation, primary: (primary.clone(), seq), secondary })
@@ -178,7 +204,8 @@ impl Registration {
         address: &Address,
         details: &Details,
         policy: Policy,
-    ) -> Result<Seq, Step> {
+        rank: Option<Seq>,
+    ) -> Result<Won, Step> {
         // From here on the registry may know the connection, whatever becomes of this future.
         self.ties.push(Tie { address: address.clone(), seq: None });
         let comet = self.presence.comet(incarnation);
@@ -190,6 +217,7 @@ impl Registration {
                 details: details.clone(),
                 policy,
                 settled,
+                rank,
             })
         };
         match self.presence.write(incarnation, command).await? {
@@ -197,8 +225,9 @@ impl Registration {
                 if let Some(tie) = self.ties.last_mut() {
                     tie.seq = Some(bound.seq);
                 }
+                let over = bound.losers.iter().map(|loser| loser.seq).max();
                 self.close_losers(incarnation, bound.losers).await;
-                Ok(bound.seq)
+                Ok(Won { seq: bound.seq, over })
             }
             Outcome::Unbound { .. } | Outcome::Done | Outcome::Stale => {
                 Err(Step::Failed(Refusal::Invalid("a bind has no such outcome").into()))
@@ -307,6 +336,7 @@ impl Drop for Registration {
             incarnation: self.incarnation.unwrap_or_default(),
             unbinds: unbinds.collect(),
             permit: self.permit.take(),
+            stray: false,
         };
         self.presence.goodbye(goodbye);
     }
@@ -359,6 +389,7 @@ mod tests {
             id: Id::new("c").unwrap(),
             advertise: Advertise::default(),
             room_linger: Duration::ZERO,
+            audit: Duration::from_secs(600),
             edge,
             host: Host::system(),
             workers: Workers::new(1).0,

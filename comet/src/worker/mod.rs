@@ -1,29 +1,34 @@
 //! Worker: a thread that owns connections and everything that reaches them. Nobody else touches them;
 //! the worker is told by mail what to do.
 
+mod clock;
 mod connections;
 mod fanout;
 mod rooms;
+mod sweep;
 mod turn;
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use orrery_model::Incarnation;
 use orrery_model::message::CloseReason;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use self::clock::Clock;
 use self::connections::Connections;
 use self::rooms::Rooms;
+use self::sweep::Sweep;
 pub(crate) use self::turn::Turn;
 use crate::comet::Comet;
 use crate::connection;
-use crate::limits::{DELIVERIES_PER_TURN, MAIL_BATCH, READ_BYTES, SWEEP_PERIOD, SWEEP_SLICES};
-use crate::mailbox::ToWorker;
+use crate::limits::{AUDIT_PAGE, DELIVERIES_PER_TURN, MAIL_BATCH, READ_BYTES, SWEEP_PERIOD};
+use crate::mailbox::{Roll, ToWorker};
 
 /// One worker's own things.
 pub(crate) struct Worker {
@@ -36,10 +41,8 @@ pub(crate) struct Worker {
     pub(crate) turn: Rc<Turn>,
     /// All connections were told to close: none begins any more.
     pub(crate) closing: CancellationToken,
-    /// When the worker's milliseconds began.
-    began: Instant,
-    /// The slice of slots that is looked at next.
-    slice: Cell<usize>,
+    clock: Clock,
+    sweep: Sweep,
 }
 
 /// Runs a worker until it was told to close all connections and has done so, or nobody can reach it.
@@ -52,8 +55,8 @@ pub(crate) async fn run(comet: Arc<Comet>, index: usize, mut mailbox: mpsc::Rece
         scratch: RefCell::new(vec![0; READ_BYTES].into()),
         turn: Rc::default(),
         closing: CancellationToken::new(),
-        began: Instant::now(),
-        slice: Cell::new(0),
+        clock: Clock::new(Instant::now()),
+        sweep: Sweep::default(),
     });
     let mut tasks = Tasks { connections: JoinSet::new(), broadcasts: JoinSet::new() };
     let mut sweep = interval(SWEEP_PERIOD);
@@ -109,13 +112,14 @@ struct Tasks {
 impl Worker {
     /// Milliseconds of the worker's own monotonic clock.
     pub(crate) fn now_ms(&self) -> u64 {
-        self.ms_of(Instant::now())
+        u64::try_from(self.clock.read(Instant::now()).as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// A moment on that clock.
+    /// A moment to come on that clock.
     pub(crate) fn ms_of(&self, moment: Instant) -> u64 {
-        let since = moment.saturating_duration_since(self.began);
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+        let now = Instant::now();
+        let then = self.clock.read(now) + moment.saturating_duration_since(now);
+        u64::try_from(then.as_millis()).unwrap_or(u64::MAX)
     }
 
     /// Does to single connections what somebody wants.
@@ -126,6 +130,16 @@ impl Worker {
                 if let Some(connection) = self.connections.borrow().get(conn) {
                     connection.close_named(address, seq, reason);
                 }
+            }
+            ToWorker::Lost { conn, address, seq } => {
+                let connections = self.connections.borrow();
+                if connections.get(conn).is_some_and(|connection| connection.lose(&address, seq)) {
+                    self.comet.metrics.audit_missing_routes.inc();
+                }
+            }
+            ToWorker::CallRoll { from, incarnation, answer } => {
+                // Whoever asked may have stopped waiting.
+                let _ = answer.send(self.call_roll(from, incarnation));
             }
             ToWorker::CloseOne(reason, answer) => {
                 let connections = self.connections.borrow();
@@ -152,16 +166,26 @@ impl Worker {
         }
     }
 
-    /// Looks at the next slice of connections; all of them have their turn within a second.
+    /// Looks at the connections whose turn it is.
     fn sweep(&self) {
         let connections = self.connections.borrow();
-        let (slots, slice) = (connections.slots(), self.slice.get());
+        let due = self.sweep.due(connections.slots(), self.clock.look(Instant::now()));
         let now_ms = self.now_ms();
-        for slot in slots * slice / SWEEP_SLICES..slots * (slice + 1) / SWEEP_SLICES {
+        for slot in due.into_iter().flatten() {
             if let Some(connection) = connections.at(slot) {
                 connection.sweep(now_ms);
             }
         }
-        self.slice.set((slice + 1) % SWEEP_SLICES);
+    }
+
+    /// What the connections in some slots are called.
+    fn call_roll(&self, from: usize, incarnation: Incarnation) -> Roll {
+        let connections = self.connections.borrow();
+        let end = from.saturating_add(AUDIT_PAGE).min(connections.slots());
+        let called = (from..end).filter_map(|slot| {
+            let connection = connections.at(slot)?;
+            Some((connection.conn(), connection.names_in(incarnation)?))
+        });
+        Roll { called: called.collect(), next: (end < connections.slots()).then_some(end) }
     }
 }

@@ -3,10 +3,13 @@
 // A test that cannot go on fails by panicking.
 #![allow(clippy::unwrap_used)]
 
+mod audit;
 mod connect;
 mod deliver;
 mod json;
 mod limits;
+mod pause;
 mod presence;
+mod rebind;
 mod rooms;
 mod support;

@@ -15,7 +15,7 @@ use crate::support::session::{target, to_connections, to_room};
 use crate::support::soon;
 
 /// The writes that logic was asked for.
-fn writes(logic: &Logic) -> Vec<Write> {
+pub(crate) fn writes(logic: &Logic) -> Vec<Write> {
     let write = |request| match request {
         Request::Write(write) => write.kind,
         _ => None,
@@ -23,12 +23,12 @@ fn writes(logic: &Logic) -> Vec<Write> {
     logic.log().into_iter().filter_map(write).collect()
 }
 
-fn binds(logic: &Logic) -> Vec<Bind> {
+pub(crate) fn binds(logic: &Logic) -> Vec<Bind> {
     let bind = |write| if let Write::Bind(bind) = write { Some(bind) } else { None };
     writes(logic).into_iter().filter_map(bind).collect()
 }
 
-fn unbinds(logic: &Logic) -> Vec<Unbind> {
+pub(crate) fn unbinds(logic: &Logic) -> Vec<Unbind> {
     let unbind = |write| if let Write::Unbind(unbind) = write { Some(unbind) } else { None };
     writes(logic).into_iter().filter_map(unbind).collect()
 }

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use orrery_router_store::disk::{DiskStore, Expected};
+use orrery_router_store::disk::NodeDirectory;
 use serde_json::Value;
 
 use crate::device::{Device, Who};
-use crate::stack::{Plan, Stack, id, identity, mid};
+use crate::stack::{NODE, Plan, Stack, id, mid};
 use crate::until;
 use crate::wire::{ALL, Transport};
 
@@ -21,9 +21,8 @@ async fn listed(stack: &Stack, path: &str) -> Vec<Value> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_comet_that_stops_in_order_leaves_nothing_behind() {
     let directory = tempfile::tempdir().unwrap();
-    let expected = Expected::default();
-    let store = DiskStore::open_or_create(directory.path(), &expected, identity).unwrap();
-    let mut stack = Plan::new().with(|plan| plan.store = Arc::new(store)).start().await;
+    let disk = NodeDirectory::new(directory.path(), NODE, || "first".to_owned());
+    let mut stack = Plan::new().with(|plan| plan.disk = Arc::new(disk)).start().await;
     let room = id("room");
     let mut devices = Vec::new();
     for transport in ALL {

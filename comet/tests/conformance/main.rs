@@ -15,6 +15,7 @@ mod link;
 mod stack;
 mod wire;
 
+mod audit;
 mod authentication;
 mod bounds;
 mod broadcast;
@@ -26,6 +27,7 @@ mod frames;
 mod goim_http;
 mod hostile;
 mod json;
+mod lives;
 mod operations;
 mod rooms;
 mod secrets;

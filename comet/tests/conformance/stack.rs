@@ -7,8 +7,9 @@ use std::sync::{Arc, LazyLock, mpsc};
 
 use orrery_host::Host;
 use orrery_model::NodeId;
+use orrery_router_client::Client;
+use orrery_router_store::Disk;
 use orrery_router_store::model::ModelDisk;
-use orrery_router_store::{Identity, Store};
 
 use crate::device::{Device, Who};
 use crate::http::Http;
@@ -48,7 +49,7 @@ impl Doors {
 /// What a stack is made of.
 pub(crate) struct Plan {
     pub(crate) host: Host,
-    pub(crate) store: Arc<dyn Store>,
+    pub(crate) disk: Arc<dyn Disk>,
     pub(crate) router: orrery_router::Config,
     pub(crate) logic: orrery_logic::Config,
     /// What all comets have in common.
@@ -62,8 +63,14 @@ impl Plan {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         Self {
             host: Host::system(),
-            store: Arc::new(ModelDisk::new(identity()).open().unwrap()),
-            router: orrery_router::Config { registry_listen: any, ..Default::default() },
+            disk: Arc::new(ModelDisk::blank(NODE, "first")),
+            router: orrery_router::Config {
+                node_id: NODE.0,
+                found_alone: true,
+                registry_listen: any,
+                peers_listen: any,
+                ..Default::default()
+            },
             logic: orrery_logic::Config {
                 http_address: any,
                 grpc_address: any,
@@ -93,8 +100,8 @@ impl Plan {
 
     /// Starts everything and waits until devices and pushes are served.
     pub(crate) async fn start(self) -> Stack {
-        let Self { host, store, router, mut logic, comet, comets } = self;
-        let router = orrery_router::start(router, host.clone(), store).await.unwrap();
+        let Self { host, disk, router, mut logic, comet, comets } = self;
+        let router = orrery_router::start(router, host.clone(), disk).await.unwrap();
         logic.routers = vec![router.registry_address().to_string()];
         let logic = orrery_logic::start(logic, host.clone()).await.unwrap();
         let doors = Doors { comets: Vec::new(), http: logic.http_address };
@@ -110,10 +117,8 @@ impl Plan {
     }
 }
 
-/// Who the only router node is.
-pub(crate) fn identity() -> Identity {
-    Identity { cluster_id: "conformance".to_owned(), node: NodeId(1), shards: 4 }
-}
+/// The only router node.
+pub(crate) const NODE: NodeId = NodeId(1);
 
 /// A running stack. Its drop ends it at once.
 pub(crate) struct Stack {
@@ -149,6 +154,24 @@ impl Stack {
         let (tcp, websocket) = (comet.tcp_address(), comet.websocket_address());
         self.doors.comets.push(CometDoors { tcp, websocket });
         self.running.push(comet);
+    }
+
+    /// What the registry itself can be asked and told, past logic and comets.
+    pub(crate) fn registry(&self) -> Client {
+        let nodes = vec![self.router.registry_address().to_string()];
+        let config = orrery_router_client::Config { nodes, ..Default::default() };
+        Client::new(config, self.host.clone())
+    }
+
+    /// The value of a counter of the comet that was started last.
+    pub(crate) fn counted(&self, name: &str) -> u64 {
+        let mut registry = prometheus_client::registry::Registry::default();
+        self.running.last().expect("a comet runs").register(&mut registry);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        let prefix = format!("orrery_comet_{name}_total ");
+        let value = text.lines().find_map(|line| line.strip_prefix(&prefix));
+        value.expect("there is such a counter").parse().unwrap()
     }
 
     /// Stops the comet that was started last, in order.

@@ -1,4 +1,4 @@
-//! Health: the named checks that make a process ready, and its word once it drains.
+//! Health: the named checks that make a process ready, the details behind them, and its word once it drains.
 
 use std::fmt::{self, Write};
 use std::sync::Arc;
@@ -8,11 +8,15 @@ use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 
 type Check = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
+type Details = Arc<dyn Fn() -> Vec<Outcome> + Send + Sync>;
+
+/// A check by its name, and how it went.
+pub type Outcome = (String, Result<(), String>);
 
 /// The checks of a process. Cheap to clone; clones share the drain flag.
 #[derive(Clone, Default)]
 pub struct Health {
-    checks: Vec<(&'static str, Check)>,
+    checks: Vec<(String, Check, Option<Details>)>,
     draining: Arc<AtomicBool>,
 }
 
@@ -21,10 +25,20 @@ impl Health {
     #[must_use]
     pub fn check(
         mut self,
-        name: &'static str,
+        name: impl Into<String>,
         ready: impl Fn() -> Result<(), String> + Send + Sync + 'static,
     ) -> Self {
-        self.checks.push((name, Arc::new(ready)));
+        self.checks.push((name.into(), Arc::new(ready), None));
+        self
+    }
+
+    /// Says of which parts the last check that was added consists. They are shown to whoever asks for all of
+    /// it, and decide nothing: a part may fail while the whole can still work.
+    #[must_use]
+    pub fn details(mut self, parts: impl Fn() -> Vec<Outcome> + Send + Sync + 'static) -> Self {
+        if let Some((.., details)) = self.checks.last_mut() {
+            *details = Some(Arc::new(parts));
+        }
         self
     }
 
@@ -34,19 +48,25 @@ impl Health {
     }
 
     /// Every check with its outcome; draining is one of them.
-    pub fn outcomes(&self) -> Vec<(&'static str, Result<(), String>)> {
-        let mut outcomes: Vec<_> =
-            self.checks.iter().map(|(name, ready)| (*name, ready())).collect();
+    pub fn outcomes(&self) -> Vec<Outcome> {
+        let checked = |(name, ready, _): &(String, Check, _)| (name.clone(), ready());
+        let mut outcomes: Vec<_> = self.checks.iter().map(checked).collect();
         if self.draining.load(Ordering::Relaxed) {
-            outcomes.push(("drain", Err("the process is ending".to_owned())));
+            outcomes.push(("drain".to_owned(), Err("the process is ending".to_owned())));
         }
         outcomes
+    }
+
+    /// The parts of a check.
+    fn parts(&self, check: &str) -> Vec<Outcome> {
+        let found = self.checks.iter().find(|(name, ..)| name == check);
+        found.and_then(|(.., details)| details.as_ref()).map_or_else(Vec::new, |parts| parts())
     }
 }
 
 impl fmt::Debug for Health {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = self.checks.iter().map(|(name, _)| name);
+        let names = self.checks.iter().map(|(name, ..)| name);
         f.debug_list().entries(names).finish()
     }
 }
@@ -62,13 +82,21 @@ pub(super) async fn readyz(
     let ready = outcomes.iter().all(|(_, outcome)| outcome.is_ok());
     let mut text = String::new();
     for (name, outcome) in &outcomes {
-        match outcome {
-            Ok(()) if verbose => writeln!(text, "[+] {name} ok"),
-            Ok(()) => Ok(()),
-            Err(reason) => writeln!(text, "[-] {name} failed: {reason}"),
+        write_outcome(&mut text, name, outcome, verbose);
+        let parts = if verbose { health.parts(name) } else { Vec::new() };
+        for (part, outcome) in parts {
+            write_outcome(&mut text, &format!("{name}: {part}"), &outcome, verbose);
         }
-        .expect("writing to a string cannot fail");
     }
     text.push_str(if ready { "ready\n" } else { "not ready\n" });
     (if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, text)
+}
+
+fn write_outcome(text: &mut String, name: &str, outcome: &Result<(), String>, verbose: bool) {
+    match outcome {
+        Ok(()) if verbose => writeln!(text, "[+] {name} ok"),
+        Ok(()) => Ok(()),
+        Err(reason) => writeln!(text, "[-] {name} failed: {reason}"),
+    }
+    .expect("writing to a string cannot fail");
 }

@@ -1,7 +1,7 @@
 //! The admin port: is it alive, is it ready, what does it count, and whatever else is mounted.
 //!
 //! `/livez` answers while the process runs. `/readyz` answers 200 once every check passes and 503 with
-//! the failing ones otherwise; `/readyz?verbose` lists each. `/metrics` is Prometheus text.
+//! the failing ones otherwise; `/readyz?verbose` lists each with its parts. `/metrics` is Prometheus text.
 
 mod health;
 mod serve;
@@ -21,7 +21,7 @@ use prometheus_client::registry::Registry;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-pub use health::Health;
+pub use health::{Health, Outcome};
 
 use crate::limits::{ADMIN_BODY_BYTES_MAX, ADMIN_STOP_TIMEOUT};
 

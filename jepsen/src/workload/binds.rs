@@ -108,6 +108,7 @@ impl Process {
             details: Details::default(),
             policy: Policy::default(),
             settled: conn,
+            rank: None,
         });
         let op = |seq| Op::Bind { key: key.clone(), conn: conn.0, seq };
         if let Some(outcome) = self.until_known(op(None), command).await {

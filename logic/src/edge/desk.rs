@@ -38,6 +38,10 @@ impl Desk {
                 ("authenticate", self.identify(device).await)
             }
             edge_request::Kind::Write(command) => ("write", self.write(command).await),
+            edge_request::Kind::Audit(audit) => ("audit", self.audit(audit).await),
+            edge_request::Kind::AuditRoutes(audit) => {
+                ("audit_routes", self.audit_routes(audit).await)
+            }
             // Messages of devices are not answered.
             edge_request::Kind::Received(_) => return None,
         };

@@ -26,6 +26,7 @@ use crate::limits::{
 };
 use crate::online::Online;
 
+mod audit;
 pub(crate) mod desk;
 
 /// The gRPC service.
@@ -152,7 +153,10 @@ impl Session {
                 Some(comet.id.as_str())
             }
             edge_request::Kind::Received(received) => return self.desk.received(received),
-            edge_request::Kind::Authenticate(_) | edge_request::Kind::Write(_) => None,
+            edge_request::Kind::Authenticate(_)
+            | edge_request::Kind::Write(_)
+            | edge_request::Kind::Audit(_)
+            | edge_request::Kind::AuditRoutes(_) => None,
         };
         if let Some(comet) = lease {
             self.comet = CometId::new(comet).ok();

@@ -9,7 +9,8 @@ use orrery_proto::edge::authenticate::Protocol;
 use orrery_proto::edge::edge_client::EdgeClient;
 use orrery_proto::edge::edge_response::Kind as Answer;
 use orrery_proto::edge::{
-    Authenticate, EdgeRequest, EdgeRequests, EdgeResponse, Received, edge_request::Kind as Ask,
+    Audit, AuditRoutes, Audited, AuditedRoute, Authenticate, EdgeRequest, EdgeRequests,
+    EdgeResponse, Received, edge_request::Kind as Ask,
 };
 use orrery_proto::registry as wire;
 use tokio::sync::mpsc;
@@ -17,7 +18,7 @@ use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
-use crate::support::{Bed, Comet, PATIENCE, eventually};
+use crate::support::{Bed, Comet, PATIENCE, eventually, route};
 
 /// A session as a comet holds it.
 struct Session {
@@ -89,6 +90,7 @@ fn bind(user: &str) -> wire::Command {
         details: Some(orrery_proto::common::Details::default()),
         policy: Some(orrery_proto::common::Policy::default()),
         settled: 0,
+        rank: None,
     };
     wire::Command { kind: Some(wire::command::Kind::Bind(bind)) }
 }
@@ -169,7 +171,7 @@ async fn writes_are_relayed_and_what_is_not_a_comets_to_write_is_refused() {
     assert_eq!(bed.registry.writes(), [bind("u")]);
 
     let expire = wire::ExpireComet { comet: "a".into(), fence: 9, position: 1 };
-    let open = wire::Open { slots: vec![1], epoch: 1 };
+    let open = wire::Open { slots: vec![1], epoch: 1, ..Default::default() };
     let mut bind_of_nobody = bind("u");
     if let Some(wire::command::Kind::Bind(bind)) = &mut bind_of_nobody.kind {
         bind.address = None;
@@ -237,6 +239,90 @@ async fn losers_of_a_bind_are_closed_where_they_are() {
     assert_eq!(b.closes(), [(vec![2, 3], replaced)]);
 }
 
+fn user(id: &str) -> orrery_model::Address {
+    orrery_model::Address::user(orrery_model::Id::new(id).unwrap())
+}
+
+fn audited(address: &orrery_model::Address, seq: u64) -> AuditedRoute {
+    AuditedRoute { address: Some(address.into()), seq }
+}
+
+#[tokio::test]
+async fn an_audit_names_the_routes_that_are_not_there_or_are_somebody_elses() {
+    let bed = Bed::new(&[]).await;
+    let mut session = Session::open(&bed).await;
+    bed.registry.bind(user("u"), vec![route(("a", 4), 1, 11), route(("a", 4), 2, 12)]);
+    bed.registry.bind(user("v"), vec![route(("b", 4), 3, 13)]);
+    bed.registry.bind(user("w"), vec![route(("a", 3), 4, 14)]);
+    let routes = [
+        audited(&user("u"), 11),
+        audited(&user("u"), 12),
+        audited(&user("u"), 10),
+        audited(&user("v"), 13),
+        audited(&user("w"), 14),
+        audited(&user("nobody"), 15),
+    ];
+    let audit = Ask::Audit(Audit { comet: Some(comet()), routes: routes.to_vec() });
+    let Answer::Audited(Audited { mut missing }) = session.ask(audit).await else { panic!() };
+    missing.sort_by_key(|route| route.seq);
+    assert_eq!(missing, [&routes[2], &routes[3], &routes[4], &routes[5]].map(Clone::clone));
+    assert_eq!(bed.registry.look_ups(&user("u")), 1, "an address is looked up once");
+}
+
+#[tokio::test]
+async fn an_audit_that_cannot_look_everything_up_or_makes_no_sense_fails() {
+    let bed = Bed::new(&[]).await;
+    let mut session = Session::open(&bed).await;
+    let many = vec![audited(&user("u"), 1); 10_000];
+    for (comet, routes) in [
+        (None, vec![audited(&user("u"), 1)]),
+        (Some(comet()), vec![AuditedRoute { address: None, seq: 1 }]),
+        (Some(comet()), many),
+    ] {
+        let answer = session.ask(Ask::Audit(Audit { comet, routes })).await;
+        assert!(matches!(answer, Answer::Failure(_)), "{answer:?}");
+    }
+    let answer = session.ask(Ask::AuditRoutes(AuditRoutes::default())).await;
+    assert!(matches!(answer, Answer::Failure(_)), "{answer:?}");
+    assert_eq!(bed.registry.look_ups(&user("u")), 0);
+
+    bed.registry.set_unavailable(true);
+    let routes = vec![audited(&user("u"), 1)];
+    let answer = session.ask(Ask::Audit(Audit { comet: Some(comet()), routes })).await;
+    let Answer::Failure(failure) = answer else { panic!("{answer:?}") };
+    assert!(failure.retry_after_ms > 0);
+}
+
+#[tokio::test]
+async fn the_routes_of_a_comets_life_are_told_in_pages() {
+    let bed = Bed::new(&[]).await;
+    let mut session = Session::open(&bed).await;
+    for number in 0..40 {
+        let mine = route(("a", 4), number, 100 + number);
+        let others = [route(("b", 4), number, 200 + number), route(("a", 3), number, 300 + number)];
+        bed.registry.bind(user(&format!("{number:02}")), [&others[..], &[mine]].concat());
+    }
+    let mut found = Vec::new();
+    let (mut shard, mut after, mut pages) = (0, None, 0);
+    loop {
+        let ask = AuditRoutes { comet: Some(comet()), shard, after, limit: 3 };
+        let answer = session.ask(Ask::AuditRoutes(ask)).await;
+        let Answer::AuditedRoutes(page) = answer else { panic!("{answer:?}") };
+        pages += 1;
+        assert!(page.routes.len() <= 3);
+        found.extend(page.routes);
+        if page.next_shard == 0 {
+            break;
+        }
+        (shard, after) = (page.next_shard, page.next);
+    }
+    let seqs: Vec<u64> = found.iter().map(|member| member.seq).collect();
+    assert_eq!(seqs, (100..140).collect::<Vec<_>>());
+    let route = found[7].route.as_ref().unwrap();
+    assert_eq!((route.conn, route.comet.as_ref()), (7, Some(&comet())));
+    assert!(pages >= 14, "{pages}");
+}
+
 #[tokio::test]
 async fn room_totals_are_told_to_the_comet_that_reported_the_rooms() {
     let (a, b) = (Comet::start("a", 4).await, Comet::start("b", 2).await);
@@ -288,8 +374,9 @@ async fn thousands_of_requests_of_one_comet_are_each_answered_once() {
         overloaded += usize::from(matches!(answer, Answer::Failure(_)));
         assert!(answered.insert(id, ()).is_none(), "{id} was answered twice");
     }
-    // What was not relayed was refused at once, and everything else reached the registry.
-    assert_eq!(bed.registry.writes().len(), 10_000 - overloaded);
+    // What was not relayed was refused at once, and everything else reached the registry: more than once
+    // where an answer took so long that it was asked for again.
+    assert!(bed.registry.writes().len() >= 10_000 - overloaded);
 }
 
 #[tokio::test]

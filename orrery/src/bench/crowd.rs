@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use anyhow::Context;
 use futures_util::FutureExt;
+use orrery_bench::clock::Clock;
+use orrery_bench::latency::Latencies;
 use orrery_host::{Host, Task};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep};
 
-use super::clock::Clock;
 use super::device::Guise;
-use super::latency::Latencies;
 use super::limits::{PATIENCE, READERS_MAX};
 use super::worker::{self, Ask, Haul, Received, Start};
 

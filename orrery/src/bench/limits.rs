@@ -82,8 +82,5 @@ pub(super) const START_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long it may take to end before it is killed.
 pub(super) const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Syncs of the disk that are timed.
-pub(super) const SYNCS: usize = 50;
-
 const _: () = assert!(BODY_BYTES >= super::stamp::STAMP_BYTES);
 const _: () = assert!(CONNECT_DEVICES + USERS + QUIET_ROOMS + ROOM_MEMBERS < 20_000);

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use orrery_bench::clock::Clock;
 use orrery_host::{Host, Task};
 use tokio::sync::mpsc;
 
-use super::clock::Clock;
 use super::limits::DUE_MAX;
 
 /// A beat: number and due time of a push.

@@ -1,22 +1,20 @@
-//! `orrery bench`: loads a running system the way devices and backends do, and measures it.
+//! `orrery bench`: loads a running system the way devices and backends do (`quick`), or its registry the
+//! way logic does (`registry`), and measures it.
 //!
-//! The client reads its devices on threads of its own and pushes from another; the system under load is
-//! another process. Latencies begin at the moment a push was *due*, not when the client got round to it,
-//! so that a stall of either side is charged to every push that it delayed.
+//! In `quick` the client reads its devices on threads of its own and pushes from another; the system under
+//! load is another process. Latencies begin at the moment a push was *due*, not when the client got round
+//! to it, so that a stall of either side is charged to every push that it delayed.
 
-mod clock;
 mod crowd;
 mod device;
 mod frames;
-mod latency;
 mod limits;
-mod machine;
 mod metronome;
 mod parts;
 mod pusher;
 mod quick;
+mod registry;
 mod report;
-mod resources;
 mod stamp;
 mod table;
 mod target;
@@ -31,5 +29,6 @@ use crate::cli::BenchCommand;
 pub(crate) fn run(command: BenchCommand) -> anyhow::Result<()> {
     match command {
         BenchCommand::Quick(options) => quick::run(&options),
+        BenchCommand::Registry(options) => registry::run(&options),
     }
 }

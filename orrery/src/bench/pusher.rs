@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use orrery_bench::clock::Clock;
+use orrery_bench::latency::Latencies;
 use orrery_host::Host;
 use orrery_proto::push::push_service_client::PushServiceClient;
 use orrery_proto::push::{PushRequest, PushResponse, Summary, Target, Users, target};
 use tonic::Status;
 use tonic::transport::Channel;
 
-use super::clock::Clock;
 use super::device::OP;
-use super::latency::Latencies;
 use super::limits::{PUSH_CONNECTIONS, PUSHES_IN_FLIGHT_MAX};
 use super::metronome::{Beat, Metronome};
 use super::stamp::Stamp;

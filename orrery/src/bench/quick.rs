@@ -4,16 +4,16 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use orrery_bench::clock::Clock;
+use orrery_bench::machine::Machine;
+use orrery_bench::resources::machine_busy_s;
 use orrery_host::Host;
 use tokio::time::sleep;
 
-use super::clock::Clock;
 use super::limits::SETTLE;
-use super::machine::Machine;
 use super::parts::{Bench, Cpu, Used, connects, quiet_room, room, users};
 use super::pusher::Pusher;
 use super::report::{Measured, Report};
-use super::resources::machine_busy_s;
 use super::table;
 use super::target::Target;
 use crate::cli::QuickOptions;

@@ -2,19 +2,20 @@
 
 use std::time::Duration;
 
+use orrery_bench::bar::Bar;
+use orrery_bench::machine::Machine;
+use orrery_bench::resources::Resources;
 use serde::Serialize;
 
 use super::limits::{
     QUIET_ROOM_MAX, RATE_KEPT_SHARE, ROOM_MEMBERS, ROOM_PUSHES_PER_SECOND, USER_P99_MAX,
     USER_PUSHES_PER_SECOND,
 };
-use super::machine::Machine;
 use super::parts::Arrivals;
 use super::parts::connects::Connects;
 use super::parts::quiet_room::QuietRooms;
 use super::parts::room::Room;
 use super::parts::users::Users;
-use super::resources::Resources;
 
 /// What the parts measured.
 #[derive(Debug, Serialize)]
@@ -23,17 +24,6 @@ pub(super) struct Measured {
     pub(super) users: Users,
     pub(super) quiet_rooms: QuietRooms,
     pub(super) room: Room,
-}
-
-/// A figure that should be reached.
-#[derive(Debug, PartialEq, Serialize)]
-pub(super) struct Bar {
-    pub(super) what: &'static str,
-    /// What is asked for, in words.
-    pub(super) asked: String,
-    /// What was measured, in words.
-    pub(super) measured: String,
-    pub(super) reached: bool,
 }
 
 /// Everything.

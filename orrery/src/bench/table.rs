@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
-use super::latency::Latency;
+use orrery_bench::latency::Latency;
+
 use super::limits::{ROOM_PUSHES_PER_SECOND, USER_PUSHES_PER_SECOND};
-use super::machine::Machine;
 use super::parts::Cpu;
 use super::parts::users::Pushing;
 use super::report::{Measured, Report};
@@ -29,7 +29,7 @@ pub(super) fn print(report: &Report) -> io::Result<()> {
 }
 
 fn text(report: &Report) -> String {
-    let mut text = machine(&report.machine);
+    let mut text = format!("{}\nclient and server share the machine\n", report.machine);
     if let Some(cores) = report.others_cores {
         let _ = writeln!(text, "{cores:.2} cores were busy with something else");
     }
@@ -46,19 +46,9 @@ fn text(report: &Report) -> String {
     }
     text.push('\n');
     for bar in &report.bars {
-        let word = if bar.reached { "bar reached" } else { "BAR MISSED " };
-        let _ = writeln!(text, "{word}  {}: {} (asked: {})", bar.what, bar.measured, bar.asked);
+        let _ = writeln!(text, "{bar}");
     }
     text
-}
-
-fn machine(machine: &Machine) -> String {
-    let Machine { cores, processor, kernel, sync } = machine;
-    let mut text = format!("{cores} cores of {processor}, Linux {kernel}");
-    if let Some(sync) = sync {
-        let _ = write!(text, ", a 4 KiB sync takes {:.2} ms (p99 {:.2})", sync.p50_ms, sync.p99_ms);
-    }
-    text + "\nclient and server share the machine\n"
 }
 
 fn measured(measured: &Measured) -> String {

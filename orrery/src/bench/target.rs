@@ -4,6 +4,10 @@ use std::fs::{self, File};
 use std::process::{ExitStatus, Stdio};
 
 use anyhow::{Context, bail};
+use orrery_bench::clock::Clock;
+use orrery_bench::latency::Latency;
+use orrery_bench::machine;
+use orrery_bench::resources::Resources;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 use tempfile::TempDir;
@@ -11,11 +15,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
 
-use super::clock::Clock;
-use super::latency::Latency;
 use super::limits::{START_TIMEOUT, STOP_TIMEOUT};
-use super::machine;
-use super::resources::Resources;
 use crate::cli::QuickOptions;
 
 /// What its log is called in its folder.

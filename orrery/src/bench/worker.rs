@@ -8,14 +8,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Context as _;
 use futures_util::{StreamExt, stream};
+use orrery_bench::clock::Clock;
+use orrery_bench::latency::Latencies;
 use orrery_host::Host;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::clock::Clock;
 use super::device::{Device, Guise, OP};
-use super::latency::Latencies;
 use super::limits::{CONNECT_TIMEOUT, HEARTBEAT, READ_BYTES};
 use super::stamp::Stamp;
 

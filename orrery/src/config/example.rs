@@ -62,12 +62,18 @@ mod tests {
 
     #[test]
     fn keys_without_a_default_are_shown_and_can_be_taken() {
-        let shown = text(None).replace("# registry_advertise", "registry_advertise");
+        let mut shown = text(None);
+        for key in ["shards", "registry_advertise", "peers_advertise"] {
+            assert!(shown.contains(&format!("\n# {key} = ")), "{key} is not shown");
+            shown = shown.replace(&format!("# {key} = "), &format!("{key} = "));
+        }
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("example.toml");
         std::fs::write(&path, shown).unwrap();
-        let loaded: Config = Layers::new().file(path).load().unwrap();
-        assert_eq!(loaded.router.registry_advertise.as_deref(), Some("router-1.internal:3121"));
+        let router = Layers::new().file(path).load::<Config>().unwrap().router;
+        assert_eq!(router.shards, Some(4));
+        assert_eq!(router.registry_advertise.as_deref(), Some("router-1.internal:3121"));
+        assert_eq!(router.peers_advertise.as_deref(), Some("router-1.internal:3120"));
     }
 
     #[test]

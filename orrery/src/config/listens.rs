@@ -36,12 +36,13 @@ pub(crate) struct Listen<A = SocketAddr> {
 
 impl Config {
     /// All addresses that are listened on.
-    pub(crate) fn listens_mut(&mut self) -> [Listen<&mut SocketAddr>; 8] {
+    pub(crate) fn listens_mut(&mut self) -> [Listen<&mut SocketAddr>; 9] {
         use Role::{Comet, Logic, Router};
         let listen = |part, key, address| Listen { part, key, address };
         let role = |role, key, address| listen(Part::Role(role), key, address);
         [
             role(Router, "router.registry_listen", &mut self.router.registry_listen),
+            role(Router, "router.peers_listen", &mut self.router.peers_listen),
             role(Logic, "logic.http_address", &mut self.logic.http_address),
             role(Logic, "logic.grpc_address", &mut self.logic.grpc_address),
             role(Logic, "logic.edge_address", &mut self.logic.edge_address),

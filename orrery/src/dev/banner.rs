@@ -6,56 +6,106 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use crate::config::Config;
+use super::settings::Settings;
+use crate::config::{Config, Part, Role};
 
 /// Prints the table, or one line of JSON, on the standard output.
 ///
 /// # Errors
 /// When nobody can read it.
-pub(super) fn print(config: &Config, took: Duration, json: bool) -> io::Result<()> {
+pub(super) fn print(settings: &Settings, took: Duration, json: bool) -> io::Result<()> {
     let text = match json {
-        true => line(config, took),
-        false => table(config, took),
+        true => line(settings, took),
+        false => table(settings, took),
     };
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())?;
     out.flush()
 }
 
-fn line(config: &Config, took: Duration) -> String {
-    let addresses: Map<String, Value> = config
-        .listens()
+fn line(settings: &Settings, took: Duration) -> String {
+    let addresses: Map<String, Value> = listens(settings)
         .into_iter()
-        .map(|listen| (listen.key.to_owned(), listen.address.to_string().into()))
+        .map(|(key, address)| (key, address.to_string().into()))
         .collect();
     let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-    format!("{}\n", json!({ "ready_ms": millis, "addresses": addresses }))
+    let nodes = settings.routers.len();
+    format!("{}\n", json!({ "ready_ms": millis, "nodes": nodes, "addresses": addresses }))
 }
 
-fn table(config: &Config, took: Duration) -> String {
-    let (comet, logic) = (&config.comet, &config.logic);
-    let rows = [
-        ("comet", "TCP, goim's protocol", comet.tcp.to_string()),
-        ("comet", "WebSocket, goim's and orrery.json.v1", format!("ws://{}/sub", comet.websocket)),
-        ("comet", "gRPC delivery from logic", comet.delivery.to_string()),
-        ("logic", "HTTP push, OpenAPI, goim's paths", format!("http://{}", logic.http_address)),
-        ("logic", "gRPC push", logic.grpc_address.to_string()),
-        ("logic", "gRPC edge for comets", logic.edge_address.to_string()),
-        ("router", "gRPC registry", config.router.registry_listen.to_string()),
-        ("admin", "demo page, /readyz, /metrics", format!("http://{}/", config.admin.listen)),
-    ];
+/// Every address by its key; the section of a further instance carries its number: `comet-2.tcp`.
+fn listens(settings: &Settings) -> Vec<(String, SocketAddr)> {
+    let mut all = Vec::new();
+    let mut take = |configs: &[Config], part: Part| {
+        for (config, number) in configs.iter().zip(1..) {
+            for listen in config.listens().into_iter().filter(|listen| listen.part == part) {
+                let key = match (number, listen.key.split_once('.')) {
+                    (2.., Some((section, key))) => format!("{section}-{number}.{key}"),
+                    _ => listen.key.to_owned(),
+                };
+                all.push((key, listen.address));
+            }
+        }
+    };
+    take(&settings.routers, Part::Role(Role::Router));
+    take(&settings.logics, Part::Role(Role::Logic));
+    take(&settings.comets, Part::Role(Role::Comet));
+    take(std::slice::from_ref(&settings.process), Part::Admin);
+    all
+}
+
+fn table(settings: &Settings, took: Duration) -> String {
+    let mut rows = Vec::new();
+    for comet in settings.comets.iter().map(|config| &config.comet) {
+        rows.extend([
+            ("comet", "TCP, goim's protocol", comet.tcp.to_string()),
+            (
+                "comet",
+                "WebSocket, goim's and orrery.json.v1",
+                format!("ws://{}/sub", comet.websocket),
+            ),
+            ("comet", "gRPC delivery from logic", comet.delivery.to_string()),
+        ]);
+    }
+    for logic in settings.logics.iter().map(|config| &config.logic) {
+        rows.extend([
+            ("logic", "HTTP push, OpenAPI, goim's paths", format!("http://{}", logic.http_address)),
+            ("logic", "gRPC push", logic.grpc_address.to_string()),
+            ("logic", "gRPC edge for comets", logic.edge_address.to_string()),
+        ]);
+    }
+    for router in settings.routers.iter().map(|config| &config.router) {
+        rows.push(("router", "gRPC registry", router.registry_listen.to_string()));
+        if settings.is_cluster() {
+            rows.push(("router", "gRPC for its peers", router.peers_listen.to_string()));
+        }
+    }
+    let admin = settings.process.admin.listen;
+    rows.push(("admin", "demo page, /readyz, /metrics", format!("http://{admin}/")));
+
+    let nodes = match settings.routers.len() {
+        1 => String::new(),
+        nodes => format!("{nodes} router nodes, "),
+    };
     let mut text = format!(
-        "Orrery {} is ready after {} ms: {} shards, data in {}\n\n",
+        "Orrery {} is ready after {} ms: {nodes}data in {}\n\n",
         env!("CARGO_PKG_VERSION"),
         took.as_millis(),
-        config.router.shards,
-        config.store.path.display(),
+        settings.process.store.path.display(),
     );
     for (role, what, where_) in rows {
         text += &format!("  {role:<7} {what:<37} {where_}\n");
     }
-    text += &commands(comet.websocket, logic.http_address, config.admin.listen);
-    if config.listens().iter().any(|listen| !listen.address.ip().is_loopback()) {
+    if let (Some(comet), Some(logic)) = (settings.comets.first(), settings.logics.first()) {
+        text += &commands(comet.comet.websocket, logic.logic.http_address, admin);
+    }
+    if settings.is_cluster()
+        && let Some(first) = settings.routers.first()
+    {
+        let registry = first.router.registry_listen;
+        text += &format!("\n`orrery ctl --router {registry} cluster status` shows the cluster.\n");
+    }
+    if listens(settings).iter().any(|(_, address)| !address.ip().is_loopback()) {
         text += "\nReachable from other machines, without authentication: for a trusted network only.\n";
     }
     text

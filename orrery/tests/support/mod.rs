@@ -1,8 +1,10 @@
 //! Runs the binary as a child process and speaks to it.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub(crate) mod cluster;
+
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::Duration;
@@ -14,6 +16,11 @@ use tokio::process::{Child, ChildStdout, Command};
 
 /// How long anything may take before the test has failed. Machines that run tests are busy.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+
+/// An address nobody listens on. Somebody else could take it first; the test then fails by saying so.
+pub(crate) fn free() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
 
 /// The binary with arguments, and with none of this process's configuration.
 pub(crate) fn orrery(arguments: &[&str]) -> Command {

@@ -70,6 +70,7 @@ impl From<&command::Bind> for wire::Bind {
             details: Some((&bind.details).into()),
             policy: Some((&bind.policy).into()),
             settled: bind.settled.0,
+            rank: bind.rank.map(|rank| rank.0),
         }
     }
 }
@@ -85,6 +86,7 @@ impl TryFrom<wire::Bind> for command::Bind {
             details: optional(wire.details)?.unwrap_or_default(),
             policy: optional(wire.policy)?.unwrap_or_default(),
             settled: model::Conn(wire.settled),
+            rank: wire.rank.map(model::Seq),
         })
     }
 }
@@ -195,7 +197,7 @@ impl TryFrom<wire::ExpireComet> for command::ExpireComet {
 impl From<&command::Open> for wire::Open {
     fn from(open: &command::Open) -> Self {
         let slots = open.slots.iter().map(|slot| slot.number().into()).collect();
-        Self { slots, epoch: open.epoch }
+        Self { slots, epoch: open.epoch, next_seq: open.next_seq.0, floor: open.floor.0 }
     }
 }
 
@@ -205,7 +207,12 @@ impl TryFrom<wire::Open> for command::Open {
     fn try_from(wire: wire::Open) -> Result<Self, WireError> {
         let slot = |number| model::Slot::new(number).ok_or_else(|| unknown("open.slots", number));
         let slots = wire.slots.into_iter().map(slot).collect::<Result<_, _>>()?;
-        Ok(Self { slots, epoch: wire.epoch })
+        Ok(Self {
+            slots,
+            epoch: wire.epoch,
+            next_seq: model::Seq(wire.next_seq),
+            floor: model::Incarnation(wire.floor),
+        })
     }
 }
 

@@ -3,7 +3,9 @@
 use orrery_model as model;
 use orrery_model::control;
 
-use super::{BATCH_VERSION, WireError, by_value, each, id, missing, required};
+use super::{
+    BATCH_VERSION, WireError, by_value, counters_to_wire, each, id, missing, node_state, required,
+};
 use crate::registry as wire;
 
 impl From<&control::ControlBatch> for wire::ControlBatch {
@@ -36,6 +38,14 @@ impl From<&control::ControlCommand> for wire::ControlCommand {
             Model::Attach(attach) => Kind::Attach(attach.into()),
             Model::Expire(comet) => Kind::Expire(comet.into()),
             Model::Trim { position } => Kind::Trim(wire::Trim { position: *position }),
+            Model::AddNode(node) => Kind::AddNode(node.into()),
+            Model::UpdateNode(node) => Kind::UpdateNode(node.into()),
+            Model::SetNodeState { node, state } => Kind::SetNodeState(wire::SetNodeState {
+                node: node.0,
+                state: wire::NodeState::from(*state).into(),
+            }),
+            Model::Place(placement) => Kind::Place(placement.into()),
+            Model::Placed(placed) => Kind::Placed(placed.into()),
         };
         Self { kind: Some(kind) }
     }
@@ -51,19 +61,15 @@ impl TryFrom<wire::ControlCommand> for control::ControlCommand {
             Kind::Attach(attach) => Self::Attach(attach.try_into()?),
             Kind::Expire(comet) => Self::Expire(comet.try_into()?),
             Kind::Trim(trim) => Self::Trim { position: trim.position },
+            Kind::AddNode(node) => Self::AddNode(node.into()),
+            Kind::UpdateNode(node) => Self::UpdateNode(node.into()),
+            Kind::SetNodeState(set) => Self::SetNodeState {
+                node: model::NodeId(set.node),
+                state: node_state(set.state, "set_node_state.state")?,
+            },
+            Kind::Place(placement) => Self::Place(placement.into()),
+            Kind::Placed(placed) => Self::Placed(placed.into()),
         })
-    }
-}
-
-impl From<&control::Node> for wire::Node {
-    fn from(node: &control::Node) -> Self {
-        Self { id: node.id.0, registry: node.registry.clone(), peers: node.peers.clone() }
-    }
-}
-
-impl From<wire::Node> for control::Node {
-    fn from(wire: wire::Node) -> Self {
-        Self { id: model::NodeId(wire.id), registry: wire.registry, peers: wire.peers }
     }
 }
 
@@ -73,6 +79,8 @@ impl From<&control::Found> for wire::Found {
             cluster_id: found.cluster_id.clone(),
             nodes: found.nodes.iter().map(Into::into).collect(),
             table: Some((&found.table).into()),
+            placements: found.placements.iter().map(Into::into).collect(),
+            counters: counters_to_wire(&found.counters),
         }
     }
 }
@@ -85,6 +93,8 @@ impl TryFrom<wire::Found> for control::Found {
             cluster_id: wire.cluster_id,
             nodes: wire.nodes.into_iter().map(Into::into).collect(),
             table: required(wire.table, "found.table")?,
+            placements: wire.placements.into_iter().map(Into::into).collect(),
+            counters: wire.counters.map(Into::into).unwrap_or_default(),
         })
     }
 }
@@ -192,7 +202,6 @@ impl TryFrom<wire::FenceEvent> for control::FenceEvent {
 by_value! {
     control::ControlBatch => wire::ControlBatch,
     control::ControlCommand => wire::ControlCommand,
-    control::Node => wire::Node,
     control::Found => wire::Found,
     control::Advertise => wire::Advertise,
     control::Attach => wire::Attach,

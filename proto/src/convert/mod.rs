@@ -4,6 +4,7 @@
 //! checked (`TryFrom`, error [`WireError`]). What a missing message field cannot mean by itself is an
 //! error; where proto3's "absent is empty" has a meaning of its own (details, policy) it is taken.
 
+mod cluster;
 mod command;
 mod common;
 mod control;
@@ -14,6 +15,8 @@ mod storage;
 use std::fmt;
 
 use orrery_model::IdError;
+
+use self::cluster::{counters_to_wire, node_state};
 
 pub use delivery::wait_for;
 

@@ -3,7 +3,9 @@
 use orrery_model as model;
 use orrery_model::record::{ControlRecord, ShardHead, ShardRecord};
 
-use super::{RECORD_VERSION, WireError, by_value, each, id, missing, required, unknown};
+use super::{
+    RECORD_VERSION, WireError, by_value, each, id, missing, node_state, required, unknown,
+};
 use crate::storage as wire;
 
 impl From<&ShardHead> for wire::ShardHead {
@@ -15,6 +17,7 @@ impl From<&ShardHead> for wire::ShardHead {
             elapsed_ms: head.elapsed_ms,
             cursor: head.cursor,
             epoch: head.epoch,
+            floor: head.floor.0,
         }
     }
 }
@@ -30,6 +33,7 @@ impl TryFrom<wire::ShardHead> for ShardHead {
             elapsed_ms: wire.elapsed_ms,
             cursor: wire.cursor,
             epoch: wire.epoch,
+            floor: model::Incarnation(wire.floor),
         })
     }
 }
@@ -40,10 +44,11 @@ impl From<&ShardRecord> for wire::ShardRecord {
         let kind = match record {
             ShardRecord::Head(head) => Kind::Head(head.into()),
             ShardRecord::Slot(slot) => Kind::Slot(wire::SlotRecord { slot: slot.number().into() }),
-            ShardRecord::Route { address, route, losers } => Kind::Route(wire::RouteRecord {
+            ShardRecord::Route { address, route, losers, rank } => Kind::Route(wire::RouteRecord {
                 address: Some(address.into()),
                 route: Some(route.into()),
                 losers: losers.iter().map(Into::into).collect(),
+                rank: rank.map(|rank| rank.0),
             }),
             ShardRecord::Listing { room, comet, version, listed } => {
                 Kind::Listing(wire::ListingRecord {
@@ -86,6 +91,7 @@ impl TryFrom<wire::ShardRecord> for ShardRecord {
                 address: required(wire.address, "route_record.address")?,
                 route: required(wire.route, "route_record.route")?,
                 losers: each(wire.losers)?,
+                rank: wire.rank.map(model::Seq),
             },
             Kind::Listing(wire) => Self::Listing {
                 room: required(wire.room, "listing_record.room")?,
@@ -136,6 +142,12 @@ impl From<&ControlRecord> for wire::ControlRecord {
             }
             ControlRecord::Event(event) => Kind::Event(event.into()),
             ControlRecord::Fence { comet, fence } => Kind::Fence(fence_record(comet, *fence)),
+            ControlRecord::Node { node, state } => Kind::Node(wire::NodeRecord {
+                node: Some(node.into()),
+                state: crate::registry::NodeState::from(*state).into(),
+            }),
+            ControlRecord::Placement(placement) => Kind::Placement(placement.into()),
+            ControlRecord::Placed(placed) => Kind::Placed(placed.into()),
         };
         Self { kind: Some(kind) }
     }
@@ -168,6 +180,12 @@ impl TryFrom<wire::ControlRecord> for ControlRecord {
                 comet: id(wire.comet, "fence_record.comet")?,
                 fence: model::Incarnation(wire.fence),
             },
+            Kind::Node(wire) => Self::Node {
+                node: wire.node.ok_or_else(|| missing("node_record.node"))?.into(),
+                state: node_state(wire.state, "node_record.state")?,
+            },
+            Kind::Placement(placement) => Self::Placement(placement.into()),
+            Kind::Placed(placed) => Self::Placed(placed.into()),
         })
     }
 }

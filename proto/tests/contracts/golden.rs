@@ -8,6 +8,7 @@ use std::fmt::Debug;
 use std::path::PathBuf;
 
 use bytes::Bytes;
+use orrery_model::cluster::{Counters, FIRST_INSTANCE, NodeState, Placed, Placement};
 use orrery_model::command::{
     Batch, Bind, Command, ExpireComet, ListRoom, Loser, Open, RouteName, SetRooms, Unbind,
 };
@@ -108,6 +109,7 @@ fn batch() -> Batch {
         details: details(),
         policy: Policy { scope: Scope::PerAddress { n: 3 }, keep: Keep::Oldest },
         settled: Conn(10),
+        rank: None,
     };
     let secondary = Bind {
         address: Address::key(id("key-1")),
@@ -119,6 +121,7 @@ fn batch() -> Batch {
         },
         policy: Policy::ONE_NEWEST,
         settled: Conn(10),
+        rank: None,
     };
     let platform = Bind {
         policy: Policy { scope: Scope::PerPlatform, keep: Keep::Newest },
@@ -149,8 +152,33 @@ fn batch() -> Batch {
             Command::BindRoom(list()),
             Command::UnbindRoom(ListRoom { version: Version(6), ..list() }),
             Command::ExpireComet(expire),
-            Command::Open(Open { slots: vec![slot(0), slot(1), slot(4095)], epoch: 1 }),
+            Command::Open(open()),
         ],
+    }
+}
+
+fn open() -> Open {
+    Open::new(vec![slot(0), slot(1), slot(4095)], 1)
+}
+
+fn shard_head() -> ShardHead {
+    ShardHead {
+        shard: ShardId(2),
+        next_seq: Seq(902),
+        elapsed_ms: 123_456,
+        cursor: 77,
+        epoch: 1,
+        floor: Incarnation(0),
+    }
+}
+
+fn route() -> Route {
+    Route {
+        seq: Seq(901),
+        comet: comet(),
+        conn: Conn(12),
+        details: details(),
+        bound_at_ms: 1_700_000_000_000,
     }
 }
 
@@ -160,11 +188,15 @@ fn found() -> Found {
         id: NodeId(id),
         registry: format!("router-{id}:3121"),
         peers: format!("router-{id}:3120"),
+        instance: FIRST_INSTANCE.to_owned(),
+        protocol: 1,
     };
     Found {
         cluster_id: "0d9f9a35-6f4e-4d0c-9d3a-3a8f6a2f7c11".to_owned(),
         nodes: vec![node(1), node(2), node(3)],
         table: SlotTable::new(1, owners).unwrap(),
+        placements: Vec::new(),
+        counters: Counters::default(),
     }
 }
 
@@ -199,6 +231,62 @@ fn control_batch() -> ControlBatch {
     }
 }
 
+fn node() -> Node {
+    Node {
+        id: NodeId(4),
+        registry: "router-4:3121".to_owned(),
+        peers: "router-4:3120".to_owned(),
+        instance: "6f1c0d2b9a3e4f58".to_owned(),
+        protocol: 2,
+    }
+}
+
+fn placement(shard: u32, version: u64, replicas: [u64; 3]) -> Placement {
+    Placement { shard: ShardId(shard), version, replicas: replicas.map(NodeId).to_vec() }
+}
+
+fn placed() -> Placed {
+    let nodes = |numbers: &[u64]| numbers.iter().copied().map(NodeId).collect();
+    Placed {
+        shard: ShardId(2),
+        log_index: 70_001,
+        voters: nodes(&[1, 2, 3]),
+        learners: nodes(&[4]),
+    }
+}
+
+/// A cluster that was made from a backup.
+fn found_again() -> Found {
+    let placements = (0..=4).map(|shard| placement(shard, 1, [3, 1, 2])).collect();
+    let counters = Counters {
+        first_incarnation: Incarnation((1 << 40) + 8),
+        first_seqs: [(ShardId(2), Seq((1 << 40) + 902)), (ShardId(3), Seq(1 << 40))].into(),
+    };
+    let mut found = Found { placements, counters, ..found() };
+    found.nodes[0] = Node { id: NodeId(1), ..node() };
+    found
+}
+
+/// The commands that a cluster of several nodes added.
+fn cluster_batch() -> ControlBatch {
+    let state = |state| ControlCommand::SetNodeState { node: NodeId(4), state };
+    ControlBatch {
+        elapsed_ms: 6_000,
+        wall_ms: 1_700_000_000_003,
+        commands: vec![
+            ControlCommand::Found(found_again()),
+            ControlCommand::AddNode(node()),
+            ControlCommand::UpdateNode(Node { protocol: 3, ..node() }),
+            state(NodeState::Active),
+            state(NodeState::Draining),
+            state(NodeState::Leaving),
+            state(NodeState::Removed),
+            ControlCommand::Place(placement(2, 7, [1, 2, 4])),
+            ControlCommand::Placed(placed()),
+        ],
+    }
+}
+
 #[test]
 fn a_batch_of_every_command_keeps_its_bytes() {
     let model = batch();
@@ -213,6 +301,37 @@ fn a_control_batch_of_every_command_keeps_its_bytes() {
     let samples = vec![("control_batch", registry::ControlBatch::from(&model).encode_to_vec())];
     let found = committed("control_batch.hex", &samples);
     assert_eq!(decoded::<ControlBatch, registry::ControlBatch>(&found["control_batch"]), model);
+}
+
+#[test]
+fn what_a_cluster_of_several_nodes_added_keeps_its_bytes() {
+    let rank = |rank| match batch().commands.swap_remove(0) {
+        Command::Bind(bind) => Command::Bind(Bind { rank: Some(Seq(rank)), ..bind }),
+        other => panic!("{other:?} is no bind"),
+    };
+    let open = Open { next_seq: Seq((1 << 40) + 902), floor: Incarnation(1 << 40), ..open() };
+    let commands = vec![rank(0), rank(899), Command::Open(open)];
+    let data = Batch { commands, ..batch() };
+    let control = cluster_batch();
+    let head = ShardHead { floor: Incarnation(1 << 40), ..shard_head() };
+    let ranked = ShardRecord::Route {
+        address: user(),
+        route: route(),
+        losers: vec![loser()],
+        rank: Some(Seq(899)),
+    };
+    let samples = vec![
+        ("batch", registry::Batch::from(&data).encode_to_vec()),
+        ("control_batch", registry::ControlBatch::from(&control).encode_to_vec()),
+        ("shard_head", wire::ShardRecord::from(ShardRecord::Head(head)).encode_to_vec()),
+        ("ranked_route", wire::ShardRecord::from(ranked.clone()).encode_to_vec()),
+    ];
+    let found = committed("cluster.hex", &samples);
+    assert_eq!(decoded::<Batch, registry::Batch>(&found["batch"]), data);
+    assert_eq!(decoded::<ControlBatch, registry::ControlBatch>(&found["control_batch"]), control);
+    let stored = decoded::<ShardRecord, wire::ShardRecord>(&found["shard_head"]);
+    assert_eq!(stored, ShardRecord::Head(head));
+    assert_eq!(decoded::<ShardRecord, wire::ShardRecord>(&found["ranked_route"]), ranked);
 }
 
 fn membership() -> storage::Membership {
@@ -275,20 +394,6 @@ fn votes_and_snapshot_metas_keep_their_bytes() {
 
 #[test]
 fn records_of_a_data_shard_keep_their_bytes() {
-    let head = ShardHead {
-        shard: ShardId(2),
-        next_seq: Seq(902),
-        elapsed_ms: 123_456,
-        cursor: 77,
-        epoch: 1,
-    };
-    let route = Route {
-        seq: Seq(901),
-        comet: comet(),
-        conn: Conn(12),
-        details: details(),
-        bound_at_ms: 1_700_000_000_000,
-    };
     let (room, comet_id) = (list().room, comet().id);
     let mark = |removed, seq| ShardRecord::Mark {
         address: user(),
@@ -298,9 +403,17 @@ fn records_of_a_data_shard_keep_their_bytes() {
         seq,
     };
     let records = [
-        ("head", ShardRecord::Head(head)),
+        ("head", ShardRecord::Head(shard_head())),
         ("slot", ShardRecord::Slot(slot(4095))),
-        ("route", ShardRecord::Route { address: user(), route, losers: vec![loser()] }),
+        (
+            "route",
+            ShardRecord::Route {
+                address: user(),
+                route: route(),
+                losers: vec![loser()],
+                rank: None,
+            },
+        ),
         (
             "listing",
             ShardRecord::Listing { room, comet: comet(), version: Version(5), listed: true },
@@ -340,10 +453,33 @@ fn records_of_the_control_shard_keep_their_bytes() {
         ("event", ControlRecord::Event(event)),
         ("fence", ControlRecord::Fence { comet: comet().id, fence: Incarnation(7) }),
     ];
+    check_control_records("control_records.hex", &records);
+}
+
+#[test]
+fn records_that_a_cluster_of_several_nodes_added_keep_their_bytes() {
+    let answered = ControlRecord::Answered {
+        comet: comet(),
+        instance: "i-1".to_owned(),
+        attempt: 2,
+        position: 77,
+    };
+    let records = [
+        ("answered", answered),
+        ("found_again", ControlRecord::Found(found_again())),
+        ("node", ControlRecord::Node { node: node(), state: NodeState::Leaving }),
+        ("placement", ControlRecord::Placement(placement(2, 7, [1, 2, 4]))),
+        ("placed", ControlRecord::Placed(placed())),
+    ];
+    check_control_records("cluster_records.hex", &records);
+}
+
+#[track_caller]
+fn check_control_records(file: &str, records: &[(&'static str, ControlRecord)]) {
     let encode = |record: &ControlRecord| wire::ControlRecord::from(record).encode_to_vec();
     let samples = records.iter().map(|(name, record)| (*name, encode(record))).collect();
-    let found = committed("control_records.hex", &samples);
+    let found = committed(file, &samples);
     for (name, record) in records {
-        assert_eq!(decoded::<ControlRecord, wire::ControlRecord>(&found[name]), record);
+        assert_eq!(decoded::<ControlRecord, wire::ControlRecord>(&found[*name]), *record);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use orrery_model::cluster::{Counters, FIRST_INSTANCE, NodeState, Placed, Placement};
 use orrery_model::command::{
     Batch, Bind, Bound, Command, ExpireComet, ListRoom, Loser, Open, Outcome, Refusal, Reply,
     RouteName, SetRooms, Unbind,
@@ -109,14 +110,16 @@ pub(crate) fn table() -> impl Strategy<Value = SlotTable> {
 }
 
 fn bind() -> impl Strategy<Value = Bind> {
-    (address(), comet_ref(), conn(), details(), policy(), conn()).prop_map(
-        |(address, comet, conn, details, policy, settled)| Bind {
+    let rank = proptest::option::of(seq());
+    (address(), comet_ref(), conn(), details(), policy(), conn(), rank).prop_map(
+        |(address, comet, conn, details, policy, settled, rank)| Bind {
             address,
             comet,
             conn,
             details,
             policy,
             settled,
+            rank,
         },
     )
 }
@@ -148,7 +151,8 @@ pub(crate) fn command() -> impl Strategy<Value = Command> {
         fence,
         position,
     });
-    let open = (vec(slot(), 0..20), number()).prop_map(|(slots, epoch)| Open { slots, epoch });
+    let open = (vec(slot(), 0..20), number(), seq(), incarnation())
+        .prop_map(|(slots, epoch, next_seq, floor)| Open { slots, epoch, next_seq, floor });
     prop_oneof![
         bind().prop_map(Command::Bind),
         unbind().prop_map(Command::Unbind),
@@ -186,14 +190,62 @@ pub(crate) fn reply() -> impl Strategy<Value = Reply> {
     ]
 }
 
+/// Any node but one without instance or protocol: on the wire their absence has a meaning.
 pub(crate) fn node() -> impl Strategy<Value = Node> {
-    let parts = (number(), text(), text());
-    parts.prop_map(|(id, registry, peers)| Node { id: NodeId(id), registry, peers })
+    let protocol = prop_oneof![1..4u32, Just(u32::MAX)];
+    let instance = prop_oneof![Just(FIRST_INSTANCE.to_owned()), "\\PC{1,12}"];
+    (node_id(), text(), text(), instance, protocol).prop_map(
+        |(id, registry, peers, instance, protocol)| Node {
+            id,
+            registry,
+            peers,
+            instance,
+            protocol,
+        },
+    )
+}
+
+pub(crate) fn node_id() -> impl Strategy<Value = NodeId> {
+    number().prop_map(NodeId)
+}
+
+pub(crate) fn node_state() -> impl Strategy<Value = NodeState> {
+    proptest::sample::select(&NodeState::ALL)
+}
+
+pub(crate) fn shard() -> impl Strategy<Value = ShardId> {
+    any::<u32>().prop_map(ShardId)
+}
+
+pub(crate) fn placement() -> impl Strategy<Value = Placement> {
+    let parts = (shard(), number(), vec(node_id(), 0..5));
+    parts.prop_map(|(shard, version, replicas)| Placement { shard, version, replicas })
+}
+
+pub(crate) fn placed() -> impl Strategy<Value = Placed> {
+    let parts = (shard(), number(), vec(node_id(), 0..5), vec(node_id(), 0..5));
+    parts.prop_map(|(shard, log_index, voters, learners)| Placed {
+        shard,
+        log_index,
+        voters,
+        learners,
+    })
+}
+
+pub(crate) fn counters() -> impl Strategy<Value = Counters> {
+    (incarnation(), btree_map(shard(), seq(), 0..3))
+        .prop_map(|(first_incarnation, first_seqs)| Counters { first_incarnation, first_seqs })
 }
 
 pub(crate) fn found() -> impl Strategy<Value = Found> {
-    let parts = (text(), vec(node(), 0..4), table());
-    parts.prop_map(|(cluster_id, nodes, table)| Found { cluster_id, nodes, table })
+    let parts = (text(), vec(node(), 0..4), table(), vec(placement(), 0..4), counters());
+    parts.prop_map(|(cluster_id, nodes, table, placements, counters)| Found {
+        cluster_id,
+        nodes,
+        table,
+        placements,
+        counters,
+    })
 }
 
 pub(crate) fn advertise() -> impl Strategy<Value = Advertise> {
@@ -242,20 +294,26 @@ pub(crate) fn control_batch() -> impl Strategy<Value = ControlBatch> {
         attach().prop_map(ControlCommand::Attach),
         comet_ref().prop_map(ControlCommand::Expire),
         number().prop_map(|position| ControlCommand::Trim { position }),
+        node().prop_map(ControlCommand::AddNode),
+        node().prop_map(ControlCommand::UpdateNode),
+        (node_id(), node_state())
+            .prop_map(|(node, state)| ControlCommand::SetNodeState { node, state }),
+        placement().prop_map(ControlCommand::Place),
+        placed().prop_map(ControlCommand::Placed),
     ];
     let parts = (number(), number(), vec(command, 0..4));
     parts.prop_map(|(elapsed_ms, wall_ms, commands)| ControlBatch { elapsed_ms, wall_ms, commands })
 }
 
 pub(crate) fn shard_record() -> impl Strategy<Value = ShardRecord> {
-    let head = (any::<u32>(), seq(), number(), number(), number()).prop_map(
-        |(shard, next_seq, elapsed_ms, cursor, epoch)| {
-            let shard = ShardId(shard);
-            ShardRecord::Head(ShardHead { shard, next_seq, elapsed_ms, cursor, epoch })
+    let head = (shard(), seq(), number(), number(), number(), incarnation()).prop_map(
+        |(shard, next_seq, elapsed_ms, cursor, epoch, floor)| {
+            ShardRecord::Head(ShardHead { shard, next_seq, elapsed_ms, cursor, epoch, floor })
         },
     );
-    let routed = (address(), route(), vec(loser(), 0..3))
-        .prop_map(|(address, route, losers)| ShardRecord::Route { address, route, losers });
+    let routed = (address(), route(), vec(loser(), 0..3), proptest::option::of(seq())).prop_map(
+        |(address, route, losers, rank)| ShardRecord::Route { address, route, losers, rank },
+    );
     let listing = (address(), comet_ref(), version(), any::<bool>()).prop_map(
         |(room, comet, version, listed)| ShardRecord::Listing { room, comet, version, listed },
     );
@@ -294,5 +352,16 @@ pub(crate) fn control_record() -> impl Strategy<Value = ControlRecord> {
         comet().prop_map(ControlRecord::Comet),
         fence_event().prop_map(ControlRecord::Event),
         (id(), incarnation()).prop_map(|(comet, fence)| ControlRecord::Fence { comet, fence }),
+        (comet_ref(), text(), number(), number()).prop_map(
+            |(comet, instance, attempt, position)| ControlRecord::Answered {
+                comet,
+                instance,
+                attempt,
+                position,
+            }
+        ),
+        (node(), node_state()).prop_map(|(node, state)| ControlRecord::Node { node, state }),
+        placement().prop_map(ControlRecord::Placement),
+        placed().prop_map(ControlRecord::Placed),
     ]
 }

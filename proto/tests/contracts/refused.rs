@@ -1,7 +1,8 @@
 //! What the contract does not allow is refused by the name of its field, and no bytes at all panic.
 
+use orrery_model::cluster::{FIRST_INSTANCE, Node};
 use orrery_model::command::{Batch, Command, Reply};
-use orrery_model::control::{Attach, ControlBatch, Found};
+use orrery_model::control::{Attach, ControlBatch, ControlCommand, Found};
 use orrery_model::record::{ControlRecord, ShardRecord};
 use orrery_model::{Address, Details, IdError, Policy, SlotTable};
 use orrery_proto::convert::{Fault, WireError};
@@ -65,7 +66,7 @@ fn commands_name_all_they_need() {
     };
     let empty = Fault::Id(IdError::Empty);
     refused::<Command, _>(command(Kind::SetRooms(set)), "set_rooms.rooms", empty);
-    let open = registry::Open { slots: vec![0, 4096], epoch: 1 };
+    let open = registry::Open { slots: vec![0, 4096], epoch: 1, ..Default::default() };
     refused::<Command, _>(command(Kind::Open(open)), "open.slots", Fault::Unknown(4096));
 }
 
@@ -112,6 +113,32 @@ fn tables_have_one_owner_a_slot() {
 }
 
 #[test]
+fn what_is_wanted_of_a_node_is_not_guessed() {
+    use registry::control_command::Kind;
+    for state in [0, 9] {
+        let set = registry::SetNodeState { node: 1, state };
+        let command = registry::ControlCommand { kind: Some(Kind::SetNodeState(set)) };
+        let unknown = Fault::Unknown(state.unsigned_abs().into());
+        refused::<ControlCommand, _>(command, "set_node_state.state", unknown.clone());
+        let record = |node| {
+            let kind = storage::control_record::Kind::Node(storage::NodeRecord { node, state });
+            storage::ControlRecord { kind: Some(kind) }
+        };
+        let node = Some(registry::Node::default());
+        refused::<ControlRecord, _>(record(node), "node_record.state", unknown);
+        refused::<ControlRecord, _>(record(None), "node_record.node", Fault::Missing);
+    }
+}
+
+#[test]
+fn a_node_of_the_build_for_one_node_has_the_first_instance_and_protocol() {
+    let node = Node::from(registry::Node { id: 1, ..Default::default() });
+    assert_eq!((node.instance.as_str(), node.protocol), (FIRST_INSTANCE, 1));
+    let wire = registry::Node::from(&node);
+    assert_eq!((wire.instance.as_str(), wire.protocol), ("", 0), "and is still written as by it");
+}
+
+#[test]
 fn replies_of_an_unknown_kind_are_not_guessed() {
     let refusal = registry::Refusal { reason: 99, ..Default::default() };
     let reply = registry::Reply { reply: Some(registry::reply::Reply::Refusal(refusal)) };
@@ -144,7 +171,8 @@ fn take_all(bytes: &[u8]) {
     let _ = storage::Entry::decode(bytes);
     let _ = storage::Vote::decode(bytes);
     let _ = storage::SnapshotMeta::decode(bytes);
-    let _ = peers::AppendRequest::decode(bytes);
+    let _ = peers::AppendRequests::decode(bytes);
+    let _ = peers::SnapshotPart::decode(bytes);
     let _ = registry::SessionRequest::decode(bytes);
     let _ = registry::SessionResponse::decode(bytes);
     let _ = edge::EdgeRequests::decode(bytes);

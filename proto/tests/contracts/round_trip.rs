@@ -70,6 +70,9 @@ proptest! {
         attach in nouns::attach(),
         comet in nouns::comet(),
         event in nouns::fence_event(),
+        placement in nouns::placement(),
+        placed in nouns::placed(),
+        found in nouns::found(),
     ) {
         there_and_back::<_, common::SlotTable>(table);
         there_and_back::<_, registry::Node>(node);
@@ -77,6 +80,9 @@ proptest! {
         there_and_back::<_, registry::Attach>(attach);
         there_and_back::<_, registry::Comet>(comet);
         there_and_back::<_, registry::FenceEvent>(event);
+        there_and_back::<_, registry::Placement>(placement);
+        there_and_back::<_, registry::Placed>(placed);
+        there_and_back::<_, registry::Found>(found);
     }
 
     #[test]

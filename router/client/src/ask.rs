@@ -1,8 +1,11 @@
 //! Ask: one request to one shard, and what its answer says to do next. Decides, does nothing.
 
-use orrery_model::command::{Command, Refusal, Reply};
+use std::borrow::Cow;
+
+use orrery_model::command::Command;
 use orrery_model::{Address, NodeId, ShardId, Slot};
-use orrery_proto::registry::{Failure, failure, request, response};
+use orrery_proto::registry as wire;
+use orrery_proto::registry::{Failure, Locate, failure, request, response};
 
 use crate::error::ClientError;
 use crate::outstanding::{Answer, Lost, NotTaken};
@@ -28,11 +31,23 @@ impl Target {
 
 impl Ask {
     pub(crate) fn read(target: Target, kind: request::Kind) -> Self {
-        Self { target, effect: Effect::Read, any_replica: false, kind }
+        Self { target, effect: Effect::Read, any_replica: false, kind, address: None }
     }
 
-    pub(crate) fn write(target: Target, kind: request::Kind) -> Self {
-        Self { target, effect: Effect::Write, any_replica: false, kind }
+    pub(crate) fn write(address: &Address, kind: request::Kind) -> Self {
+        let target = Target::Owner(address.slot());
+        let address = Some(address.clone());
+        Self { target, effect: Effect::Write, any_replica: false, kind, address }
+    }
+
+    /// What finds out who leads the shard: a read is asked as it is, of a write only where its address is.
+    pub(crate) fn probe(&self) -> request::Kind {
+        match &self.address {
+            None => self.kind.clone(),
+            Some(address) => {
+                request::Kind::Locate(Locate { address: Some(address.into()), stale_ok: false })
+            }
+        }
     }
 }
 
@@ -53,10 +68,13 @@ pub(crate) struct Ask {
     /// Any replica may answer, so whoever does need not lead.
     pub(crate) any_replica: bool,
     pub(crate) kind: request::Kind,
+    /// Of a write: the address it goes by.
+    address: Option<Address>,
 }
 
 /// What to do after an attempt.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "the large one is the usual one")]
 pub(crate) enum Next {
     /// It is answered.
     Done(response::Kind, u64),
@@ -76,12 +94,15 @@ pub(crate) struct Verdict {
     pub(crate) next: Next,
     /// The attempt may have taken effect, or may yet.
     pub(crate) in_doubt: bool,
-    pub(crate) detail: String,
+    /// For people.
+    pub(crate) detail: Cow<'static, str>,
+    /// For metrics.
+    pub(crate) outcome: &'static str,
 }
 
 impl Verdict {
-    fn certain(next: Next, detail: impl Into<String>) -> Self {
-        Self { next, in_doubt: false, detail: detail.into() }
+    fn certain(next: Next, outcome: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { next, in_doubt: false, detail: detail.into(), outcome }
     }
 }
 
@@ -98,33 +119,35 @@ pub(crate) fn address_of(command: &Command) -> Option<&Address> {
 
 /// Judges an answer that came.
 pub(crate) fn judge(answer: Answer) -> Verdict {
+    let answered = |kind| Verdict::certain(Next::Done(kind, answer.log_index), "answered", "");
     match answer.kind {
         Some(response::Kind::Failure(failure)) => judge_failure(failure),
-        Some(response::Kind::Reply(reply)) => match Reply::try_from(reply.clone()) {
-            Ok(Err(Refusal::WrongShard { epoch })) => wrong_shard(epoch),
+        Some(response::Kind::Reply(reply)) => match wrong_epoch(&reply) {
+            Some(epoch) => wrong_shard(epoch),
             // What does not decode is the caller's to report.
-            _ => {
-                let done = Next::Done(response::Kind::Reply(reply), answer.log_index);
-                Verdict::certain(done, "answered")
-            }
+            None => answered(response::Kind::Reply(reply)),
         },
-        Some(kind) => Verdict::certain(Next::Done(kind, answer.log_index), "answered"),
+        Some(kind) => answered(kind),
         None => unknown("an answer of a kind unknown here".to_owned()),
     }
 }
 
 /// Judges an answer that did not come.
 pub(crate) fn judge_lost(lost: Lost) -> Verdict {
-    Verdict { next: Next::Elsewhere, in_doubt: lost.sent, detail: lost.why.to_owned() }
+    let Lost { sent: in_doubt, why } = lost;
+    Verdict { next: Next::Elsewhere, in_doubt, detail: why.into(), outcome: "lost" }
 }
 
 /// Judges a request that was not taken.
 pub(crate) fn judge_not_taken(why: NotTaken) -> Verdict {
     match why {
-        NotTaken::Closed => Verdict::certain(Next::Elsewhere, "the node cannot be reached"),
+        NotTaken::Closed => {
+            Verdict::certain(Next::Elsewhere, "unreachable", "the node cannot be reached")
+        }
         NotTaken::Full => {
-            let detail = "too many requests wait for the node".to_owned();
-            Verdict::certain(Next::Stop(ClientError::Overloaded { detail: detail.clone() }), detail)
+            let detail = "too many requests wait for the node";
+            let error = ClientError::Overloaded { detail: detail.to_owned() };
+            Verdict::certain(Next::Stop(error), "full", detail)
         }
     }
 }
@@ -138,18 +161,23 @@ fn judge_failure(failure: Failure) -> Verdict {
     };
     match reason {
         Reason::NotLeader if failure.leader != 0 => {
-            Verdict::certain(Next::Redirect(NodeId(failure.leader)), detail)
+            Verdict::certain(Next::Redirect(NodeId(failure.leader)), "not_leader", detail)
         }
-        Reason::NotLeader | Reason::NoShard | Reason::Unavailable => {
-            Verdict::certain(Next::Elsewhere, detail)
+        Reason::NotLeader => Verdict::certain(Next::Elsewhere, "not_leader", detail),
+        Reason::NoShard if failure.leader != 0 => {
+            Verdict::certain(Next::Redirect(NodeId(failure.leader)), "no_shard", detail)
         }
+        Reason::NoShard => Verdict::certain(Next::Elsewhere, "no_shard", detail),
+        Reason::Unavailable => Verdict::certain(Next::Elsewhere, "unavailable", detail),
+        // The node gives its leaderships away, or gets space back.
+        Reason::DiskFull => Verdict::certain(Next::Elsewhere, "disk_full", detail),
         Reason::Overloaded => {
             let error = ClientError::Overloaded { detail: detail.clone() };
-            Verdict::certain(Next::Stop(error), detail)
+            Verdict::certain(Next::Stop(error), "overloaded", detail)
         }
         Reason::Invalid => {
             let error = ClientError::Invalid { detail: detail.clone() };
-            Verdict::certain(Next::Stop(error), detail)
+            Verdict::certain(Next::Stop(error), "invalid", detail)
         }
         Reason::WrongShard => wrong_shard(failure.epoch),
         // A reason this build has no word for promises nothing.
@@ -157,13 +185,24 @@ fn judge_failure(failure: Failure) -> Verdict {
     }
 }
 
+/// The epoch at which a shard refused a write for not owning its slot.
+fn wrong_epoch(reply: &wire::Reply) -> Option<u64> {
+    match &reply.reply {
+        Some(wire::reply::Reply::Refusal(refusal))
+            if refusal.reason() == wire::refusal::Reason::WrongShard =>
+        {
+            Some(refusal.epoch)
+        }
+        _ => None,
+    }
+}
+
 fn wrong_shard(epoch: u64) -> Verdict {
-    Verdict::certain(
-        Next::Refresh(epoch),
-        format!("the shard does not own the slot at table epoch {epoch}"),
-    )
+    let detail = format!("the shard does not own the slot at table epoch {epoch}");
+    Verdict::certain(Next::Refresh(epoch), "wrong_shard", detail)
 }
 
 fn unknown(detail: String) -> Verdict {
-    Verdict { next: Next::Elsewhere, in_doubt: true, detail }
+    let detail = detail.into();
+    Verdict { next: Next::Elsewhere, in_doubt: true, detail, outcome: "unknown" }
 }

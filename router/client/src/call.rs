@@ -1,17 +1,24 @@
 //! Call: asks one request until it is answered, the deadline passes, or asking again cannot help.
 
+use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
-use orrery_model::{NodeId, ShardId};
-use orrery_proto::registry::{Request, response};
+use orrery_model::ShardId;
+use orrery_model::cluster::Node;
+use orrery_proto::registry::{Request, request, response};
 use tokio::time::{Instant, sleep_until};
 
 use crate::ask::{Ask, Effect, Next, Verdict, judge, judge_lost, judge_not_taken};
 use crate::backoff::Backoff;
 use crate::client::Inner;
 use crate::error::ClientError;
-use crate::limits::{ATTEMPTS_MAX, PAUSE_MAX, PAUSE_MIN, REDIRECTS_MAX, REQUEST_BYTES_MAX};
-use crate::outstanding::NotTaken;
+use crate::flights::{Flights, Landing, Purpose};
+use crate::limits::{
+    ATTEMPTS_MAX, HEDGE_PAUSE_MAX, HEDGE_PAUSE_MIN, PAUSE_MAX, PAUSE_MIN, REDIRECTS_MAX,
+    REQUEST_BYTES_MAX,
+};
+use crate::outstanding::{NotTaken, Pending};
 use crate::table::Table;
 
 /// A request on its way through attempts.
@@ -25,7 +32,15 @@ pub(crate) struct Call<'a> {
     turn: usize,
     /// Some attempt may have taken effect.
     in_doubt: bool,
-    last: Option<String>,
+    last: Option<Cow<'static, str>>,
+}
+
+/// One attempt: where, and how long it may take.
+struct Attempt<'t> {
+    table: &'t Table,
+    shard: ShardId,
+    node: &'t Node,
+    until: Instant,
 }
 
 impl<'a> Call<'a> {
@@ -43,7 +58,14 @@ impl<'a> Call<'a> {
     }
 
     /// Asks until the end; gives the answer and the log index it names.
-    pub(crate) async fn run(mut self) -> Result<(response::Kind, u64), ClientError> {
+    pub(crate) async fn run(self) -> Result<(response::Kind, u64), ClientError> {
+        let (metrics, effect) = (&self.inner.metrics, self.ask.effect);
+        let result = self.ask_until_known().await;
+        metrics.call(effect, &result);
+        result
+    }
+
+    async fn ask_until_known(mut self) -> Result<(response::Kind, u64), ClientError> {
         let bytes = self.ask.kind.encoded_len();
         if bytes > REQUEST_BYTES_MAX {
             let detail = format!("{bytes} bytes are more than {REQUEST_BYTES_MAX}");
@@ -54,79 +76,221 @@ impl<'a> Call<'a> {
                 break;
             }
             let Some(table) = self.inner.tables.first(self.deadline).await else {
-                self.last = Some("no slot table yet".to_owned());
+                self.last = Some("no slot table yet".into());
                 break;
             };
             let shard = self.ask.target.shard(&table);
-            let Some((id, address)) = self.choose(&table, shard) else { break };
-            let verdict = self.attempt(&table, shard, address).await;
+            let Some(node) = self.choose(&table, shard) else {
+                self.last.get_or_insert("nobody is known to lead the shard".into());
+                self.pause(shard).await;
+                continue;
+            };
+            let until = self.deadline.min(Instant::now() + self.inner.config.attempt_timeout());
+            let verdict = self.attempt(&Attempt { table: &table, shard, node, until }).await;
             self.in_doubt |= verdict.in_doubt;
             self.last = Some(verdict.detail);
             match verdict.next {
-                Next::Done(kind, log_index) => {
-                    if !self.ask.any_replica {
-                        self.inner.leaders.remember(shard, id);
-                    }
-                    return Ok((kind, log_index));
-                }
+                Next::Done(kind, log_index) => return Ok((kind, log_index)),
                 Next::Stop(error) => return Err(self.doubt(error)),
-                next => self.turn_to(next, &table, shard, id).await,
+                next => self.turn_to(next, &table, shard, node).await,
             }
         }
         Err(self.out_of_time())
     }
 
-    /// The remembered leader, else one node after the other.
-    fn choose<'t>(&mut self, table: &'t Table, shard: ShardId) -> Option<(NodeId, &'t str)> {
+    /// The remembered leader, else one node after the other; `None` while somebody else asks around.
+    fn choose<'t>(&mut self, table: &'t Table, shard: ShardId) -> Option<&'t Node> {
         let leader = self.inner.leaders.of(shard).and_then(|leader| table.node(leader));
-        let node = leader.or_else(|| {
-            // Different shards begin at different nodes: their leaders are spread over them.
-            let place = usize::try_from(shard.0).unwrap_or(0).wrapping_add(self.turn);
-            self.turn = self.turn.wrapping_add(1);
-            table.nodes.get(place.checked_rem(table.nodes.len())?)
-        })?;
-        Some((node.id, &node.registry))
+        if leader.is_some() {
+            return leader;
+        }
+        if self.ask.any_replica || self.inner.leaders.may_scout(shard) {
+            return self.next_node(table, shard);
+        }
+        None
     }
 
-    async fn attempt(&self, table: &Table, shard: ShardId, address: &str) -> Verdict {
-        let now = Instant::now();
-        let until = self.deadline.min(now + self.inner.config.attempt_timeout());
-        let budget_ms = (until - now).as_millis().max(1);
-        let request = Request {
-            id: 0,
-            shard: shard.0,
-            epoch: table.slots.epoch,
-            timeout_ms: u32::try_from(budget_ms).unwrap_or(u32::MAX),
-            kind: Some(self.ask.kind.clone()),
-        };
-        let taken = match self.inner.nodes.at(address) {
-            Some(node) => node.submit(request),
-            None => Err(NotTaken::Closed),
-        };
-        match taken {
-            Err(why) => judge_not_taken(why),
-            Ok(pending) => match pending.wait(until).await {
-                Ok(answer) => judge(answer),
-                Err(lost) => judge_lost(lost),
-            },
+    /// Another node each time. Different shards begin at different nodes: their leaders are spread.
+    fn next_node<'t>(&mut self, table: &'t Table, shard: ShardId) -> Option<&'t Node> {
+        if self.turn >= table.nodes.len() {
+            // Nobody knows a leader: maybe others do that the table does not name.
+            self.inner.tables.hurry();
+        }
+        let place = usize::try_from(shard.0).unwrap_or(0).wrapping_add(self.turn);
+        self.turn = self.turn.wrapping_add(1);
+        table.nodes.get(place.checked_rem(table.nodes.len())?)
+    }
+
+    /// Asks a node, and others as well when it does not answer soon.
+    async fn attempt(&mut self, attempt: &Attempt<'_>) -> Verdict {
+        let mut flights = Flights::default();
+        let first = self.submit(attempt, attempt.node, self.ask.kind.clone());
+        match first {
+            Ok(pending) => flights.add(attempt.node.id, Purpose::Answer, pending),
+            Err(why) => return self.judged(judge_not_taken(why)),
+        }
+        let mut wake = Instant::now() + self.inner.config.hedge();
+        loop {
+            match flights.next(wake.min(attempt.until)).await {
+                Some(landing) => {
+                    if let Some(verdict) = self.land(attempt, &mut flights, landing) {
+                        return verdict;
+                    }
+                }
+                None if Instant::now() >= attempt.until => {
+                    let sent = flights.give_up();
+                    return self.judged(Verdict {
+                        next: Next::Elsewhere,
+                        in_doubt: sent,
+                        detail: "no answer in time".into(),
+                        outcome: "silent",
+                    });
+                }
+                None => {
+                    self.hedge(attempt, &mut flights);
+                    wake = Instant::now() + self.draw(HEDGE_PAUSE_MIN, HEDGE_PAUSE_MAX);
+                }
+            }
         }
     }
 
-    /// Prepares the next attempt after one by `asked`.
-    async fn turn_to(&mut self, next: Next, table: &Arc<Table>, shard: ShardId, asked: NodeId) {
-        match next {
-            Next::Redirect(leader) if leader != asked && table.node(leader).is_some() => {
-                self.inner.leaders.remember(shard, leader);
-                self.redirects += 1;
-                if self.redirects > REDIRECTS_MAX {
-                    self.pause().await;
+    /// Judges an ask that ended. The attempt's verdict, unless others are still under way.
+    fn land(
+        &mut self,
+        attempt: &Attempt<'_>,
+        flights: &mut Flights,
+        Landing { node, purpose, result }: Landing,
+    ) -> Option<Verdict> {
+        let mut verdict = self.judged(match result {
+            Ok(answer) => judge(answer),
+            Err(lost) => judge_lost(lost),
+        });
+        let mut named = None;
+        match (&verdict.next, purpose) {
+            (Next::Done(..), Purpose::Answer) => {
+                if !self.ask.any_replica {
+                    self.inner.leaders.remember(attempt.shard, node);
                 }
+                return Some(verdict);
             }
-            Next::Redirect(leader) if leader != asked => {
+            (Next::Done(..), Purpose::Probe) => {
+                self.inner.leaders.remember(attempt.shard, node);
+                named = Some(node);
+                // What it found is not what was asked for.
+                verdict.next = Next::Redirect(node);
+            }
+            (Next::Stop(ClientError::Invalid { .. }), Purpose::Answer) => return Some(verdict),
+            (Next::Redirect(leader), _) => named = Some(*leader),
+            // It judged by its own log, so it most likely leads.
+            (Next::Refresh(_), Purpose::Answer) => {
+                self.inner.leaders.hear(attempt.shard, node);
+            }
+            _ => {}
+        }
+        if purpose == Purpose::Probe {
+            verdict.in_doubt = false;
+            if let Next::Stop(_) = verdict.next {
+                verdict.next = Next::Elsewhere;
+            }
+        }
+        if flights.is_empty() {
+            return Some(verdict);
+        }
+        self.in_doubt |= verdict.in_doubt;
+        let leader = named.filter(|leader| !flights.awaits(*leader));
+        if let Some(leader) = leader.and_then(|leader| attempt.table.node(leader))
+            && self.inner.leaders.hear(attempt.shard, leader.id)
+        {
+            self.inner.metrics.redirect();
+            self.in_doubt |= flights.make_room();
+            self.ask_too(attempt, flights, leader, Purpose::Answer);
+        }
+        None
+    }
+
+    /// Asks another node while the first one is silent: whoever is known to lead by now; for a read that
+    /// any replica may answer, the next one; else one caller of the shard asks who leads.
+    fn hedge(&mut self, attempt: &Attempt<'_>, flights: &mut Flights) {
+        // One that is silent too must not keep the others from being asked.
+        self.in_doubt |= flights.make_room();
+        let leader = self.inner.leaders.of(attempt.shard).filter(|leader| !flights.awaits(*leader));
+        if let Some(leader) = leader.and_then(|leader| attempt.table.node(leader)) {
+            return self.ask_too(attempt, flights, leader, Purpose::Answer);
+        }
+        if !self.ask.any_replica && !self.inner.leaders.may_scout(attempt.shard) {
+            return;
+        }
+        for _ in 0..attempt.table.nodes.len() {
+            let Some(node) = self.next_node(attempt.table, attempt.shard) else { return };
+            if !flights.asks(node.id) {
+                let purpose = match self.ask.effect {
+                    Effect::Read => Purpose::Answer,
+                    Effect::Write => Purpose::Probe,
+                };
+                return self.ask_too(attempt, flights, node, purpose);
+            }
+        }
+    }
+
+    fn ask_too(&self, attempt: &Attempt<'_>, flights: &mut Flights, node: &Node, purpose: Purpose) {
+        let (kind, label) = match (purpose, self.ask.effect) {
+            (Purpose::Probe, _) => (self.ask.probe(), "probe"),
+            (Purpose::Answer, Effect::Read) => (self.ask.kind.clone(), "read"),
+            (Purpose::Answer, Effect::Write) => (self.ask.kind.clone(), "write"),
+        };
+        self.inner.metrics.hedge(label);
+        // A node that takes nothing is one less to hope for.
+        if let Ok(pending) = self.submit(attempt, node, kind) {
+            flights.add(node.id, purpose, pending);
+        }
+    }
+
+    fn submit(
+        &self,
+        attempt: &Attempt<'_>,
+        node: &Node,
+        kind: request::Kind,
+    ) -> Result<Pending, NotTaken> {
+        let budget_ms = (attempt.until - Instant::now()).as_millis().max(1);
+        let request = Request {
+            id: 0,
+            shard: attempt.shard.0,
+            epoch: attempt.table.slots.epoch,
+            timeout_ms: u32::try_from(budget_ms).unwrap_or(u32::MAX),
+            kind: Some(kind),
+        };
+        match self.inner.nodes.at(&node.registry) {
+            Some(node) => node.submit(request),
+            None => Err(NotTaken::Closed),
+        }
+    }
+
+    fn judged(&self, verdict: Verdict) -> Verdict {
+        self.inner.metrics.attempt(verdict.outcome);
+        verdict
+    }
+
+    /// Prepares the next attempt after one that began at `asked`.
+    async fn turn_to(&mut self, next: Next, table: &Arc<Table>, shard: ShardId, asked: &Node) {
+        let leaders = &self.inner.leaders;
+        match next {
+            Next::Redirect(leader) if leader == asked.id => {
+                leaders.forget(shard, asked.id);
+                self.pause(shard).await;
+            }
+            Next::Redirect(leader) if table.node(leader).is_none() => {
                 // A node we have not heard of leads: the table has grown.
-                self.inner.leaders.forget(shard, asked);
+                leaders.forget(shard, asked.id);
                 self.inner.tables.hurry();
-                self.pause().await;
+                self.pause(shard).await;
+            }
+            Next::Redirect(leader) => {
+                let worth_it = leaders.hear(shard, leader);
+                self.inner.metrics.redirect();
+                self.redirects += 1;
+                if !worth_it || self.redirects > REDIRECTS_MAX {
+                    self.pause(shard).await;
+                }
             }
             Next::Refresh(epoch) if epoch > table.slots.epoch => {
                 let patience = Instant::now() + self.inner.config.attempt_timeout();
@@ -134,19 +298,26 @@ impl<'a> Call<'a> {
             }
             Next::Refresh(_) => {
                 // The shard is the older one: it learns of its slots in a moment.
-                self.pause().await;
+                let pause = self.backoff.pause(&*self.inner.host.random);
+                sleep_until(self.deadline.min(Instant::now() + pause)).await;
             }
-            _ => {
+            Next::Done(..) | Next::Stop(_) | Next::Elsewhere => {
                 self.redirects = 0;
-                self.inner.leaders.forget(shard, asked);
-                self.pause().await;
+                leaders.forget(shard, asked.id);
+                self.pause(shard).await;
             }
         }
     }
 
-    async fn pause(&mut self) {
+    /// Waits a little, or until somebody else learns who leads.
+    async fn pause(&mut self, shard: ShardId) {
         let pause = self.backoff.pause(&*self.inner.host.random);
-        sleep_until(self.deadline.min(Instant::now() + pause)).await;
+        self.inner.leaders.learned(shard, self.deadline.min(Instant::now() + pause)).await;
+    }
+
+    fn draw(&self, min: Duration, max: Duration) -> Duration {
+        let spread = u64::try_from((max - min).as_micros()).unwrap_or(u64::MAX);
+        min + Duration::from_micros(self.inner.host.random.below(spread + 1))
     }
 
     fn doubt(&self, error: ClientError) -> ClientError {
@@ -155,7 +326,7 @@ impl<'a> Call<'a> {
 
     fn out_of_time(mut self) -> ClientError {
         match self.last.take() {
-            Some(detail) => self.doubt(ClientError::Unavailable { detail }),
+            Some(detail) => self.doubt(ClientError::Unavailable { detail: detail.into_owned() }),
             None => ClientError::Deadline,
         }
     }

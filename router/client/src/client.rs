@@ -7,14 +7,16 @@ use orrery_model::command::{Command, Reply};
 use orrery_model::{Address, CometRef, Kind, Route};
 use orrery_proto::convert::WireError;
 use orrery_proto::registry::{Count, Locate, request, response};
+use prometheus_client::registry::Registry;
 use tokio::time::Instant;
 
 use crate::ask::{Ask, Target, address_of};
 use crate::call::Call;
-use crate::comets::Door;
 use crate::config::Config;
+use crate::door::Door;
 use crate::error::ClientError;
 use crate::leaders::Leaders;
+use crate::metrics::Metrics;
 use crate::nodes::Nodes;
 use crate::table::Table;
 use crate::tables::Tables;
@@ -22,7 +24,10 @@ use crate::tables::Tables;
 /// A client of the registry. Cheap to clone; its tasks end with the last clone.
 ///
 /// Requests for one address leave in the order in which their futures are first polled, once a slot
-/// table is known; a request that has to be repeated may be overtaken by later ones.
+/// table is known. One that has to be repeated or redirected may be overtaken by later ones, and may be
+/// carried out after they were: whoever needs two requests in order sends the second when the first is
+/// answered. Nothing else is lost by it, since identities, seqs and versions decide what a write does,
+/// not its place.
 #[derive(Clone)]
 pub struct Client {
     pub(crate) inner: Arc<Inner>,
@@ -35,6 +40,7 @@ pub(crate) struct Inner {
     pub(crate) tables: Tables,
     pub(crate) leaders: Leaders,
     pub(crate) door: Door,
+    pub(crate) metrics: Metrics,
 }
 
 /// A write that the log took in.
@@ -62,9 +68,18 @@ impl Client {
     /// calls wait for it, each to its own deadline.
     pub fn new(config: Config, host: Host) -> Self {
         let nodes = Arc::new(Nodes::new(config.nodes.clone(), host.clone()));
-        let tables = Tables::start(&host, nodes.clone(), config.table_refresh());
-        let (leaders, door) = (Leaders::default(), Door::default());
-        Self { inner: Arc::new(Inner { config, host, nodes, tables, leaders, door }) }
+        let metrics = Metrics::default();
+        let refresh = config.table_refresh();
+        let tables = Tables::start(&host, nodes.clone(), refresh, metrics.clone());
+        let leaders = Leaders::default();
+        let patience = (config.attempt_timeout(), config.hedge());
+        let door = Door::new(nodes.clone(), host.clone(), patience.0, patience.1);
+        Self { inner: Arc::new(Inner { config, host, nodes, tables, leaders, door, metrics }) }
+    }
+
+    /// Adds the client's metrics, all prefixed `orrery_registry_client_`.
+    pub fn register(&self, registry: &mut Registry) {
+        self.inner.metrics.register(registry);
     }
 
     /// The newest slot table known here, if any is.
@@ -83,8 +98,7 @@ impl Client {
             let detail = "only the registry itself writes this".to_owned();
             return Err(ClientError::Invalid { detail });
         };
-        let target = Target::Owner(address.slot());
-        let ask = Ask::write(target, request::Kind::Write(command.into()));
+        let ask = Ask::write(address, request::Kind::Write((&command).into()));
         let (kind, log_index) = self.call(&ask, deadline).await?;
         let response::Kind::Reply(reply) = kind else { return Err(garbled("write").after(true)) };
         let reply = Reply::try_from(reply).map_err(|error| malformed(&error).after(true))?;

@@ -1,6 +1,7 @@
 //! Comets: their lives, as the control shard keeps them. Any router node takes these calls.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use orrery_model::control::{Attach, Comet};
 use orrery_model::{CometRef, Incarnation};
@@ -8,20 +9,15 @@ use orrery_proto::registry::registry_client::RegistryClient;
 use orrery_proto::registry::{
     AttachCometRequest, DetachCometRequest, KeepAliveCometRequest, ListCometsRequest,
 };
-use parking_lot::Mutex;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::Instant;
 use tonic::transport::Channel;
-use tonic::{Code, ConnectError, Response, Status};
+use tonic::{Code, Response, Status};
 
 use crate::ask::Effect;
-use crate::backoff::Backoff;
 use crate::client::{Client, malformed};
+use crate::door::Unanswered;
 use crate::error::ClientError;
-use crate::limits::{ATTEMPTS_MAX, PAUSE_MAX, PAUSE_MIN};
-
-/// The node that last took a call for the control shard.
-#[derive(Default)]
-pub(crate) struct Door(Mutex<Option<String>>);
+use crate::node::Node;
 
 /// A comet's new life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,7 +115,6 @@ impl Client {
         comets.map_err(|error| malformed(&error))
     }
 
-    /// Asks node after node, beginning with the one that answered last.
     async fn ask_any<T, F, Fut>(
         &self,
         effect: Effect,
@@ -130,86 +125,30 @@ impl Client {
         F: Fn(RegistryClient<Channel>) -> Fut,
         Fut: Future<Output = Result<Response<T>, Status>>,
     {
-        let mut backoff = Backoff::new(PAUSE_MIN, PAUSE_MAX);
-        let mut last = None;
-        let mut in_doubt = false;
-        for turn in 0..ATTEMPTS_MAX {
-            if Instant::now() >= deadline {
-                break;
-            }
-            let Some(address) = self.any_address(turn) else {
-                last = Some("no router node is configured".to_owned());
-                break;
-            };
-            let until = deadline.min(Instant::now() + self.inner.config.attempt_timeout());
-            let status = match self.inner.nodes.at(&address) {
-                None => Status::unavailable("not an address"),
-                Some(node) => match timeout_at(until, ask(node.client())).await {
-                    Ok(Ok(answer)) => {
-                        *self.inner.door.0.lock() = Some(address);
-                        return Ok(answer.into_inner());
-                    }
-                    Ok(Err(status)) => status,
-                    Err(_) => Status::deadline_exceeded("no answer in time"),
-                },
-            };
-            in_doubt |= effect == Effect::Write && may_have_acted(&status);
-            let detail = format!("{}: {}", status.code(), status.message());
-            if let Some(error) = final_error(&status, &detail) {
-                return Err(error.after(in_doubt));
-            }
-            last = Some(detail);
-            self.inner.door.0.lock().take_if(|door| *door == address);
-            let pause = backoff.pause(&*self.inner.host.random);
-            sleep_until(deadline.min(Instant::now() + pause)).await;
-        }
-        Err(match last {
-            Some(detail) => ClientError::Unavailable { detail }.after(in_doubt),
-            None => ClientError::Deadline,
-        })
-    }
-
-    fn any_address(&self, turn: u32) -> Option<String> {
-        if let Some(door) = self.inner.door.0.lock().clone() {
-            return Some(door);
-        }
-        let mut addresses = self.inner.nodes.addresses(self.table().as_deref());
-        let place = usize::try_from(turn).unwrap_or(0).checked_rem(addresses.len())?;
-        Some(addresses.swap_remove(place))
+        let addresses = || self.inner.nodes.addresses(self.table().as_deref());
+        let ask = |node: Arc<Node>| ask(node.client());
+        let result = self.inner.door.ask(effect, addresses, deadline, ask).await;
+        let result = result.map_err(ClientError::from);
+        self.inner.metrics.call(effect, &result);
+        result
     }
 }
 
-/// The error where asking again cannot help, or must not be at once.
-fn final_error(status: &Status, detail: &str) -> Option<ClientError> {
-    let detail = detail.to_owned();
-    match status.code() {
-        Code::InvalidArgument => Some(ClientError::Invalid { detail }),
-        Code::FailedPrecondition => Some(ClientError::Superseded { detail }),
-        Code::ResourceExhausted => Some(ClientError::Overloaded { detail }),
-        _ => None,
+impl From<Unanswered> for ClientError {
+    fn from(unanswered: Unanswered) -> Self {
+        let (status, in_doubt) = match unanswered {
+            Unanswered::Deadline => return Self::Deadline,
+            Unanswered::Nobody { detail, in_doubt } => {
+                return Self::Unavailable { detail }.after(in_doubt);
+            }
+            Unanswered::Refused { status, in_doubt } => (status, in_doubt),
+        };
+        let detail = format!("{}: {}", status.code(), status.message());
+        let error = match status.code() {
+            Code::InvalidArgument => Self::Invalid { detail },
+            Code::FailedPrecondition => Self::Superseded { detail },
+            _ => Self::Overloaded { detail },
+        };
+        error.after(in_doubt)
     }
-}
-
-/// Whether a call that ended so may have taken effect: not when the node says it did nothing, nor when
-/// it was never reached.
-fn may_have_acted(status: &Status) -> bool {
-    let declined = matches!(
-        status.code(),
-        Code::Unavailable
-            | Code::InvalidArgument
-            | Code::FailedPrecondition
-            | Code::ResourceExhausted
-            | Code::Unimplemented
-            | Code::PermissionDenied
-            | Code::Unauthenticated
-    );
-    let mut cause = std::error::Error::source(status);
-    let said_by_node = cause.is_none();
-    while let Some(error) = cause {
-        if error.is::<ConnectError>() {
-            return false;
-        }
-        cause = error.source();
-    }
-    !(declined && said_by_node)
 }

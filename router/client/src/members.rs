@@ -11,10 +11,10 @@ use crate::ask::{Ask, Target};
 use crate::client::{Client, check_room, garbled, malformed};
 use crate::error::ClientError;
 
-/// A member of a room.
+/// A member of a room, or a route of a comet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
-    /// The connection's primary address.
+    /// The connection's primary address; of a comet's routes, the address where the route is.
     pub address: Address,
     /// Its route there.
     pub route: Route,
@@ -25,7 +25,7 @@ pub struct Member {
 pub struct MembersCursor {
     /// The shard to ask next; shards are walked in order of their numbers.
     pub shard: ShardId,
-    /// The last member of that shard already told; `None` before its first.
+    /// The last member, or place, of that shard already looked at; `None` before its first.
     pub after: Option<(Address, Seq)>,
 }
 
@@ -103,7 +103,7 @@ impl Client {
 }
 
 /// The cursor itself where its shard is still there, else the start of the shard that follows.
-fn cursor_at(start: &MembersCursor, shard: Option<ShardId>) -> Option<MembersCursor> {
+pub(crate) fn cursor_at(start: &MembersCursor, shard: Option<ShardId>) -> Option<MembersCursor> {
     let shard = shard?;
     let after = start.after.clone().filter(|_| shard == start.shard);
     Some(MembersCursor { shard, after })

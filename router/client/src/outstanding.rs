@@ -4,13 +4,16 @@
 //! out" from "unknown" when the session breaks or the caller stops waiting.
 
 use std::collections::{HashMap, VecDeque};
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use orrery_proto::registry::{Request, Response, SessionRequest, response};
 use parking_lot::Mutex;
 use prost::Message as _;
 use tokio::sync::{Notify, oneshot};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use crate::limits::{MESSAGE_BYTES, MESSAGE_REQUESTS_MAX, UNANSWERED_MAX};
 
@@ -160,19 +163,25 @@ pub(crate) struct Pending {
 }
 
 impl Pending {
+    /// The answer, once it is there or certain not to come.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Answer, Lost>> {
+        Pin::new(&mut self.answered).poll(cx).map(|answered| match answered {
+            Ok(answer) => answer,
+            Err(_) => Err(Lost { sent: true, why: "the session ended" }),
+        })
+    }
+
+    /// Takes the request back; returns whether it may have reached the node.
+    pub(crate) fn give_up(self) -> bool {
+        self.session.give_up(self.id)
+    }
+
     /// Waits for the answer.
-    pub(crate) async fn wait(mut self, until: Instant) -> Result<Answer, Lost> {
-        match timeout_at(until, &mut self.answered).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(_)) => Err(Lost { sent: true, why: "the session ended" }),
-            Err(_) => {
-                let sent = self.session.give_up(self.id);
-                // An answer that arrived at the last instant still counts.
-                match self.answered.try_recv() {
-                    Ok(answer) => answer,
-                    Err(_) => Err(Lost { sent, why: "no answer in time" }),
-                }
-            }
+    #[cfg(test)]
+    async fn wait(mut self, until: Instant) -> Result<Answer, Lost> {
+        match tokio::time::timeout_at(until, std::future::poll_fn(|cx| self.poll(cx))).await {
+            Ok(answer) => answer,
+            Err(_) => Err(Lost { sent: self.give_up(), why: "no answer in time" }),
         }
     }
 }

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use orrery_host::{Host, Task};
 use orrery_proto::registry::GetTableRequest;
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{debug, info, warn};
 
 use crate::backoff::Backoff;
-use crate::limits::{TABLE_PAUSE_MAX, TABLE_PAUSE_MIN, TABLE_TIMEOUT};
+use crate::limits::{TABLE_HURRY_PAUSE, TABLE_PAUSE_MAX, TABLE_PAUSE_MIN, TABLE_TIMEOUT};
+use crate::metrics::Metrics;
 use crate::nodes::Nodes;
 use crate::table::Table;
 
@@ -21,17 +23,23 @@ pub(crate) struct Tables {
     newest: watch::Receiver<Newest>,
     /// The lowest epoch that would help somebody.
     wanted: watch::Sender<u64>,
+    hurried: Mutex<Option<Instant>>,
     _task: Task,
 }
 
 impl Tables {
     /// Begins to fetch the table, and again each `refresh` without a reason.
-    pub(crate) fn start(host: &Host, nodes: Arc<Nodes>, refresh: Duration) -> Self {
+    pub(crate) fn start(
+        host: &Host,
+        nodes: Arc<Nodes>,
+        refresh: Duration,
+        metrics: Metrics,
+    ) -> Self {
         let (publish, newest) = watch::channel(None);
         let (wanted, wishes) = watch::channel(0);
-        let fetcher = Fetcher { nodes, publish, wishes, host: host.clone(), refresh };
+        let fetcher = Fetcher { nodes, publish, wishes, host: host.clone(), refresh, metrics };
         let task = host.tasks.spawn("slot table", fetcher.run());
-        Self { newest, wanted, _task: task }
+        Self { newest, wanted, hurried: Mutex::new(None), _task: task }
     }
 
     pub(crate) fn newest(&self) -> Newest {
@@ -48,9 +56,15 @@ impl Tables {
         found.ok().and_then(Result::ok).and_then(|table| table.clone())
     }
 
-    /// Asks for the table again, whatever its epoch: somebody spoke of a node that it does not name.
+    /// Asks for the table again, whatever its epoch: somebody spoke of a node that it does not name, or
+    /// nobody that it names knows a leader.
     pub(crate) fn hurry(&self) {
-        self.wanted.send_modify(|_| {});
+        let now = Instant::now();
+        let mut hurried = self.hurried.lock();
+        if hurried.is_none_or(|at| now >= at + TABLE_HURRY_PAUSE) {
+            *hurried = Some(now);
+            self.wanted.send_modify(|_| {});
+        }
     }
 
     /// Asks for a table of at least this epoch and waits for it.
@@ -74,6 +88,7 @@ struct Fetcher {
     wishes: watch::Receiver<u64>,
     host: Host,
     refresh: Duration,
+    metrics: Metrics,
 }
 
 impl Fetcher {
@@ -109,12 +124,14 @@ impl Fetcher {
                 Ok(table) => {
                     let epoch = table.slots.epoch;
                     if self.take(table) && epoch >= wanted {
+                        self.metrics.refresh("ok");
                         return true;
                     }
                 }
                 Err(why) => debug!(node = address, why, "no slot table from this node"),
             }
         }
+        self.metrics.refresh("none");
         false
     }
 

@@ -11,9 +11,13 @@
 //!   [`orrery_model::control::ControlBatch`].
 //! - [`lease::Leases`] belongs to the control shard's *leader* alone and is not replicated: it says which
 //!   comets have been silent for too long, and the leader then proposes their end.
+//! - [`plan::plan`] says, to that same leader, what it should propose next so that the replicas and
+//!   leaders of all shards get to where they should be; [`placement::propose`] says where they begin.
 
 pub mod control;
 mod digest;
 pub mod lease;
 pub mod limits;
+pub mod placement;
+pub mod plan;
 pub mod registry;

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use orrery_model::cluster::{Counters, FIRST_INSTANCE};
 use orrery_model::command::*;
 use orrery_model::control::*;
 use orrery_model::limits::{
@@ -11,18 +12,18 @@ use orrery_model::limits::{
 };
 use orrery_model::record::{ShardHead, ShardRecord};
 use orrery_model::{
-    Address, CometRef, Conn, Details, Id, Incarnation, Policy, Route, Seq, ShardId, Slot, Version,
-    ring,
+    Address, CometRef, Conn, Details, Id, Incarnation, NodeId, Policy, Route, Seq, ShardId, Slot,
+    Version, ring,
 };
 use orrery_router_core::control::Control;
 use orrery_router_core::limits::{
-    ANSWERED_ATTACHES_MAX, MARKS_PER_COMET_MAX, SWEEP_ADDRESSES_PER_BATCH, TOMBSTONES_PER_COMET_MAX,
+    ANSWERED_ATTACHES_MAX, MARKS_PER_COMET_MAX, SWEEP_BODIES_PER_BATCH, TOMBSTONES_PER_COMET_MAX,
 };
 use orrery_router_core::registry::{Registry, RestoreError};
 
 fn shard() -> Registry {
     let mut registry = Registry::new(ShardId(1));
-    let open = Open { slots: Slot::all().collect(), epoch: 1 };
+    let open = Open::new(Slot::all().collect(), 1);
     apply(&mut registry, Command::Open(open)).unwrap();
     registry
 }
@@ -55,6 +56,7 @@ fn bind(address: Address, conn: usize, details: Details) -> Command {
         details,
         policy: Policy::default(),
         settled: Conn(0),
+        rank: None,
     })
 }
 
@@ -182,7 +184,7 @@ fn the_oldest_tombstones_are_forgotten_also_after_a_snapshot() {
 
 #[test]
 fn a_fenced_comets_bodies_leave_in_slices_that_nobody_sees() {
-    let count = 3 * SWEEP_ADDRESSES_PER_BATCH;
+    let count = 3 * SWEEP_BODIES_PER_BATCH;
     let details = Details { rooms: rooms(1), ..Details::default() };
     let mut registry = shard();
     for n in 0..count {
@@ -201,7 +203,7 @@ fn a_fenced_comets_bodies_leave_in_slices_that_nobody_sees() {
     while registry.sweep_due() {
         registry.apply(&Batch::default());
         let now = registry.stats().unswept;
-        assert!(unswept - now <= SWEEP_ADDRESSES_PER_BATCH as u64, "a slice is bounded");
+        assert!(unswept - now <= SWEEP_BODIES_PER_BATCH as u64, "a slice is bounded");
         unswept = now;
         entries += 1;
         assert!(entries <= 5, "the sweep does not end");
@@ -213,10 +215,73 @@ fn a_fenced_comets_bodies_leave_in_slices_that_nobody_sees() {
 }
 
 #[test]
+fn a_page_of_a_comets_routes_looks_at_so_many_and_a_walk_meets_each_once() {
+    let mut registry = shard();
+    let count = 300;
+    for n in 0..count {
+        let Command::Bind(mut bind) = bind_plain(user(n / 2), n) else { unreachable!() };
+        bind.comet.id = id(if n % 10 == 0 { "rare" } else { "c" });
+        apply(&mut registry, Command::Bind(bind)).unwrap();
+    }
+    let rare = CometRef { id: id("rare"), incarnation: Incarnation(1) };
+    let walk = |comet: &CometRef, limit: usize, scan_max: usize| {
+        let (mut met, mut pages, mut after) = (Vec::new(), 0, None);
+        loop {
+            let borrowed = after.as_ref().map(|(address, seq)| (address, *seq));
+            let page = registry.comet_routes(comet, borrowed, limit, scan_max);
+            assert!(page.members.len() <= limit.min(scan_max));
+            assert!(page.members.iter().all(|member| member.route.comet == *comet));
+            met.extend(page.members);
+            pages += 1;
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return (met, pages),
+            }
+        }
+    };
+    let (all, pages) = walk(&rare, 1000, 1000);
+    assert_eq!((all.len(), pages), (count / 10, 1));
+    for member in &all {
+        assert!(registry.locate(&member.address).unwrap().routes.contains(&member.route));
+    }
+    assert!(all.is_sorted_by_key(|member| member.address.slot()));
+    // Neither bound changes what a walk meets, nor in which order.
+    for (limit, scan_max) in [(1, 1000), (7, 1000), (1000, 1), (1000, 7), (3, 11)] {
+        let (met, pages) = walk(&rare, limit, scan_max);
+        assert_eq!(met, all);
+        assert!(pages >= (count / scan_max).max(all.len() / limit), "{pages} pages");
+    }
+    let others = walk(&comet(1), 1000, 1000).0;
+    assert_eq!(others.len(), count - all.len());
+
+    // Lives that ended, or have not begun, hold nothing.
+    for incarnation in [0, 2] {
+        let page = registry.comet_routes(&comet(incarnation), None, 1000, 1000);
+        assert_eq!(page, Default::default());
+    }
+    let expire = ExpireComet { comet: id("rare"), fence: Incarnation(2), position: 1 };
+    apply(&mut registry, Command::ExpireComet(expire)).unwrap();
+    assert_eq!(registry.comet_routes(&rare, None, 1000, 1000), Default::default());
+}
+
+#[test]
 fn the_oldest_answered_attaches_are_forgotten_but_never_those_of_the_living() {
     let mut control = Control::new();
     let table = ring::propose(1, &[ShardId(1)]).unwrap();
-    let found = Found { cluster_id: "test".to_owned(), nodes: Vec::new(), table };
+    let node = Node {
+        id: NodeId(1),
+        registry: String::new(),
+        peers: String::new(),
+        instance: FIRST_INSTANCE.to_owned(),
+        protocol: 1,
+    };
+    let found = Found {
+        cluster_id: "test".to_owned(),
+        nodes: vec![node],
+        table,
+        placements: Vec::new(),
+        counters: Counters::default(),
+    };
     let attach = |comet: &str, instance: usize| {
         let instance = format!("i{instance}");
         let advertise = Advertise::default();
@@ -246,6 +311,7 @@ fn records_that_contradict_each_other_are_refused() {
         elapsed_ms: 0,
         cursor: 0,
         epoch: 1,
+        floor: Incarnation(0),
     });
     let slot = ShardRecord::Slot(user(0).slot());
     let route = |seq: u64, incarnation: u64| ShardRecord::Route {
@@ -258,6 +324,7 @@ fn records_that_contradict_each_other_are_refused() {
             bound_at_ms: 0,
         },
         losers: Vec::new(),
+        rank: None,
     };
     let fence = |n: u64| ShardRecord::Fence { comet: id("c"), fence: Incarnation(n) };
     let restore = |records: &[ShardRecord]| Registry::restore(records.to_vec()).map(|_| ());
@@ -272,5 +339,10 @@ fn records_that_contradict_each_other_are_refused() {
     assert_eq!(restore(&[head.clone(), slot.clone(), route(10, 1)]), seq(10));
     assert_eq!(restore(&[head.clone(), slot.clone(), route(5, 1), route(5, 1)]), seq(5));
     let fenced = Err(RestoreError::NotAtFence { comet: comet(2), fence: Incarnation(3) });
-    assert_eq!(restore(&[head, slot, route(3, 2), fence(3)]), fenced);
+    assert_eq!(restore(&[head.clone(), slot.clone(), route(3, 2), fence(3)]), fenced);
+    let mut long = route(3, 2);
+    let ShardRecord::Route { route, .. } = &mut long else { unreachable!() };
+    route.details.device = "d".repeat(70_000);
+    let long = restore(&[head, slot, long, fence(2)]);
+    assert_eq!(long, Err(RestoreError::TextTooLong { address: user(0) }));
 }

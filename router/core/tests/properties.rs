@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use naive::Naive;
 use orrery_model::command::*;
 use orrery_model::record::ShardRecord;
-use orrery_model::{Address, CometRef, Conn, Keep, Policy, Scope, Seq, ShardId};
+use orrery_model::{Address, CometRef, Conn, Details, Keep, Policy, Primary, Scope, Seq, ShardId};
 use orrery_router_core::registry::{Member, Registry};
 use proptest::prelude::*;
 
@@ -37,8 +37,32 @@ fn members(registry: &Registry, room: &Address) -> Vec<Member> {
     }
 }
 
+/// All routes of a comet's life, in pages that look at two routes.
+fn comet_routes(registry: &Registry, comet: &CometRef) -> Vec<Member> {
+    let (mut all, mut after) = (Vec::new(), None);
+    loop {
+        let borrowed = after.as_ref().map(|(address, seq)| (address, *seq));
+        let page = registry.comet_routes(comet, borrowed, 0, 2);
+        all.extend(page.members);
+        after = page.next;
+        if after.is_none() {
+            return all;
+        }
+    }
+}
+
 fn routable() -> Vec<Address> {
     [random::users(), random::keys()].concat()
+}
+
+/// The numbers below `count` in one of their orders.
+fn shuffled(count: usize, mut which: usize) -> Vec<usize> {
+    let mut order: Vec<_> = (0..count).collect();
+    for last in (1..count).rev() {
+        order.swap(last, which % (last + 1));
+        which /= last + 1;
+    }
+    order
 }
 
 fn config(cases: u32) -> ProptestConfig {
@@ -81,6 +105,15 @@ proptest! {
                 listed.sort();
                 prop_assert_eq!(registry.locate(&room).unwrap().comets, listed);
             }
+        }
+        let lives: BTreeSet<_> = naive.routes.iter().map(|route| route.comet.clone()).collect();
+        for life in lives {
+            let of_life = naive.routes.iter().filter(|route| route.comet == life);
+            let expected: BTreeSet<_> = of_life.map(|r| (r.address.clone(), r.seq)).collect();
+            let routes = comet_routes(&registry, &life);
+            let named = routes.iter().map(|m| (m.address.clone(), m.route.seq));
+            prop_assert_eq!(routes.len(), expected.len());
+            prop_assert_eq!(named.collect::<BTreeSet<_>>(), expected);
         }
         prop_assert_eq!(registry.stats().routes, naive.routes.len() as u64);
         prop_assert_eq!(registry.stats().marks, naive.marks.len() as u64);
@@ -168,6 +201,115 @@ proptest! {
     }
 
     #[test]
+    fn on_a_secondary_address_the_order_of_a_users_binds_does_not_matter(
+        // Which of them were bound again after their comet was fenced.
+        again in proptest::collection::vec(any::<bool>(), 2..7),
+        shuffle in any::<prop::sample::Index>(),
+        oldest in any::<bool>(),
+        fence in 0..20_usize,
+    ) {
+        let keep = if oldest { Keep::Oldest } else { Keep::Newest };
+        let user = random::users()[0].clone();
+        let count = again.len();
+        // The order of the logins is that of the conns; who was bound again has a later primary seq.
+        let bind = |login: usize| Bind {
+            address: random::keys()[0].clone(),
+            comet: CometRef { id: random::id("c0"), incarnation: orrery_model::Incarnation(1) },
+            conn: Conn(login as u64),
+            details: Details {
+                primary: Some(Primary {
+                    address: user.clone(),
+                    seq: Seq((login + if again[login] { 100 - 2 * login } else { 1 }) as u64),
+                }),
+                ..Details::default()
+            },
+            policy: Policy { scope: Scope::PerAddress { n: 1 }, keep },
+            settled: Conn(0),
+            rank: again[login].then_some(Seq(login as u64 + 1)),
+        };
+        let order = shuffled(count, shuffle.index(5040));
+        let mut registry = shard();
+        registry.apply(&random::open());
+        for (step, login) in order.iter().enumerate() {
+            if step == fence {
+                // Ranks survive a snapshot.
+                registry = restored(&registry);
+            }
+            let commands = vec![Command::Bind(bind(*login))];
+            registry.apply(&Batch { commands, ..Batch::default() });
+        }
+        let staying = registry.locate(&random::keys()[0]).unwrap().routes;
+        let staying: Vec<_> = staying.iter().map(|route| route.conn).collect();
+        prop_assert_eq!(staying, vec![Conn(count as u64 - 1)], "{:?}", order);
+    }
+
+    #[test]
+    fn connections_bound_again_keep_their_order_whoever_comes_first(
+        count in 2..7_usize,
+        shuffle in any::<prop::sample::Index>(),
+        oldest in any::<bool>(),
+        places in 1..4_u32,
+    ) {
+        let keep = if oldest { Keep::Oldest } else { Keep::Newest };
+        let mut registry = shard();
+        let given = Open { next_seq: Seq(count as u64 + 1), ..Open::new(Vec::new(), 1) };
+        registry.apply(&random::open());
+        registry.apply(&Batch { commands: vec![Command::Open(given)], ..Batch::default() });
+        let order = shuffled(count, shuffle.index(5040));
+        for login in &order {
+            let bind = Bind {
+                address: random::users()[0].clone(),
+                comet: CometRef { id: random::id("c0"), incarnation: orrery_model::Incarnation(1) },
+                conn: Conn(*login as u64),
+                details: Details::default(),
+                policy: Policy { scope: Scope::PerAddress { n: places }, keep },
+                settled: Conn(0),
+                rank: Some(Seq(*login as u64 + 1)),
+            };
+            let commands = vec![Command::Bind(bind)];
+            registry.apply(&Batch { commands, ..Batch::default() });
+        }
+        let staying = registry.locate(&random::users()[0]).unwrap().routes;
+        let staying: BTreeSet<_> = staying.iter().map(|route| route.conn.0 as usize).collect();
+        let stay = (places as usize).min(count);
+        let expected = if oldest { 0..stay } else { count - stay..count };
+        prop_assert_eq!(staying, expected.collect::<BTreeSet<_>>(), "{:?}", order);
+    }
+
+    #[test]
+    fn below_the_floor_nothing_is_seen_or_heard(log in random::log(90), later in random::log(60)) {
+        let mut registry = shard();
+        for batch in &log {
+            registry.apply(batch);
+        }
+        let floor = orrery_model::Incarnation(3);
+        let next_seq = registry.next_seq();
+        let open = Open { floor, next_seq: Seq(1 << 40), ..Open::new(Vec::new(), 1) };
+        registry.apply(&Batch { commands: vec![Command::Open(open)], ..Batch::default() });
+        prop_assert_eq!(registry.next_seq(), next_seq.max(Seq(1 << 40)));
+        let mut other = restored(&registry);
+        for batch in &later {
+            let replies = registry.apply(batch);
+            prop_assert_eq!(&other.apply(batch), &replies);
+            for (command, reply) in batch.commands.iter().zip(&replies) {
+                if let Command::Bind(bind) = command
+                    && bind.address != random::elsewhere()
+                    && bind.comet.incarnation < floor
+                {
+                    let fenced = matches!(reply, Err(Refusal::Fenced { fence }) if *fence >= floor);
+                    prop_assert!(fenced, "{reply:?}");
+                }
+            }
+            for address in routable() {
+                let routes = registry.locate(&address).unwrap().routes;
+                prop_assert!(!routes.iter().any(|route| route.comet.incarnation < floor));
+            }
+        }
+        prop_assert_eq!(registry.fence(&random::id("never heard of")), floor);
+        prop_assert_eq!(registry.digest(), other.digest());
+    }
+
+    #[test]
     fn a_count_is_its_members_is_a_fold_over_routes(log in random::log(120)) {
         let mut registry = shard();
         for batch in &log {
@@ -197,7 +339,8 @@ proptest! {
         }
         let fence = orrery_model::Incarnation(3);
         let comet = random::id("c1");
-        let expire = ExpireComet { comet: comet.clone(), fence, position: 1000 };
+        let position = registry.cursor() + 1;
+        let expire = ExpireComet { comet: comet.clone(), fence, position };
         let commands = vec![Command::ExpireComet(expire)];
         registry.apply(&Batch { commands, ..Batch::default() });
         let ended = |of: &CometRef| of.id == comet && of.incarnation < fence;

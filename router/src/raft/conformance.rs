@@ -24,7 +24,13 @@ struct OverModel {
 
 impl StoreBuilder<Types, LogStore, Machine, LogWriterTask> for OverModel {
     async fn build(&self) -> Result<(LogWriterTask, LogStore, Machine), StorageError<Types>> {
-        let identity = Identity { cluster_id: "test".to_owned(), node: NodeId(1), shards: 1 };
+        let identity = Identity {
+            cluster_id: "test".to_owned(),
+            node: NodeId(1),
+            instance: "first".to_owned(),
+            shards: 1,
+            founding: Default::default(),
+        };
         let store: Arc<dyn Store> = Arc::new(ModelDisk::new(identity).open().unwrap());
         let host = Host::system();
         let metrics = Metrics::default().log();

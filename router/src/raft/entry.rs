@@ -79,13 +79,7 @@ pub(crate) fn decode_log_id(bytes: &[u8]) -> io::Result<LogId> {
 
 /// A vote as it is stored.
 pub(crate) fn encode_vote(vote: &Vote) -> Bytes {
-    let vote = wire::Vote {
-        version: VERSION,
-        term: vote.leader_id.term,
-        node: Some(vote.leader_id.voted_for),
-        committed: vote.committed,
-    };
-    vote.encode_to_vec().into()
+    vote_to_wire(vote).encode_to_vec().into()
 }
 
 /// A vote from its stored form.
@@ -93,7 +87,24 @@ pub(crate) fn encode_vote(vote: &Vote) -> Bytes {
 /// # Errors
 /// When the bytes are not a vote that this build understands.
 pub(crate) fn decode_vote(bytes: &[u8]) -> io::Result<Vote> {
-    let vote = wire::Vote::decode(bytes).map_err(|error| corrupt("vote", error))?;
+    vote_from_wire(wire::Vote::decode(bytes).map_err(|error| corrupt("vote", error))?)
+}
+
+/// A vote as it is stored and sent.
+pub(super) fn vote_to_wire(vote: &Vote) -> wire::Vote {
+    wire::Vote {
+        version: VERSION,
+        term: vote.leader_id.term,
+        node: Some(vote.leader_id.voted_for),
+        committed: vote.committed,
+    }
+}
+
+/// A vote from its stored and sent form.
+///
+/// # Errors
+/// When it is not a vote that this build understands.
+pub(super) fn vote_from_wire(vote: wire::Vote) -> io::Result<Vote> {
     check_version("vote", vote.version)?;
     let node = vote.node.ok_or_else(|| missing("vote.node"))?;
     Ok(if vote.committed {
@@ -137,11 +148,11 @@ pub(crate) fn decode_meta(shard: ShardId, bytes: &[u8]) -> io::Result<SnapshotMe
     })
 }
 
-fn log_id_to_wire(log_id: LogId) -> wire::LogId {
+pub(super) fn log_id_to_wire(log_id: LogId) -> wire::LogId {
     wire::LogId { term: log_id.leader_id.term, index: log_id.index }
 }
 
-fn log_id_from_wire(log_id: wire::LogId) -> LogId {
+pub(super) fn log_id_from_wire(log_id: wire::LogId) -> LogId {
     LogId::new(CommittedLeaderId::new(log_id.term), log_id.index)
 }
 

@@ -13,19 +13,27 @@ use openraft::errors::{
 use openraft::impls::ProgressResponder;
 use openraft::raft::ClientWriteResult;
 use openraft::type_config::alias::OneshotReceiverOf;
-use openraft::{Config as RaftConfig, ReadPolicy, SnapshotPolicy};
-use orrery_host::Host;
+use openraft::vote::leader_id_std::CommittedLeaderId;
+use openraft::{Config as RaftConfig, ReadPolicy, SnapshotPolicy, StepDownPolicy};
+use orrery_host::{Host, Tasks};
 use orrery_model::{NodeId, ShardId};
 use orrery_router_store::Store;
 
+use super::heard::Heard;
+use super::incoming::Turns;
 use super::log_store::LogStore;
 use super::machine::Machine;
-use super::network::{Network, Peers};
+use super::network::Network;
 use super::replica::Replica;
 use super::types::{Payload, PeerAddress, Raft, Replies, Types};
 use crate::config::Config;
 use crate::error::{ReadError, WriteError};
 use crate::log_writer::LogWriter;
+use crate::peers::Links;
+
+/// Pauses before a peer that cannot be reached is tried again, up to a second. A node that starts
+/// again is back in the group within the first ones.
+const BACKOFF: &str = "50ms 100ms 200ms ...1s";
 
 /// What all groups of a node share.
 #[derive(Clone)]
@@ -33,7 +41,7 @@ pub(crate) struct Ground {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) host: Host,
     pub(crate) log_writer: LogWriter,
-    pub(crate) peers: Arc<dyn Peers>,
+    pub(crate) peers: Arc<Links>,
 }
 
 /// One node's part in one shard.
@@ -42,6 +50,15 @@ pub(crate) struct Group {
     pub(super) raft: Raft,
     replica: Arc<Replica>,
     recovered: AtomicBool,
+    /// When a leader of the shard was last heard of.
+    pub(super) heard: Heard,
+    pub(super) turns: Turns,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) tasks: Arc<dyn Tasks>,
+    /// How often a leader tells that it lives.
+    pub(super) heartbeat: Duration,
+    /// Whether the core's own ticks are on.
+    ticking: AtomicBool,
 }
 
 /// Where a group stands, for metrics and for people.
@@ -51,6 +68,8 @@ pub(crate) struct Progress {
     pub(crate) leader: Option<NodeId>,
     pub(crate) leads: bool,
     pub(crate) last_index: u64,
+    /// The last log index that this node knows to be committed.
+    pub(crate) committed_index: u64,
     pub(crate) applied_index: u64,
     pub(crate) snapshot_index: u64,
     pub(crate) purged_index: u64,
@@ -68,14 +87,26 @@ impl Group {
         let Ground { store, host, log_writer, peers } = ground;
         let tail_bytes = config.log_tail_bytes;
         let tasks = host.tasks.clone();
-        let log = LogStore::open(shard, store.clone(), tasks, log_writer, tail_bytes).await?;
+        let log =
+            LogStore::open(shard, store.clone(), tasks.clone(), log_writer, tail_bytes).await?;
         let replica = Arc::new(Replica::new(shard));
-        let machine = Machine::new(replica.clone(), store, host);
+        let machine = Machine::new(replica.clone(), store.clone(), host);
         let raft_config = raft_config(config, shard).validate().map_err(io::Error::other)?;
-        let network = Network { shard, peers };
+        let network = Network { shard, peers, tasks: tasks.clone() };
         let raft = Raft::new(config.node_id, Arc::new(raft_config), network, log, machine);
         let raft = raft.await.map_err(io::Error::other)?;
-        Ok(Self { shard, raft, replica, recovered: AtomicBool::new(false) })
+        Ok(Self {
+            shard,
+            raft,
+            replica,
+            recovered: AtomicBool::new(false),
+            heard: Heard::new(),
+            turns: Turns::new(),
+            store,
+            tasks,
+            heartbeat: Duration::from_millis(config.heartbeat_ms),
+            ticking: AtomicBool::new(true),
+        })
     }
 
     /// Which shard this is of.
@@ -123,13 +154,33 @@ impl Group {
 
     /// The term in which this node leads the shard, as far as it knows.
     pub(crate) fn leading_term(&self) -> Option<u64> {
-        self.raft.as_leader().ok().map(|leader| leader.leader_id().term)
+        // Not openraft's `as_leader`: that goes by the vote alone, which a leader that has restarted still
+        // holds although it leads no more.
+        let metrics = self.raft.server_metrics();
+        let metrics = metrics.borrow_watched();
+        let leads = metrics.state.is_leader() && metrics.current_leader == Some(metrics.id);
+        leads.then_some(metrics.vote.leader_id.term)
+    }
+
+    /// Turns the core's own ticks on or off.
+    pub(super) fn set_ticking(&self, ticking: bool) {
+        if self.ticking.swap(ticking, Ordering::Relaxed) != ticking {
+            self.raft.runtime_config().tick(ticking);
+        }
     }
 
     /// Hands an entry to the core. Entries of one caller are logged in the order of these calls.
-    pub(crate) async fn propose(&self, payload: Payload) -> Proposed {
+    /// With a `term` it is appended only if this node leads in that very one; else it is refused as not
+    /// done.
+    pub(crate) async fn propose(&self, payload: Payload, term: Option<u64>) -> Proposed {
         let (responder, outcome) = ProgressResponder::complete_only();
-        let sent = self.raft.client_write_ff(payload, Some(responder)).await;
+        let sent = match term {
+            Some(term) => {
+                let leader = CommittedLeaderId::new(term);
+                self.raft.write(payload).with_leader(leader).responder(responder).await
+            }
+            None => self.raft.client_write_ff(payload, Some(responder)).await,
+        };
         Proposed(sent.is_ok().then_some(outcome))
     }
 
@@ -155,6 +206,7 @@ impl Group {
             leader: metrics.current_leader.map(NodeId),
             leads: metrics.current_leader == Some(metrics.id),
             last_index: metrics.last_log_index.unwrap_or(0),
+            committed_index: index(metrics.cluster_committed).max(index(metrics.local_committed)),
             applied_index: index(metrics.last_applied),
             snapshot_index: index(metrics.snapshot),
             purged_index: index(metrics.purged),
@@ -215,7 +267,7 @@ fn read_error(error: RaftError<Types, LinearizableReadError<Types>>) -> ReadErro
 }
 
 /// Who leads instead, as far as known; or why this node, although leader, cannot.
-fn not_leader(forward: ForwardToLeader<Types>) -> Result<Option<NodeId>, String> {
+pub(super) fn not_leader(forward: ForwardToLeader<Types>) -> Result<Option<NodeId>, String> {
     match forward.reason {
         ForwardReason::LeaseExpired => Err("the leader has lost its quorum".to_owned()),
         ForwardReason::NotLeader | ForwardReason::LeadershipTransfer => {
@@ -242,6 +294,15 @@ fn raft_config(config: &Config, shard: ShardId) -> RaftConfig {
         purge_batch_size: config.purge_batch_entries,
         replication_lag_threshold: 1000,
         install_snapshot_timeout: 5_000,
+        // A heartbeat that follows an append at once says nothing new; kept well below the interval,
+        // so that one that is a little early is still sent.
+        heartbeat_min_interval: Some(config.heartbeat_ms / 2),
+        // What a message holds is bounded in bytes as well.
+        max_payload_entries: 1000,
+        // What is left of a leader that was voted out hands over by itself.
+        removed_leader_step_down: StepDownPolicy::After(500),
+        backoff: BACKOFF.to_owned(),
+        reset_backoff_on_transfer_leader: Some(true),
         ..RaftConfig::default()
     }
 }

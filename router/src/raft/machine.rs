@@ -10,6 +10,7 @@ use openraft::storage::{EntryResponder, RaftStateMachine};
 use openraft::type_config::alias::{LogIdOf, SnapshotMetaOf, SnapshotOf, StoredMembershipOf};
 use orrery_host::{Host, Tasks};
 use orrery_router_store::Store;
+use tokio::time::Instant;
 
 use super::entry::decode_meta;
 use super::replica::Replica;
@@ -60,6 +61,13 @@ impl RaftStateMachine<Types> for Machine {
         Ok(())
     }
 
+    async fn try_create_snapshot_builder(&mut self, force: bool) -> Option<Builder> {
+        if self.replica.snapshots().is_suspended() && !force {
+            return None;
+        }
+        Some(self.get_snapshot_builder().await)
+    }
+
     async fn get_snapshot_builder(&mut self) -> Builder {
         let (view, meta) = self.replica.capture(StateView::of);
         Builder {
@@ -70,6 +78,7 @@ impl RaftStateMachine<Types> for Machine {
             store: self.store.clone(),
             tasks: self.tasks().clone(),
             newest: self.newest.clone(),
+            duty: self.replica.snapshots().clone(),
         }
     }
 
@@ -78,27 +87,33 @@ impl RaftStateMachine<Types> for Machine {
         meta: &SnapshotMetaOf<Types>,
         snapshot: SnapshotFile,
     ) -> io::Result<()> {
+        let begun = Instant::now();
         let shard = self.replica.shard();
-        let reader = snapshot.into_reader()?;
-        if decode_meta(shard, reader.meta())? != *meta {
-            let detail = format!("the snapshot of shard {shard} is not the one announced");
-            return Err(io::Error::new(io::ErrorKind::InvalidData, detail));
-        }
         let (at, newest, store) = (meta.last_log_id, self.newest.clone(), self.store.clone());
+        let announced = meta.clone();
         let state = blocking(self.tasks(), "restore-snapshot", move || {
-            // At start the newest one of our own is installed; one from another node is kept first.
-            if newest.is(reader.meta()) {
-                return restore(shard, reader, None);
+            // At start the newest one of our own is installed. Any other one becomes the newest here first
+            // and is restored from there: its records are never held beside the state.
+            let reader = match snapshot {
+                SnapshotFile::Opened(reader) if newest.is(reader.meta()) => reader,
+                snapshot => {
+                    let (meta, writer) = snapshot.into_writer(shard, &*store)?;
+                    newest.finish(at, meta, writer)?;
+                    store
+                        .snapshot(shard)
+                        .map_err(io::Error::other)?
+                        .ok_or(io::ErrorKind::NotFound)?
+                }
+            };
+            if decode_meta(shard, reader.meta())? != announced {
+                let detail = format!("the snapshot of shard {shard} is not the one announced");
+                return Err(io::Error::new(io::ErrorKind::InvalidData, detail));
             }
-            let meta = reader.meta().clone();
-            let copy = store.begin_snapshot(shard, meta.clone());
-            let mut copy = copy.map_err(io::Error::other)?;
-            let state = restore(shard, reader, Some(&mut *copy))?;
-            newest.finish(at, meta, copy)?;
-            Ok(state)
+            restore(shard, reader)
         })
         .await?;
         self.replica.replace(state, meta);
+        self.replica.snapshots().installed(begun.elapsed());
         Ok(())
     }
 
@@ -116,7 +131,7 @@ impl RaftStateMachine<Types> for Machine {
             Ok(Some((meta, reader)))
         });
         let Some((meta, reader)) = opened.await? else { return Ok(None) };
-        Ok(Some(SnapshotOf::<Types, SnapshotFile> { meta, snapshot: SnapshotFile::open(reader) }))
+        Ok(Some(SnapshotOf::<Types, SnapshotFile> { meta, snapshot: SnapshotFile::Opened(reader) }))
     }
 }
 
@@ -135,7 +150,13 @@ mod tests {
     const SHARD: ShardId = ShardId(1);
 
     fn machine() -> Machine {
-        let identity = Identity { cluster_id: "test".to_owned(), node: NodeId(1), shards: 1 };
+        let identity = Identity {
+            cluster_id: "test".to_owned(),
+            node: NodeId(1),
+            instance: "first".to_owned(),
+            shards: 1,
+            founding: Default::default(),
+        };
         let store = Arc::new(ModelDisk::new(identity).open().unwrap());
         Machine::new(Arc::new(Replica::new(SHARD)), store, Host::system())
     }

@@ -3,15 +3,24 @@
 //! What goes to disk and over the wire is encoded by [`entry`] in our own contracts, never by openraft's
 //! types, so that a new openraft changes this folder and nothing else.
 
+pub(crate) mod backup;
 #[cfg(test)]
 mod conformance;
 pub(crate) mod entry;
 pub(crate) mod group;
+pub(crate) mod heard;
+mod inbound;
+mod incoming;
 pub(crate) mod log_store;
 pub(crate) mod log_tail;
 pub(crate) mod machine;
+pub(crate) mod members;
 pub(crate) mod network;
 pub(crate) mod replica;
+mod sending;
 pub(crate) mod snapshot;
+mod snapshot_duty;
 pub(crate) mod supervisor;
+pub(crate) mod ticker;
 pub(crate) mod types;
+mod wire;

@@ -1,141 +1,110 @@
-//! Network: how a shard's core reaches its replicas on other nodes, through the [`Peers`] handed in.
+//! Network: how a shard's core reaches its replicas on other nodes, through the links that all share.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::sync::Arc;
 
-use futures_util::future::BoxFuture;
+use futures_util::{Stream, StreamExt as _, stream};
+use openraft::base::{BoxFuture, BoxStream};
 use openraft::errors::{RPCError, ReplicationClosed, StreamingError, Unreachable};
 use openraft::network::RPCOption;
 use openraft::raft::{
-    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest,
-    TransferLeaderResponse, VoteRequest, VoteResponse,
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult,
+    TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use openraft::type_config::alias::{SnapshotOf, VoteOf};
 use openraft::{AnyError, OptionalSend, RaftNetworkFactory, RaftNetworkV2};
+use orrery_host::Tasks;
 use orrery_model::{NodeId, ShardId};
-use tokio::time::timeout;
+use orrery_proto::peers as wire;
+use tokio::time::{Instant, sleep_until};
 
+use super::sending::send_snapshot;
 use super::snapshot::SnapshotFile;
 use super::types::{PeerAddress, Types};
+use super::wire as convert;
+use crate::limits::{LANE_BYTES_MAX, LANE_IDLE_MAX, LANE_REQUESTS_MAX};
+use crate::peers::lane::{Lane, LaneSender};
+use crate::peers::{Link, Links, PeerError};
 
-/// What a call to another node gives.
-pub(crate) type PeerResult<T> = Result<T, PeerError>;
-
-/// Why another node gave no answer. Trying again later may help; the core does so by itself.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("node {node} cannot be reached: {detail}")]
-pub(crate) struct PeerError {
-    pub(crate) node: NodeId,
-    pub(crate) detail: String,
-}
-
-/// Another node's replica of a shard.
-#[derive(Debug, Clone)]
-pub(crate) struct PeerReplica {
-    pub(crate) shard: ShardId,
-    pub(crate) node: NodeId,
-    /// `host:port` of its peers service.
-    pub(crate) address: String,
-}
-
-/// The other nodes of the cluster. A call may be dropped before it has ended.
-pub(crate) trait Peers: Send + Sync + 'static {
-    /// Sends entries, or a heartbeat when there are none.
-    fn append<'a>(
-        &'a self,
-        to: &'a PeerReplica,
-        request: AppendEntriesRequest<Types>,
-    ) -> BoxFuture<'a, PeerResult<AppendEntriesResponse<Types>>>;
-
-    /// Asks for a vote, or (`pre`) whether one would be given.
-    fn vote<'a>(
-        &'a self,
-        to: &'a PeerReplica,
-        request: VoteRequest<Types>,
-        pre: bool,
-    ) -> BoxFuture<'a, PeerResult<VoteResponse<Types>>>;
-
-    /// Sends a whole snapshot.
-    fn snapshot<'a>(
-        &'a self,
-        to: &'a PeerReplica,
-        vote: VoteOf<Types>,
-        snapshot: SnapshotOf<Types, SnapshotFile>,
-    ) -> BoxFuture<'a, PeerResult<SnapshotResponse<Types>>>;
-
-    /// Asks a replica to take the leadership over.
-    fn transfer_leader<'a>(
-        &'a self,
-        to: &'a PeerReplica,
-        request: TransferLeaderRequest<Types>,
-    ) -> BoxFuture<'a, PeerResult<TransferLeaderResponse<Types>>>;
-}
-
-/// A node that is the whole cluster: there is nobody to be reached.
-pub(crate) struct Alone;
-
-impl Alone {
-    fn nobody<T: Send + 'static>(to: &PeerReplica) -> BoxFuture<'_, PeerResult<T>> {
-        let detail = format!("shard {} has no replica at {:?}", to.shard, to.address);
-        Box::pin(std::future::ready(Err(PeerError { node: to.node, detail })))
-    }
-}
-
-impl Peers for Alone {
-    fn append<'a>(
-        &'a self,
-        to: &'a PeerReplica,
-        _request: AppendEntriesRequest<Types>,
-    ) -> BoxFuture<'a, PeerResult<AppendEntriesResponse<Types>>> {
-        Self::nobody(to)
-    }
-
-    fn vote<'a>(
-        &'a self,
-        to: &'a PeerReplica,
-        _request: VoteRequest<Types>,
-        _pre: bool,
-    ) -> BoxFuture<'a, PeerResult<VoteResponse<Types>>> {
-        Self::nobody(to)
-    }
-
-    fn snapshot<'a>(
-        &'a self,
-        to: &'a PeerReplica,
-        _vote: VoteOf<Types>,
-        _snapshot: SnapshotOf<Types, SnapshotFile>,
-    ) -> BoxFuture<'a, PeerResult<SnapshotResponse<Types>>> {
-        Self::nobody(to)
-    }
-
-    fn transfer_leader<'a>(
-        &'a self,
-        to: &'a PeerReplica,
-        _request: TransferLeaderRequest<Types>,
-    ) -> BoxFuture<'a, PeerResult<TransferLeaderResponse<Types>>> {
-        Self::nobody(to)
-    }
-}
+type RpcResult<T> = Result<T, RPCError<Types>>;
 
 /// Makes the connections of one shard's core.
 pub(crate) struct Network {
     pub(crate) shard: ShardId,
-    pub(crate) peers: Arc<dyn Peers>,
+    pub(crate) peers: Arc<Links>,
+    pub(crate) tasks: Arc<dyn Tasks>,
+}
+
+impl Network {
+    fn connection(&self, target: u64, node: &PeerAddress, heartbeats: bool) -> Connection {
+        Connection {
+            shard: self.shard,
+            node: NodeId(target),
+            address: node.0.clone(),
+            peers: self.peers.clone(),
+            tasks: self.tasks.clone(),
+            heartbeats,
+        }
+    }
 }
 
 impl RaftNetworkFactory<Types> for Network {
     type Network = Connection;
 
     async fn new_client(&mut self, target: u64, node: &PeerAddress) -> Connection {
-        let to = PeerReplica { shard: self.shard, node: NodeId(target), address: node.0.clone() };
-        Connection { to, peers: self.peers.clone() }
+        self.connection(target, node, false)
+    }
+
+    async fn new_heartbeat_client(&mut self, target: u64, node: &PeerAddress) -> Connection {
+        self.connection(target, node, true)
     }
 }
 
 /// One shard's way to its replica on one node.
 pub(crate) struct Connection {
-    to: PeerReplica,
-    peers: Arc<dyn Peers>,
+    shard: ShardId,
+    node: NodeId,
+    /// Where the shard's membership says that the node is.
+    address: String,
+    peers: Arc<Links>,
+    tasks: Arc<dyn Tasks>,
+    /// Carries heartbeats, which pass the appends, and nothing else.
+    heartbeats: bool,
+}
+
+impl Connection {
+    fn link(&self) -> Arc<Link> {
+        self.peers.link(self.node, &self.address)
+    }
+
+    fn refused(&self, detail: impl ToString) -> Unreachable<Types> {
+        unreachable(PeerError { node: self.node, detail: detail.to_string() })
+    }
+
+    async fn heartbeat(
+        &self,
+        request: AppendEntriesRequest<Types>,
+        option: &RPCOption,
+    ) -> RpcResult<StreamAppendResult<Types>> {
+        let request = convert::append_request(self.shard, &request);
+        let link = self.link();
+        let answer = link.heartbeat(request, option.soft_ttl()).await.map_err(unreachable)?;
+        Ok(convert::append_answer(answer).map_err(|detail| self.refused(detail))?)
+    }
+
+    async fn ask_vote(
+        &self,
+        request: VoteRequest<Types>,
+        pre_vote: bool,
+        option: &RPCOption,
+    ) -> RpcResult<VoteResponse<Types>> {
+        let link = self.link();
+        let mut request = convert::vote_request(&request, pre_vote);
+        request.envelope = Some(link.envelope(self.shard));
+        let answer = link.vote(request, option.hard_ttl()).await.map_err(unreachable)?;
+        Ok(convert::vote_response_from_wire(answer).map_err(|error| self.refused(error))?)
+    }
 }
 
 impl RaftNetworkV2<Types> for Connection {
@@ -145,24 +114,57 @@ impl RaftNetworkV2<Types> for Connection {
         &mut self,
         rpc: AppendEntriesRequest<Types>,
         option: RPCOption,
-    ) -> Result<AppendEntriesResponse<Types>, RPCError<Types>> {
-        Ok(within(&option, self.peers.append(&self.to, rpc)).await?)
+    ) -> RpcResult<AppendEntriesResponse<Types>> {
+        // The core streams all its appends; what is sent alone goes the way of heartbeats.
+        self.heartbeat(rpc, &option).await.map(Into::into)
+    }
+
+    fn stream_append<'s, S>(
+        &'s mut self,
+        mut input: S,
+        option: RPCOption,
+    ) -> BoxFuture<'s, RpcResult<BoxStream<'s, RpcResult<StreamAppendResult<Types>>>>>
+    where
+        S: Stream<Item = AppendEntriesRequest<Types>> + OptionalSend + Unpin + 'static,
+    {
+        if self.heartbeats {
+            return Box::pin(async move {
+                let answers = stream::once(async move {
+                    let request = input.next().await?;
+                    Some(self.heartbeat(request, &option).await)
+                });
+                let answers = answers.filter_map(std::future::ready);
+                Ok(Box::pin(answers) as BoxStream<'s, _>)
+            });
+        }
+        Box::pin(async move {
+            let lane = self.link().open_lane().map_err(unreachable)?;
+            let pipeline = Pipeline::new(self.shard, lane, input);
+            let answers = stream::unfold(Some(pipeline), |pipeline| async move {
+                let mut pipeline = pipeline?;
+                let answer = pipeline.next().await?;
+                // Any answer but a match ends the stream; the core begins another one.
+                let goes_on = matches!(answer, Ok(Ok(_)));
+                Some((answer, goes_on.then_some(pipeline)))
+            });
+            Ok(Box::pin(answers) as BoxStream<'s, _>)
+        })
     }
 
     async fn vote(
         &mut self,
         rpc: VoteRequest<Types>,
         option: RPCOption,
-    ) -> Result<VoteResponse<Types>, RPCError<Types>> {
-        Ok(within(&option, self.peers.vote(&self.to, rpc, false)).await?)
+    ) -> RpcResult<VoteResponse<Types>> {
+        self.ask_vote(rpc, false, &option).await
     }
 
     async fn pre_vote(
         &mut self,
         rpc: VoteRequest<Types>,
         option: RPCOption,
-    ) -> Result<VoteResponse<Types>, RPCError<Types>> {
-        Ok(within(&option, self.peers.vote(&self.to, rpc, true)).await?)
+    ) -> RpcResult<VoteResponse<Types>> {
+        self.ask_vote(rpc, true, &option).await
     }
 
     async fn full_snapshot(
@@ -172,12 +174,14 @@ impl RaftNetworkV2<Types> for Connection {
         cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
         _option: RPCOption,
     ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
+        let link = self.link();
         tokio::select! {
             // Whoever cancels is no longer leader: its snapshot must not be installed.
             biased;
             closed = cancel => Err(closed.into()),
-            // However long it takes: a large snapshot is not a slow one.
-            sent = self.peers.snapshot(&self.to, vote, snapshot) => Ok(sent.map_err(unreachable)?),
+            sent = send_snapshot(&self.tasks, &link, self.shard, vote, snapshot) => {
+                Ok(sent.map_err(unreachable)?)
+            }
         }
     }
 
@@ -185,18 +189,121 @@ impl RaftNetworkV2<Types> for Connection {
         &mut self,
         req: TransferLeaderRequest<Types>,
         option: RPCOption,
-    ) -> Result<TransferLeaderResponse<Types>, RPCError<Types>> {
-        Ok(within(&option, self.peers.transfer_leader(&self.to, req)).await?)
+    ) -> RpcResult<TransferLeaderResponse<Types>> {
+        let link = self.link();
+        let mut request = convert::transfer_request(&req);
+        request.envelope = Some(link.envelope(self.shard));
+        let answer = link.transfer_leader(request, option.hard_ttl()).await.map_err(unreachable)?;
+        match answer.refused.is_empty() {
+            true => Ok(Ok(())),
+            false => Err(self.refused(answer.refused).into()),
+        }
     }
 }
 
-async fn within<T>(
-    option: &RPCOption,
-    call: impl Future<Output = PeerResult<T>>,
-) -> Result<T, Unreachable<Types>> {
-    match timeout(option.hard_ttl(), call).await {
-        Ok(answer) => answer.map_err(unreachable),
-        Err(elapsed) => Err(Unreachable::new(&AnyError::new(&elapsed))),
+/// A lane's requests under way: as many as the limits allow, answered in order.
+struct Pipeline<S> {
+    shard: ShardId,
+    lane: Lane,
+    sender: LaneSender,
+    input: S,
+    input_ended: bool,
+    /// Made, and waiting for room.
+    pending: Option<(wire::AppendRequest, usize)>,
+    /// Id and bytes of each request that was sent and is not answered.
+    sent: VecDeque<(u64, usize)>,
+    bytes: usize,
+    last_id: u64,
+    deadline: Instant,
+}
+
+impl<S> Pipeline<S>
+where
+    S: Stream<Item = AppendEntriesRequest<Types>> + Unpin,
+{
+    fn new(shard: ShardId, lane: Lane, input: S) -> Self {
+        let sender = lane.sender();
+        Self {
+            shard,
+            lane,
+            sender,
+            input,
+            input_ended: false,
+            pending: None,
+            sent: VecDeque::new(),
+            bytes: 0,
+            last_id: 0,
+            deadline: Instant::now(),
+        }
+    }
+
+    /// Sends what there is to be sent until there is an answer; none once all is answered and no more
+    /// comes.
+    async fn next(&mut self) -> Option<RpcResult<StreamAppendResult<Types>>> {
+        loop {
+            if self.input_ended && self.pending.is_none() && self.sent.is_empty() {
+                return None;
+            }
+            let has_room = self.sent.len() < LANE_REQUESTS_MAX && self.bytes < LANE_BYTES_MAX;
+            let may_take = !self.input_ended && self.pending.is_none() && has_room;
+            let bytes = self.pending.as_ref().map_or(0, |(_, bytes)| *bytes);
+            tokio::select! {
+                // Answers first: they let the leader commit, and make room.
+                biased;
+                answer = self.lane.answer() => return Some(self.answered(answer)),
+                room = self.sender.room(bytes), if self.pending.is_some() => match room {
+                    Ok(room) => {
+                        let Some((request, bytes)) = self.pending.take() else { continue };
+                        self.sent(request.id, bytes);
+                        room.put(request);
+                    }
+                    Err(error) => return Some(Err(unreachable(error).into())),
+                },
+                request = self.input.next(), if may_take => match request {
+                    Some(request) => self.take(&request),
+                    None => self.input_ended = true,
+                },
+                () = sleep_until(self.deadline), if !self.sent.is_empty() => {
+                    let detail = "a replica does not answer appends".to_owned();
+                    let error = PeerError { node: self.sender.node(), detail };
+                    return Some(Err(unreachable(error).into()));
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, request: &AppendEntriesRequest<Types>) {
+        self.last_id += 1;
+        let mut request = convert::append_request(self.shard, request);
+        request.id = self.last_id;
+        let bytes = convert::entries_bytes(&request.entries);
+        self.pending = Some((request, bytes));
+    }
+
+    fn sent(&mut self, id: u64, bytes: usize) {
+        if self.sent.is_empty() {
+            self.deadline = Instant::now() + LANE_IDLE_MAX;
+        }
+        self.sent.push_back((id, bytes));
+        self.bytes += bytes;
+    }
+
+    fn answered(
+        &mut self,
+        answer: Result<wire::AppendResponse, PeerError>,
+    ) -> RpcResult<StreamAppendResult<Types>> {
+        let answer = answer.map_err(unreachable)?;
+        let refused = |detail| {
+            let node = self.sender.node();
+            RPCError::from(unreachable(PeerError { node, detail }))
+        };
+        let awaited = self.sent.pop_front();
+        if awaited.is_none_or(|(id, _)| id != answer.id) {
+            return Err(refused(format!("answer {} is not the next one", answer.id)));
+        }
+        self.bytes -= awaited.map_or(0, |(_, bytes)| bytes);
+        self.deadline = Instant::now() + LANE_IDLE_MAX;
+        convert::append_answer(answer).map_err(refused)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Replica: one node's copy of a shard's state, as far as it has applied the log.
 
 use std::io;
+use std::sync::Arc;
 
 use openraft::EntryPayload;
 use orrery_model::ShardId;
@@ -9,6 +10,7 @@ use orrery_router_core::registry::Registry;
 use parking_lot::RwLock;
 use tokio::sync::watch;
 
+use super::snapshot_duty::SnapshotDuty;
 use super::types::{Entry, LogId, Payload, Replies, SnapshotMeta, StoredMembership};
 
 /// The state machine of a shard.
@@ -55,6 +57,7 @@ pub(crate) struct Replica {
     shard: ShardId,
     held: RwLock<Held>,
     applied: watch::Sender<u64>,
+    snapshots: Arc<SnapshotDuty>,
 }
 
 impl Replica {
@@ -62,12 +65,18 @@ impl Replica {
     pub(crate) fn new(shard: ShardId) -> Self {
         let state = State::new(shard);
         let held = Held { state, applied: None, membership: StoredMembership::default() };
-        Self { shard, held: RwLock::new(held), applied: watch::Sender::new(0) }
+        let (held, applied) = (RwLock::new(held), watch::Sender::new(0));
+        Self { shard, held, applied, snapshots: Arc::default() }
     }
 
     /// Which shard this is.
     pub(crate) fn shard(&self) -> ShardId {
         self.shard
+    }
+
+    /// The replica's duty to write snapshots.
+    pub(crate) fn snapshots(&self) -> &Arc<SnapshotDuty> {
+        &self.snapshots
     }
 
     /// Reads the registry of a data shard, with the log index it stands at.

@@ -16,23 +16,61 @@ use orrery_router_core::registry::{self, Registry};
 use orrery_router_store::{SnapshotReader, SnapshotWriter, Store};
 use parking_lot::Mutex;
 use prost::Message;
+use tokio::time::Instant;
 
 use super::entry::encode_meta;
 use super::replica::State;
+use super::snapshot_duty::SnapshotDuty;
 use super::types::{LogId, SnapshotMeta, Types};
 use crate::blocking::blocking;
 
-/// A snapshot's records, where it was opened.
-pub(crate) struct SnapshotFile(Option<Box<dyn SnapshotReader>>);
+/// A snapshot's records, as far as there is something to do with them.
+pub(crate) enum SnapshotFile {
+    /// In the store, opened to be read.
+    Opened(Box<dyn SnapshotReader>),
+    /// In the store, just built; most are never read.
+    Built,
+    /// Received whole from another node, with the meta that it will have; not visible in the store yet.
+    Received(Bytes, Box<dyn SnapshotWriter>),
+}
 
 impl SnapshotFile {
-    pub(super) fn open(reader: Box<dyn SnapshotReader>) -> Self {
-        Self(Some(reader))
+    /// # Errors
+    /// When it was not opened to be read.
+    pub(super) fn into_reader(self) -> io::Result<Box<dyn SnapshotReader>> {
+        match self {
+            Self::Opened(reader) => Ok(reader),
+            Self::Built | Self::Received(..) => Err(not_opened()),
+        }
     }
 
-    pub(super) fn into_reader(self) -> io::Result<Box<dyn SnapshotReader>> {
-        self.0.ok_or_else(|| io::Error::other("the snapshot was built, but not opened to be read"))
+    /// The records as a file of this store, not visible yet, and the meta that it will have.
+    ///
+    /// # Errors
+    /// When there are no records, or they cannot be written.
+    pub(super) fn into_writer(
+        self,
+        shard: ShardId,
+        store: &dyn Store,
+    ) -> io::Result<(Bytes, Box<dyn SnapshotWriter>)> {
+        match self {
+            Self::Received(meta, writer) => Ok((meta, writer)),
+            Self::Opened(mut reader) => {
+                let meta = reader.meta().clone();
+                let begun = store.begin_snapshot(shard, meta.clone());
+                let mut writer = begun.map_err(io::Error::other)?;
+                while let Some(record) = reader.next_record().map_err(io::Error::other)? {
+                    writer.record(&record).map_err(io::Error::other)?;
+                }
+                Ok((meta, writer))
+            }
+            Self::Built => Err(not_opened()),
+        }
     }
+}
+
+fn not_opened() -> io::Error {
+    io::Error::other("the snapshot was not opened to be read")
 }
 
 /// The newest snapshot that is known to be in the store: its position and its meta.
@@ -116,12 +154,14 @@ pub(crate) struct Builder {
     pub(super) store: Arc<dyn Store>,
     pub(super) tasks: Arc<dyn Tasks>,
     pub(super) newest: Newest,
+    pub(super) duty: Arc<SnapshotDuty>,
 }
 
 impl RaftSnapshotBuilder<Types> for Builder {
     type SnapshotData = SnapshotFile;
 
     async fn build_snapshot(&mut self) -> io::Result<SnapshotOf<Types, SnapshotFile>> {
+        let begun = Instant::now();
         let bytes = encode_meta(self.shard, &self.meta, self.id.clone());
         let (shard, view, store) = (self.shard, self.view.clone(), self.store.clone());
         let (at, newest) = (self.meta.last_log_id, self.newest.clone());
@@ -132,24 +172,21 @@ impl RaftSnapshotBuilder<Types> for Builder {
             newest.finish(at, bytes, writer)
         })
         .await?;
+        self.duty.built(begun.elapsed());
         // Whoever wants to read it asks for the newest one; most are never read.
         Ok(SnapshotOf::<Types, SnapshotFile> {
             meta: self.meta.clone(),
-            snapshot: SnapshotFile(None),
+            snapshot: SnapshotFile::Built,
         })
     }
 }
 
-/// Reads a state back from its records, and keeps them in `copy` as well, where there is one.
+/// Reads a state back from its records.
 ///
 /// # Errors
-/// When a record cannot be read or kept, or the records are not those of a state of this shard.
-pub(super) fn restore(
-    shard: ShardId,
-    reader: Box<dyn SnapshotReader>,
-    copy: Option<&mut dyn SnapshotWriter>,
-) -> io::Result<State> {
-    let mut source = Source { reader, copy, failed: None };
+/// When a record cannot be read, or the records are not those of a state of this shard.
+pub(super) fn restore(shard: ShardId, reader: Box<dyn SnapshotReader>) -> io::Result<State> {
+    let mut source = Source { reader, failed: None };
     let restored = if shard == ShardId::CONTROL {
         let records = std::iter::from_fn(|| source.next::<wire::ControlRecord, ControlRecord>());
         Control::restore(records)
@@ -168,36 +205,48 @@ pub(super) fn restore(
     restored
 }
 
-struct Source<'a> {
+/// Checks that a record can be restored by this build.
+///
+/// # Errors
+/// When it cannot.
+pub(super) fn check_record(shard: ShardId, record: Bytes) -> io::Result<()> {
+    match shard {
+        ShardId::CONTROL => decode::<wire::ControlRecord, ControlRecord>(record).map(drop),
+        _ => decode::<wire::ShardRecord, ShardRecord>(record).map(drop),
+    }
+}
+
+fn decode<W, R>(record: Bytes) -> io::Result<R>
+where
+    W: Message + Default,
+    R: TryFrom<W, Error = WireError>,
+{
+    let record = W::decode(record).map_err(invalid)?;
+    R::try_from(record).map_err(invalid)
+}
+
+fn invalid(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
+
+struct Source {
     reader: Box<dyn SnapshotReader>,
-    copy: Option<&'a mut dyn SnapshotWriter>,
     failed: Option<io::Error>,
 }
 
-impl Source<'_> {
+impl Source {
     fn next<W, R>(&mut self) -> Option<R>
     where
         W: Message + Default,
         R: TryFrom<W, Error = WireError>,
     {
-        self.try_next::<W, R>().unwrap_or_else(|error| {
-            self.failed = Some(error);
-            None
-        })
-    }
-
-    fn try_next<W, R>(&mut self) -> io::Result<Option<R>>
-    where
-        W: Message + Default,
-        R: TryFrom<W, Error = WireError>,
-    {
-        let Some(bytes) = self.reader.next_record().map_err(io::Error::other)? else {
-            return Ok(None);
-        };
-        if let Some(copy) = &mut self.copy {
-            copy.record(&bytes).map_err(io::Error::other)?;
+        let record = self.reader.next_record().map_err(io::Error::other).transpose()?;
+        match record.and_then(decode::<W, R>) {
+            Ok(record) => Some(record),
+            Err(error) => {
+                self.failed = Some(error);
+                None
+            }
         }
-        let record = W::decode(bytes).map_err(io::Error::other)?;
-        Ok(Some(R::try_from(record).map_err(io::Error::other)?))
     }
 }

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use orrery_model::{NodeId, ShardId};
-use orrery_router_store::disk::{DiskStore, Expected};
-use orrery_router_store::{Identity, Record, Store, StoreError, Write, WriteBatch};
+use orrery_router_store::disk::NodeDirectory;
+use orrery_router_store::{Disk, Identity, Record, Store, StoreError, Write, WriteBatch};
 
 /// How long each size of batch is measured.
 const MEASURED: Duration = Duration::from_secs(2);
@@ -19,17 +19,20 @@ const SHARD: ShardId = ShardId(1);
 fn main() -> Result<(), StoreError> {
     let path = std::env::args().nth(1).map_or_else(std::env::temp_dir, PathBuf::from);
     let path = path.join(format!("orrery-writes-{}", std::process::id()));
-    let identity = Identity { cluster_id: "writes".into(), node: NodeId(1), shards: 4 };
+    let (node, instance) = (NodeId(1), "first".to_owned());
+    let (cluster_id, founding) = ("writes".to_owned(), Default::default());
+    let identity = Identity { cluster_id, node, instance, shards: 4, founding };
+    let disk = NodeDirectory::new(&path, node, || "first".to_owned());
     let mut began = Instant::now();
-    let mut store = DiskStore::open_or_create(&path, &Expected::default(), || identity)?;
+    let mut store = disk.adopt(identity.clone())?;
     println!("made in          {:>9.1?}", began.elapsed());
     let mut next = 1;
     for entries in [1, 16, 256] {
-        measure(&store, entries, &mut next)?;
+        measure(&*store, entries, &mut next)?;
     }
     drop(store);
     began = Instant::now();
-    store = DiskStore::open(&path, &Expected::default())?;
+    store = disk.adopt(identity)?;
     println!("opened again in  {:>9.1?} with {} entries", began.elapsed(), next - 1);
     began = Instant::now();
     let found = store.entries(SHARD, 1, next.min(10_001), usize::MAX)?;
@@ -42,7 +45,7 @@ fn main() -> Result<(), StoreError> {
     })
 }
 
-fn measure(store: &DiskStore, entries: u64, next: &mut u64) -> Result<(), StoreError> {
+fn measure(store: &dyn Store, entries: u64, next: &mut u64) -> Result<(), StoreError> {
     let mut took = Vec::new();
     let began = Instant::now();
     while began.elapsed() < MEASURED {

@@ -79,7 +79,22 @@ pub enum StoreError {
     },
 }
 
+/// How the log's engine words that the disk is full.
+const NO_SPACE: &str = "nospace";
+
 impl StoreError {
+    /// The disk is full. Once there is space again the directory can be opened as it is.
+    pub fn is_full(&self) -> bool {
+        let says_so = |words: &str| words.contains(NO_SPACE) || words.contains("No space left");
+        match self {
+            Self::Io { source, .. } => {
+                source.kind() == io::ErrorKind::StorageFull || says_so(&source.to_string())
+            }
+            Self::Engine { detail, .. } => says_so(detail),
+            _ => false,
+        }
+    }
+
     /// For `map_err`: what was being done to which file when the operating system refused.
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { action, path: path.into(), source }

@@ -41,6 +41,13 @@ pub const CATALOGUE_FLUSH_MS: u64 = 1_000;
 /// Bytes of a cluster's id in a header.
 pub const CLUSTER_ID_BYTES_MAX: usize = 1 << 10;
 
+/// Bytes of a directory's instance in a header: a UUID's text and some room.
+pub const INSTANCE_BYTES_MAX: usize = 64;
+
+/// Bytes of a founding plan in a header: a slot table of 4096 slots, and the nodes and replicas of a
+/// cluster, some dozens of kilobytes in practice.
+pub const FOUNDING_BYTES_MAX: usize = 4 << 20;
+
 const _: () = {
     assert!(LOG_PURGE_BYTES >= LOG_FILE_BYTES, "the engine refuses the opposite");
     assert!(SNAPSHOT_RECORD_BYTES_MAX < u32::MAX as usize, "u32::MAX marks a snapshot's end");

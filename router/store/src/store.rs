@@ -1,20 +1,35 @@
 //! The store's contract. Calls block and come from the log's writer (writes) or from blocking tasks
 //! (everything else); each is safe to call from several threads.
 
+use std::fmt;
+
 use bytes::Bytes;
 use orrery_model::{NodeId, ShardId};
 
 use crate::error::StoreError;
 
-/// Whose directory this is; written once, when it is made.
+/// Whose directory this is; written once, when the node becomes a member of a cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// The cluster's id.
     pub cluster_id: String,
     /// The node's number in it.
     pub node: NodeId,
+    /// Drawn when the directory was made: a node that lost its disk has another one.
+    pub instance: String,
     /// How many data shards the cluster was founded with.
     pub shards: u32,
+    /// The opaque plan the cluster was founded by; empty for a node that joined later.
+    pub founding: Bytes,
+}
+
+/// How much room the disk has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes that may still be written.
+    pub free_bytes: u64,
+    /// Bytes there are in total.
+    pub total_bytes: u64,
 }
 
 /// A log entry as the store sees it: an index and opaque bytes.
@@ -58,6 +73,9 @@ pub enum Write {
     Vote(Bytes),
     /// Replaces what is known to be committed.
     Committed(Bytes),
+    /// Forgets the entries, the purge and what is known to be committed, as if nothing of them had ever
+    /// been written. The vote stays: a node that leaves a shard and comes back must not vote twice.
+    Clear,
 }
 
 /// Changes of any number of shards, made durable together, in order.
@@ -133,6 +151,27 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// When it is there but corrupt: the shard must not serve then.
     fn snapshot(&self, shard: ShardId) -> Result<Option<Box<dyn SnapshotReader>>, StoreError>;
+
+    /// Removes a shard's snapshot, if there is one, durably. Readers that are open finish, writers too.
+    /// Who leaves a shard clears its log first ([`Write::Clear`]): a log that was purged is nothing without
+    /// its snapshot.
+    ///
+    /// # Errors
+    /// When the disk refuses; the snapshot is then there whole or not at all, and removing it may be tried
+    /// again.
+    fn remove_snapshot(&self, shard: ShardId) -> Result<(), StoreError>;
+
+    /// How much room the disk has now.
+    ///
+    /// # Errors
+    /// When the operating system does not say; may be tried again.
+    fn space(&self) -> Result<Space, StoreError>;
+}
+
+impl fmt::Debug for dyn Store + '_ {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Store").field(self.identity()).finish()
+    }
 }
 
 /// A snapshot being written. Dropping it unfinished removes it.

@@ -6,9 +6,9 @@ mod faults;
 use std::sync::Arc;
 
 use faults::FaultyFileSystem;
+use orrery_router_store::Disk;
 use orrery_router_store::contract::{Place, identity};
-use orrery_router_store::disk::{DiskStore, Expected};
-use orrery_router_store::{Store, StoreError};
+use orrery_router_store::disk::NodeDirectory;
 use tempfile::TempDir;
 
 struct DiskPlace {
@@ -17,14 +17,13 @@ struct DiskPlace {
 }
 
 impl Place for DiskPlace {
-    fn open(&self) -> Result<Box<dyn Store>, StoreError> {
-        let store = DiskStore::open_or_create_on(
-            &self.folder.path().join("data"),
-            &Expected::default(),
-            identity,
+    fn disk(&self) -> Arc<dyn Disk> {
+        Arc::new(NodeDirectory::new_on(
+            self.folder.path().join("data"),
+            identity().node,
+            || identity().instance,
             Arc::new(self.file_system.clone()),
-        )?;
-        Ok(Box::new(store))
+        ))
     }
 
     fn fail_next_write(&self) {

@@ -1,9 +1,11 @@
 //! The contract, held by the model, whatever a crash leaves of what was not synced.
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
 
+use std::sync::Arc;
+
 use orrery_router_store::contract::{Place, identity};
 use orrery_router_store::model::ModelDisk;
-use orrery_router_store::{Store, StoreError};
+use orrery_router_store::{Disk, Space, Store, StoreError};
 
 struct ModelPlace {
     disk: ModelDisk,
@@ -11,8 +13,8 @@ struct ModelPlace {
 }
 
 impl Place for ModelPlace {
-    fn open(&self) -> Result<Box<dyn Store>, StoreError> {
-        Ok(Box::new(self.disk.open()?))
+    fn disk(&self) -> Arc<dyn Disk> {
+        Arc::new(self.disk.clone())
     }
 
     fn fail_next_write(&self) {
@@ -25,7 +27,8 @@ impl Place for ModelPlace {
 }
 
 fn place(keep: fn(usize) -> usize) -> Box<dyn Place> {
-    Box::new(ModelPlace { disk: ModelDisk::new(identity()), keep })
+    let disk = ModelDisk::blank(identity().node, identity().instance);
+    Box::new(ModelPlace { disk, keep })
 }
 
 mod crash_loses_everything_unsynced {
@@ -55,4 +58,34 @@ fn a_store_that_was_open_in_a_crash_is_dead() {
     drop(store);
     assert!(matches!(disk.open(), Err(StoreError::Locked { .. })));
     next.write(Default::default()).unwrap();
+}
+
+#[test]
+fn a_disk_may_be_a_members_from_the_beginning() {
+    let disk = ModelDisk::new(identity());
+    let store = disk.open().unwrap();
+    assert_eq!(store.identity(), &identity());
+    drop(store);
+    assert_eq!(disk.adopt(identity()).unwrap().identity(), &identity());
+}
+
+#[test]
+fn a_crash_makes_neither_a_blank_disk_a_members_nor_the_opposite() {
+    let disk = ModelDisk::blank(identity().node, identity().instance);
+    assert!(matches!(disk.open(), Err(StoreError::Foreign { .. })));
+    disk.crash(|_| 0);
+    let store = disk.adopt(identity()).unwrap();
+    disk.crash(|_| 0);
+    assert!(matches!(store.vote(Default::default()), Err(StoreError::Stopped)));
+    let next = disk.adopt(identity()).unwrap();
+    next.write(Default::default()).unwrap();
+    assert!(matches!(store.write(Default::default()), Err(StoreError::Stopped)));
+}
+
+#[test]
+fn its_space_is_what_was_said() {
+    let disk = ModelDisk::new(identity());
+    let space = Space { free_bytes: 7, total_bytes: 9 };
+    disk.set_space(space);
+    assert_eq!(disk.open().unwrap().space().unwrap(), space);
 }

@@ -1,14 +1,18 @@
 //! Any history leaves the same on the disk and in the model, with restarts at any point.
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
 
+mod scene;
+
 use std::path::Path;
+use std::sync::Arc;
 
 use orrery_model::ShardId;
 use orrery_router_store::contract::identity;
-use orrery_router_store::disk::{DiskStore, Expected};
+use orrery_router_store::disk::{LogSizes, NodeDirectory};
 use orrery_router_store::model::ModelDisk;
-use orrery_router_store::{LogState, Record, Store, Write, WriteBatch};
+use orrery_router_store::{Disk, LogState, Record, Store, Write, WriteBatch};
 use proptest::prelude::*;
+use scene::quick_folder;
 
 /// One change, relative to where the log is when it comes to it.
 #[derive(Debug, Clone)]
@@ -18,6 +22,7 @@ enum Step {
     Purge { forward: u64 },
     Vote(u8),
     Committed(u8),
+    Clear,
 }
 
 fn step() -> impl Strategy<Value = (u32, Step)> {
@@ -28,6 +33,7 @@ fn step() -> impl Strategy<Value = (u32, Step)> {
         2 => (0..12_u64).prop_map(|forward| Step::Purge { forward }),
         1 => any::<u8>().prop_map(Step::Vote),
         1 => any::<u8>().prop_map(Step::Committed),
+        1 => Just(Step::Clear),
     ];
     (0..3_u32, step)
 }
@@ -64,6 +70,10 @@ fn batch(store: &dyn Store, steps: &[(u32, Step)], serial: &mut u8) -> WriteBatc
             }
             Step::Vote(vote) => Write::Vote(vec![*vote].into()),
             Step::Committed(committed) => Write::Committed(vec![*committed].into()),
+            Step::Clear => {
+                *state = LogState { empty: true, ..LogState::default() };
+                Write::Clear
+            }
         };
         (ShardId(*shard), write)
     });
@@ -88,38 +98,72 @@ fn assert_equal(disk: &dyn Store, model: &dyn Store) {
     }
 }
 
-fn open(path: &Path) -> DiskStore {
-    DiskStore::open_or_create(path, &Expected::default(), identity).unwrap()
+fn open(path: &Path, sizes: LogSizes) -> Arc<dyn Store> {
+    let disk = NodeDirectory::new(path, identity().node, || identity().instance);
+    disk.with_log_sizes(sizes).adopt(identity()).unwrap()
+}
+
+/// What comes after a batch.
+#[derive(Debug, Clone, Copy)]
+enum Then {
+    Nothing,
+    Restart,
+    Reclaim,
+    ReclaimAndRestart,
+}
+
+fn then() -> impl Strategy<Value = Then> {
+    prop_oneof![
+        6 => Just(Then::Nothing),
+        2 => Just(Then::Restart),
+        2 => Just(Then::Reclaim),
+        1 => Just(Then::ReclaimAndRestart),
+    ]
+}
+
+type Batches = Vec<(Vec<(u32, Step)>, Then)>;
+
+fn batches(count: usize) -> impl Strategy<Value = Batches> {
+    prop::collection::vec((prop::collection::vec(step(), 1..6), then()), 1..count)
+}
+
+fn run(batches: Batches, sizes: LogSizes) {
+    let folder = tempfile::tempdir_in(quick_folder()).unwrap();
+    let path = folder.path().join("data");
+    let model_disk = ModelDisk::new(identity());
+    let mut disk = open(&path, sizes);
+    let mut model = model_disk.open().unwrap();
+    let mut serial = 0;
+    for (steps, then) in batches {
+        let batch = batch(&model, &steps, &mut serial);
+        model.write(batch.clone()).expect("the steps leave no holes");
+        disk.write(batch).unwrap();
+        assert_equal(&*disk, &model);
+        if matches!(then, Then::Reclaim | Then::ReclaimAndRestart) {
+            disk.reclaim().unwrap();
+            assert_equal(&*disk, &model);
+        }
+        if matches!(then, Then::Restart | Then::ReclaimAndRestart) {
+            drop(disk);
+            disk = open(&path, sizes);
+            drop(model);
+            model = model_disk.open().unwrap();
+            assert_equal(&*disk, &model);
+        }
+    }
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_disk_and_the_model_agree_after_any_history(
-        batches in prop::collection::vec(
-            (prop::collection::vec(step(), 1..6), prop::bool::weighted(0.3)),
-            1..14,
-        ),
-    ) {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("data");
-        let model_disk = ModelDisk::new(identity());
-        let mut disk = open(&path);
-        let mut model = model_disk.open().unwrap();
-        let mut serial = 0;
-        for (steps, restart) in batches {
-            let batch = batch(&model, &steps, &mut serial);
-            model.write(batch.clone()).expect("the steps leave no holes");
-            disk.write(batch).unwrap();
-            assert_equal(&disk, &model);
-            if restart {
-                drop(disk);
-                disk = open(&path);
-                drop(model);
-                model = model_disk.open().unwrap();
-                assert_equal(&disk, &model);
-            }
-        }
+    fn the_disk_and_the_model_agree_after_any_history(batches in batches(14)) {
+        run(batches, LogSizes::default());
+    }
+
+    /// So small that files are given back, reused and rewritten all the time.
+    #[test]
+    fn they_agree_as_well_when_the_log_has_many_small_files(batches in batches(60)) {
+        run(batches, LogSizes { file_bytes: 1 << 10, purge_bytes: 4 << 10 });
     }
 }

@@ -6,6 +6,7 @@ mod scene;
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use orrery_model::ShardId;
@@ -30,7 +31,7 @@ fn bytes_of_log(path: &Path) -> u64 {
     files.map(|file| file.unwrap().metadata().unwrap().len()).sum()
 }
 
-fn assert_sound(store: &dyn Store, last: u64) {
+fn assert_sound(store: &Arc<dyn Store>, last: u64) {
     let busy = store.log_state(BUSY).unwrap();
     assert_eq!((busy.purged_index, busy.last_index), (last - KEPT, last));
     for index in last - KEPT + 1..=last {

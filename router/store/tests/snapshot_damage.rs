@@ -5,15 +5,16 @@ mod scene;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use orrery_model::ShardId;
 use orrery_router_store::{Store, StoreError};
-use scene::{Scene, flip, open};
+use scene::{Scene, flip, is_corrupt, open};
 
 const SHARD: ShardId = ShardId(1);
 
-fn take(store: &dyn Store, shard: ShardId, meta: &str, records: &[&str]) {
+fn take(store: &Arc<dyn Store>, shard: ShardId, meta: &str, records: &[&str]) {
     let mut writer = store.begin_snapshot(shard, meta.to_owned().into()).unwrap();
     records.iter().for_each(|record| writer.record(record.as_bytes()).unwrap());
     writer.finish().unwrap();
@@ -21,7 +22,7 @@ fn take(store: &dyn Store, shard: ShardId, meta: &str, records: &[&str]) {
 
 type Contents = Option<(Bytes, Vec<Bytes>)>;
 
-fn contents(store: &dyn Store, shard: ShardId) -> Result<Contents, StoreError> {
+fn contents(store: &Arc<dyn Store>, shard: ShardId) -> Result<Contents, StoreError> {
     let Some(mut reader) = store.snapshot(shard)? else { return Ok(None) };
     let mut records = Vec::new();
     while let Some(record) = reader.next_record()? {
@@ -47,10 +48,6 @@ fn scene() -> Scene {
     take(&store, SHARD, "older", &["left over?"]);
     take(&store, SHARD, "meta", &["one", "", "three"]);
     scene
-}
-
-fn is_corrupt(error: &StoreError) -> bool {
-    matches!(error, StoreError::Corrupt { .. })
 }
 
 #[test]

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
 
 mod faults;
+mod scene;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,19 +10,18 @@ use std::sync::atomic::Ordering;
 use faults::{Faults, FaultyFileSystem};
 use orrery_model::ShardId;
 use orrery_router_store::contract::identity;
-use orrery_router_store::disk::{DiskStore, Expected};
+use orrery_router_store::disk::NodeDirectory;
 use orrery_router_store::limits::LOG_PURGE_BYTES;
-use orrery_router_store::{Record, Store, StoreError, Write, WriteBatch};
+use orrery_router_store::{Disk, Record, Store, StoreError, Write, WriteBatch};
+use scene::quick_folder;
 use tempfile::TempDir;
 
-fn open(folder: &TempDir) -> (DiskStore<FaultyFileSystem>, Arc<Faults>) {
+fn open(folder: &TempDir) -> (Arc<dyn Store>, Arc<Faults>) {
     let file_system = FaultyFileSystem::default();
     let faults = file_system.0.clone();
-    let path = folder.path().join("data");
-    let expected = Expected::default();
-    let store =
-        DiskStore::open_or_create_on(&path, &expected, identity, Arc::new(file_system)).unwrap();
-    (store, faults)
+    let (path, instance) = (folder.path().join("data"), || identity().instance);
+    let disk = NodeDirectory::new_on(path, identity().node, instance, Arc::new(file_system));
+    (disk.adopt(identity()).unwrap(), faults)
 }
 
 fn append(index: u64, bytes: usize) -> WriteBatch {
@@ -81,20 +81,33 @@ fn the_nth_failed_sync_is_the_last_change_of_the_store() {
     }
 }
 
+/// Wherever within a write, also where the engine tries to go on in another file.
 #[test]
 fn a_full_disk_stops_the_store_and_loses_nothing() {
-    let folder = tempfile::tempdir().unwrap();
-    let (store, faults) = open(&folder);
-    store.write(append(1, 100)).unwrap();
-    faults.fail_writes();
-    let error = store.write(append(2, 100)).expect_err("the disk is full");
-    assert!(!matches!(error, StoreError::Stopped), "{error}");
-    assert!(matches!(store.write(append(2, 100)), Err(StoreError::Stopped)));
-    assert_eq!(store.entries(ShardId(1), 1, 2, 0).unwrap().len(), 1);
-    drop(store);
-    let (store, _) = open(&folder);
-    assert_eq!(store.log_state(ShardId(1)).unwrap().last_index, 1);
-    store.write(append(2, 100)).unwrap();
+    for space in (0..400).step_by(9) {
+        let folder = tempfile::tempdir_in(quick_folder()).unwrap();
+        let (store, faults) = open(&folder);
+        store.write(append(1, 100)).unwrap();
+        faults.fill_after(space);
+        let mut last = 1;
+        let error = loop {
+            match store.write(append(last + 1, 100)) {
+                Ok(()) => last += 1,
+                Err(error) => break error,
+            }
+        };
+        assert!(error.is_full(), "{space} bytes: {error}");
+        assert!(matches!(store.write(append(last + 1, 100)), Err(StoreError::Stopped)));
+        let found = store.entries(ShardId(1), 1, last + 1, usize::MAX).unwrap();
+        assert_eq!(found.len() as u64, last);
+        drop(store);
+        let (store, _) = open(&folder);
+        let log = store.log_state(ShardId(1)).unwrap();
+        assert_eq!(log.last_index, last, "{space} bytes");
+        store.write(append(last + 1, 100)).unwrap();
+        let found = store.entries(ShardId(1), 1, last + 2, usize::MAX).unwrap();
+        assert!(found.iter().all(|record| *record.bytes == vec![record.index as u8; 100]));
+    }
 }
 
 #[test]

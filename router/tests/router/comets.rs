@@ -5,15 +5,14 @@ use std::time::Duration;
 
 use orrery_proto::registry as wire;
 use orrery_router::Config;
-use orrery_router_store::model::ModelDisk;
 use tokio::time::sleep;
 use tonic::Code;
 
-use crate::gated_store::GatedStore;
-use crate::node::{Node, comet_ref, config, identity, until, user};
+use crate::gated_disk::GatedDisk;
+use crate::node::{Node, comet_ref, config, model, until, user};
 
 async fn node_with(config: Config) -> Node {
-    Node::start_with(config, Arc::new(ModelDisk::new(identity()).open().unwrap())).await
+    Node::start_with(config, Arc::new(model())).await
 }
 
 fn attach(instance: &str, attempt: u64) -> wire::AttachCometRequest {
@@ -128,20 +127,20 @@ async fn a_silent_comet_expires_and_one_that_pulses_does_not() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keep_alives_wait_while_the_comets_expiry_is_under_way() {
-    let store = Arc::new(GatedStore::new(Arc::new(ModelDisk::new(identity()).open().unwrap())));
-    let config = Config { lease_ms: 200, keep_alive_ms: 100, request_timeout_ms: 300, ..config() };
-    let node = Node::start_with(config, store.clone()).await;
+    let disk = Arc::new(GatedDisk::new(Arc::new(model())));
+    let config = Config { lease_ms: 600, keep_alive_ms: 100, request_timeout_ms: 300, ..config() };
+    let node = Node::start_with(config, disk.clone()).await;
     let life = node.attach("one", 1).await;
-    store.shut();
+    disk.shut();
     let pulse = || async {
         // Two leases of silence, after which the expiry is proposed, but cannot become durable.
-        sleep(Duration::from_millis(400)).await;
+        sleep(Duration::from_millis(1200)).await;
         node.client.clone().keep_alive_comet(keep_alive("comet-a", life)).await.err()
     };
     let status = until("the keep-alive is held up", pulse).await;
     assert_eq!(status.code(), Code::Unavailable);
     assert!(status.message().contains("expiry"), "{status}");
-    store.open();
+    disk.release();
     until("the comet is told that it ended", || async {
         let answer = node.client.clone().keep_alive_comet(keep_alive("comet-a", life)).await;
         answer.ok().filter(|answer| !answer.get_ref().alive).map(|_| ())
@@ -164,13 +163,12 @@ async fn a_comet_that_detaches_is_gone_at_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restarted_node_begins_all_leases_anew() {
-    let disk = ModelDisk::new(identity());
+    let disk = Arc::new(model());
     let config = Config { lease_ms: 2_000, keep_alive_ms: 100, ..config() };
-    let node = Node::start_with(config.clone(), Arc::new(disk.open().unwrap())).await;
+    let node = Node::start_with(config.clone(), disk.clone()).await;
     let life = node.attach("one", 1).await;
     node.stop().await;
-    let store = until("the disk is free", || std::future::ready(disk.open().ok())).await;
-    let node = Node::start_with(config, Arc::new(store)).await;
+    let node = Node::start_with(config, disk).await;
     assert_eq!(node.living().await, [life]);
     assert_eq!(node.pulse(life).await, (true, false));
     until("the lease runs out all the same", || async {

@@ -5,17 +5,16 @@ use std::sync::Arc;
 
 use orrery_model::Address;
 use orrery_proto::registry as wire;
-use orrery_router_store::model::ModelDisk;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use crate::gated_store::GatedStore;
-use crate::node::{Node, PATIENCE, bind_command, disk, identity, until, user};
+use crate::gated_disk::GatedDisk;
+use crate::node::{Node, PATIENCE, bind_command, directory, model, user};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restart_finds_everything_and_seqs_go_on() {
     let directory = tempfile::tempdir().unwrap();
-    let node = Node::start(disk(directory.path()).await).await;
+    let node = Node::start(self::directory(directory.path())).await;
     let mut highest = BTreeMap::new();
     for number in 0..32 {
         let user = user(format!("user-{number}"));
@@ -24,7 +23,7 @@ async fn a_restart_finds_everything_and_seqs_go_on() {
     }
     node.stop().await;
 
-    let node = Node::start(disk(directory.path()).await).await;
+    let node = Node::start(self::directory(directory.path())).await;
     for (conn, (user, seq)) in (100..).zip(&highest) {
         assert_eq!(node.locate(user).await, [*seq]);
         let again = node.bind(user, "comet-a", conn).await;
@@ -37,7 +36,7 @@ async fn a_killed_node_loses_nothing_acknowledged() {
     let directory = tempfile::tempdir().unwrap();
     let mut expected: BTreeMap<Address, Vec<u64>> = BTreeMap::new();
     for life in 0..3 {
-        let node = Node::start(disk(directory.path()).await).await;
+        let node = Node::start(self::directory(directory.path())).await;
         for (user, seqs) in &expected {
             assert_eq!(&node.locate(user).await, seqs, "life {life}");
         }
@@ -52,13 +51,12 @@ async fn a_killed_node_loses_nothing_acknowledged() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_power_cut_loses_nothing_acknowledged_and_no_seq_comes_back() {
-    let disk = ModelDisk::new(identity());
+    let disk = model();
+    let gated = Arc::new(GatedDisk::new(Arc::new(disk.clone())));
     let mut acknowledged: BTreeSet<(Address, u64)> = BTreeSet::new();
     let mut highest: BTreeMap<Address, u64> = BTreeMap::new();
     for life in 0..4_u64 {
-        let store = until("the disk is free", || std::future::ready(disk.open().ok())).await;
-        let store = Arc::new(GatedStore::new(Arc::new(store)));
-        let node = Node::start(store.clone()).await;
+        let node = Node::start(gated.clone()).await;
         for (user, seq) in &acknowledged {
             assert!(node.locate(user).await.contains(seq), "{user} lost {seq} in life {life}");
         }
@@ -76,11 +74,11 @@ async fn a_power_cut_loses_nothing_acknowledged_and_no_seq_comes_back() {
             note(answer, &mut acknowledged, &mut highest).await;
         }
         // From here on nothing reaches the disk any more; the power goes once all is under way.
-        store.shut();
+        gated.shut();
         answers.extend(node.caller.send_all(requests(&binds[200..])));
         node.locate(&user("user-0")).await;
         disk.crash(|unsynced| unsynced / 2);
-        store.open();
+        gated.release();
         for answer in answers.into_iter().zip(&binds[100..]) {
             note(answer, &mut acknowledged, &mut highest).await;
         }
@@ -110,7 +108,7 @@ async fn note(
 async fn a_client_that_stays_connected_does_not_keep_a_dead_node_alive() {
     let directory = tempfile::tempdir().unwrap();
     for end in ["kill", "stop"] {
-        let node = Node::start(disk(directory.path()).await).await;
+        let node = Node::start(self::directory(directory.path())).await;
         let (client, alice) = (node.client.clone(), user("alice"));
         node.bind(&alice, "comet-a", 1).await;
         let Node { handle, caller, .. } = node;
@@ -119,7 +117,7 @@ async fn a_client_that_stays_connected_does_not_keep_a_dead_node_alive() {
             _ => handle.stop().await,
         }
         // The directory is free although the connection is not closed.
-        let node = Node::start(disk(directory.path()).await).await;
+        let node = Node::start(self::directory(directory.path())).await;
         assert_eq!(node.locate(&alice).await.len(), 1, "after {end}");
         drop((client, caller));
         node.stop().await;

@@ -4,15 +4,14 @@ use std::sync::Arc;
 
 use orrery_proto::registry as wire;
 use orrery_proto::registry::failure::Reason;
-use orrery_router_store::model::ModelDisk;
 use tokio::time::timeout;
 
-use crate::node::{Node, PATIENCE, bind_command, identity, until, user};
+use crate::node::{Node, PATIENCE, bind_command, model, until, user};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failed_sync_stops_the_node_and_acknowledges_nothing() {
-    let disk = ModelDisk::new(identity());
-    let node = Node::start(Arc::new(disk.open().unwrap())).await;
+    let disk = Arc::new(model());
+    let node = Node::start(disk.clone()).await;
     let alice = user("alice");
     node.bind(&alice, "comet-a", 1).await;
 
@@ -36,7 +35,6 @@ async fn a_failed_sync_stops_the_node_and_acknowledges_nothing() {
     .await;
     node.stop().await;
 
-    let store = until("the disk is free", || std::future::ready(disk.open().ok())).await;
-    let node = Node::start(Arc::new(store)).await;
+    let node = Node::start(disk).await;
     assert!(!node.locate(&alice).await.is_empty(), "what was acknowledged before is there");
 }

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use orrery_model::ShardId;
 use orrery_router_store::{
-    Identity, LogState, Record, SnapshotReader, SnapshotWriter, Store, StoreError, WriteBatch,
+    Identity, LogState, Record, SnapshotReader, SnapshotWriter, Space, Store, StoreError,
+    WriteBatch,
 };
 use parking_lot::{Condvar, Mutex};
 
@@ -85,5 +86,12 @@ impl Store for GatedStore {
 
     fn snapshot(&self, shard: ShardId) -> Result<Option<Box<dyn SnapshotReader>>, StoreError> {
         self.inner.snapshot(shard)
+    }
+    fn remove_snapshot(&self, shard: ShardId) -> Result<(), StoreError> {
+        self.inner.remove_snapshot(shard)
+    }
+
+    fn space(&self) -> Result<Space, StoreError> {
+        self.inner.space()
     }
 }

@@ -6,6 +6,7 @@ mod caller;
 mod comets;
 mod durability;
 mod failure;
+mod gated_disk;
 mod gated_store;
 mod node;
 mod overload;

@@ -10,9 +10,10 @@ use orrery_model::limits::INTERNAL_MESSAGE_BYTES_MAX;
 use orrery_model::{Address, Id, NodeId, ShardId, SlotTable};
 use orrery_proto::registry as wire;
 use orrery_proto::registry::registry_client::RegistryClient;
-use orrery_router::{Config, Handle};
-use orrery_router_store::disk::{DiskStore, Expected};
-use orrery_router_store::{Identity, Store, StoreError};
+use orrery_router::{Config, Handle, StartError};
+use orrery_router_store::disk::NodeDirectory;
+use orrery_router_store::model::ModelDisk;
+use orrery_router_store::{Disk, StoreError};
 use tokio::time::{sleep, timeout};
 use tonic::transport::Channel;
 
@@ -21,25 +22,25 @@ use crate::caller::Caller;
 /// No condition of a test takes longer than this unless something is wrong.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-pub(crate) const SHARDS: u32 = 4;
-
-pub(crate) fn identity() -> Identity {
-    Identity { cluster_id: "test-cluster".to_owned(), node: NodeId(1), shards: SHARDS }
-}
-
 pub(crate) fn config() -> Config {
-    Config { registry_listen: ([127, 0, 0, 1], 0).into(), ..Config::default() }
+    let any = ([127, 0, 0, 1], 0).into();
+    Config { found_alone: true, registry_listen: any, peers_listen: any, ..Config::default() }
 }
 
-/// Opens a data directory, waiting for a node that was just dropped to let go of it.
-pub(crate) async fn disk(path: &Path) -> Arc<dyn Store> {
-    let expected = Expected::default();
-    let open = || match DiskStore::open_or_create(path, &expected, identity) {
-        Ok(store) => Some(Arc::new(store) as Arc<dyn Store>),
-        Err(StoreError::Locked { .. }) => None,
-        Err(error) => panic!("the store does not open: {error}"),
-    };
-    until("the directory is free", || std::future::ready(open())).await
+/// A disk in memory that belongs to no cluster yet.
+pub(crate) fn model() -> ModelDisk {
+    ModelDisk::blank(NodeId(1), "first")
+}
+
+/// The disk of a data directory.
+pub(crate) fn directory(path: &Path) -> Arc<dyn Disk> {
+    Arc::new(NodeDirectory::new(path, NodeId(1), || "first".to_owned()))
+}
+
+/// The way to a node's services.
+pub(crate) fn channel(handle: &Handle) -> Channel {
+    let address = handle.registry_address().to_string();
+    orrery_host::grpc::channel(Host::system().net, &address).unwrap()
 }
 
 /// A node that serves, its slot table, and a session with it.
@@ -51,18 +52,24 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    pub(crate) async fn start(store: Arc<dyn Store>) -> Self {
-        Self::start_with(config(), store).await
+    pub(crate) async fn start(disk: Arc<dyn Disk>) -> Self {
+        Self::start_with(config(), disk).await
     }
 
-    pub(crate) async fn start_with(config: Config, store: Arc<dyn Store>) -> Self {
+    /// Starts a node, waiting for one that was just dropped to let go of the disk.
+    pub(crate) async fn start_with(config: Config, disk: Arc<dyn Disk>) -> Self {
         let host = Host::system();
-        let handle = orrery_router::start(config, host.clone(), store).await.unwrap();
+        let handle = until("the disk is free", || async {
+            match orrery_router::start(config.clone(), host.clone(), disk.clone()).await {
+                Ok(handle) => Some(handle),
+                Err(StartError::Disk(StoreError::Locked { .. })) => None,
+                Err(error) => panic!("the node does not start: {error}"),
+            }
+        })
+        .await;
         until("the node is ready", || std::future::ready(handle.ready().ok())).await;
-        let address = handle.registry_address().to_string();
-        let channel = orrery_host::grpc::channel(host.net.clone(), &address).unwrap();
-        let mut client =
-            RegistryClient::new(channel).max_decoding_message_size(INTERNAL_MESSAGE_BYTES_MAX);
+        let mut client = RegistryClient::new(channel(&handle))
+            .max_decoding_message_size(INTERNAL_MESSAGE_BYTES_MAX);
         let table = client.get_table(wire::GetTableRequest {}).await.unwrap().into_inner();
         let table = SlotTable::try_from(table.table.unwrap()).unwrap();
         let caller = Caller::open(&mut client, &host).await;
@@ -148,6 +155,7 @@ pub(crate) fn bind_command(
         details: None,
         policy: None,
         settled: 0,
+        rank: None,
     };
     write(wire::command::Kind::Bind(bind))
 }

@@ -12,12 +12,11 @@ use orrery_proto::common;
 use orrery_proto::registry as wire;
 use orrery_proto::registry::failure::Reason;
 use orrery_proto::registry::refusal::Reason as Refused;
-use orrery_router_store::model::ModelDisk;
 
-use crate::node::{Node, bind_command, comet_ref, identity, locate, user, write};
+use crate::node::{Node, bind_command, comet_ref, locate, model, user, write};
 
 async fn node() -> Node {
-    Node::start(Arc::new(ModelDisk::new(identity()).open().unwrap())).await
+    Node::start(Arc::new(model())).await
 }
 
 fn failed(answer: wire::response::Kind) -> wire::Failure {
@@ -155,7 +154,8 @@ async fn malformed_requests_are_invalid_and_the_session_goes_on() {
     let alice = user("alice");
     let shard = node.shard_of(&alice);
     let nameless = common::Address { id: String::new(), ..(&alice).into() };
-    let open = wire::command::Kind::Open(wire::Open { slots: vec![1], epoch: 9 });
+    let open =
+        wire::command::Kind::Open(wire::Open { slots: vec![1], epoch: 9, ..Default::default() });
     let expire = wire::ExpireComet { comet: "c".to_owned(), fence: 9, position: 1 };
     let malformed = [
         ("no kind", None),

@@ -75,7 +75,12 @@ impl Device {
 
     /// Sends a token, and tells whether it was answered before the connection ended.
     pub(crate) async fn try_authenticate(&mut self, token: &str) -> bool {
-        let bytes = frame(7, 42, token.as_bytes()).encode();
+        self.try_ask(frame(7, 42, token.as_bytes())).await
+    }
+
+    /// Sends what is to be answered, and tells whether it was before the connection ended.
+    pub(crate) async fn try_ask(&mut self, frame: Frame) -> bool {
+        let bytes = frame.encode();
         match self {
             Self::Tcp { stream, .. } => {
                 // One that was refused may be gone by now.

@@ -14,8 +14,8 @@ use orrery_proto::edge::edge_request::Kind as Request;
 use orrery_proto::edge::edge_response::Kind as Response;
 use orrery_proto::edge::edge_server::{Edge, EdgeServer};
 use orrery_proto::edge::{
-    Attached, Authenticate, Detached, EdgeRequest, EdgeRequests, EdgeResponse, EdgeResponses,
-    Identity, KeptAlive, Refused,
+    Attached, Audited, Authenticate, Detached, EdgeFailure, EdgeRequest, EdgeRequests,
+    EdgeResponse, EdgeResponses, Identity, KeptAlive, Refused,
 };
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -34,6 +34,10 @@ pub(crate) enum Fate {
     Hold,
     /// Every life of the comet so far ends first.
     Fence,
+    /// The same, and keep-alives are told so too.
+    Expire,
+    /// Not carried out: whoever could is not there.
+    Fail,
     /// Refused: the policy keeps who is there already.
     Outrank,
     /// Carried out, and the answer lost with the whole session.
@@ -53,6 +57,8 @@ struct Script {
     alive: bool,
     sessions: Vec<Answers>,
     heartbeat_max_ms: u32,
+    lease_ms: u32,
+    rebind_per_second: u32,
 }
 
 /// The scripted logic.
@@ -78,6 +84,8 @@ impl Logic {
             alive: true,
             sessions: Vec::new(),
             heartbeat_max_ms: 60_000,
+            lease_ms: 1000,
+            rebind_per_second: 1000,
         }));
         let changed = Arc::new(Notify::new());
         let service =
@@ -111,6 +119,31 @@ impl Logic {
 
     pub(crate) fn heartbeat_max_ms(&self, ms: u32) {
         self.script.lock().heartbeat_max_ms = ms;
+    }
+
+    /// The pace of the next attach reply.
+    pub(crate) fn rebind_per_second(&self, n: u32) {
+        self.script.lock().rebind_per_second = n;
+    }
+
+    /// The lease of the next attach reply.
+    pub(crate) fn lease_ms(&self, ms: u32) {
+        self.script.lock().lease_ms = ms;
+    }
+
+    /// Loses the routes of an address, behind the comet's back.
+    pub(crate) fn forget(&self, address: &Address) {
+        self.script.lock().registry.routes.retain(|route| route.address != *address);
+    }
+
+    /// Comes by a route, behind the comet's back.
+    pub(crate) fn plant(&self, route: Route) {
+        self.script.lock().registry.routes.push(route);
+    }
+
+    /// From now on a user has one connection.
+    pub(crate) fn one_per_user(&self) {
+        self.script.lock().registry.one_per_user = true;
     }
 
     /// Ends every life of the comet so far, as a lease that ran out does.
@@ -204,18 +237,15 @@ impl Script {
     fn answer(&mut self, request: EdgeRequest) -> Option<EdgeResponse> {
         let kind = match request.kind? {
             Request::Attach(_) if self.superseded => {
-                Response::Failure(orrery_proto::edge::EdgeFailure {
-                    superseded: true,
-                    ..Default::default()
-                })
+                Response::Failure(EdgeFailure { superseded: true, ..Default::default() })
             }
             Request::Attach(_) => {
                 self.alive = true;
                 Response::Attached(Attached {
                     incarnation: self.registry.attach(),
-                    lease_ms: 1000,
+                    lease_ms: self.lease_ms,
                     keep_alive_ms: 50,
-                    rebind_per_second: 1000,
+                    rebind_per_second: self.rebind_per_second,
                 })
             }
             Request::KeepAlive(_) => Response::KeptAlive(KeptAlive {
@@ -229,6 +259,11 @@ impl Script {
                 Response::Reply((&reply).into())
             }
             Request::Received(_) => return None,
+            Request::Audit(asked) => {
+                let missing = asked.routes.into_iter().filter(|route| !self.registry.has(route));
+                Response::Audited(Audited { missing: missing.collect() })
+            }
+            Request::AuditRoutes(asked) => Response::AuditedRoutes(self.registry.page(&asked)),
         };
         Some(EdgeResponse { id: request.id, kind: Some(kind) })
     }
@@ -330,10 +365,15 @@ fn take(script: &Mutex<Script>, request: EdgeRequest, answers: &Answers) {
             let response = script.answer(request);
             send(answers, response);
         }
-        Fate::Fence => {
+        Fate::Fence | Fate::Expire => {
             script.registry.end_lives();
+            script.alive &= fate == Fate::Fence;
             let response = script.answer(request);
             send(answers, response);
+        }
+        Fate::Fail => {
+            let kind = Some(Response::Failure(EdgeFailure::default()));
+            send(answers, Some(EdgeResponse { id: request.id, kind }));
         }
         Fate::Outrank => {
             let reply: Reply = Err(Refusal::Outranked);

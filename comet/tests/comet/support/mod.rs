@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use orrery_comet::{Config, Handle};
 use orrery_host::Host;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::registry::Registry;
 
 use self::device::{Device, Transport};
 use self::json::JsonDevice;
@@ -87,6 +89,17 @@ impl Stage {
     /// A device of the JSON protocol that has said nothing yet.
     pub(crate) async fn json(&self) -> JsonDevice {
         JsonDevice::connect(&self.host, self.comet.websocket_address()).await
+    }
+
+    /// The value of one of the comet's counters.
+    pub(crate) fn counted(&self, name: &str) -> u64 {
+        let mut registry = Registry::default();
+        self.comet.register(&mut registry);
+        let mut text = String::new();
+        encode(&mut text, &registry).unwrap();
+        let prefix = format!("orrery_comet_{name}_total ");
+        let line = text.lines().find_map(|line| line.strip_prefix(&prefix));
+        line.expect("there is such a counter").parse().unwrap()
     }
 
     /// A session of deliveries.

@@ -4,6 +4,8 @@ use orrery_model::command::{
     Bind, Bound, Command, ListRoom, Loser, Outcome, Refusal, Reply, RouteName, SetRooms, Unbind,
 };
 use orrery_model::{Address, CometRef, Conn, Details, Incarnation, Kind, Seq, Version};
+use orrery_proto::edge::{AuditRoutes, AuditedRoute, AuditedRoutes};
+use orrery_proto::registry::Member;
 
 /// A route as the scripted registry holds it.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +25,8 @@ pub(crate) struct Registry {
     pub(crate) incarnation: u64,
     /// The lowest incarnation still allowed.
     fence: u64,
+    /// A user has one connection, as a key has.
+    pub(crate) one_per_user: bool,
 }
 
 impl Registry {
@@ -41,6 +45,42 @@ impl Registry {
 
     pub(crate) fn is_listed(&self, room: &Address) -> bool {
         self.listed.iter().any(|(listed, _)| listed == room)
+    }
+
+    /// Whether a connection has the route that is asked about.
+    pub(crate) fn has(&self, asked: &AuditedRoute) -> bool {
+        let address = Address::try_from(asked.address.clone().unwrap()).unwrap();
+        self.routes.iter().any(|route| route.address == address && route.seq == asked.seq)
+    }
+
+    /// Two shards, by the parity of seqs, of which each page shows one route: what is paged is seen to be.
+    pub(crate) fn page(&self, asked: &AuditRoutes) -> AuditedRoutes {
+        let shard = asked.shard.max(1);
+        let after = asked.after.as_ref().map_or(0, |after| after.seq);
+        let incarnation = asked.comet.as_ref().unwrap().incarnation;
+        let of = |route: &&Route| {
+            route.incarnation == incarnation
+                && route.seq % 2 + 1 == u64::from(shard)
+                && route.seq > after
+        };
+        let route = self.routes.iter().filter(of).min_by_key(|route| route.seq);
+        let member = |route: &Route| Member {
+            address: Some((&route.address).into()),
+            seq: route.seq,
+            route: Some(orrery_proto::common::Route {
+                seq: route.seq,
+                comet: asked.comet.clone(),
+                conn: route.conn,
+                details: Some((&route.details).into()),
+                bound_at_ms: 1,
+            }),
+        };
+        let routes: Vec<Member> = route.map(member).into_iter().collect();
+        match (routes.last().cloned(), shard) {
+            (Some(last), _) => AuditedRoutes { routes, next_shard: shard, next: Some(last) },
+            (None, 1) => AuditedRoutes { routes, next_shard: 2, next: None },
+            (None, _) => AuditedRoutes { routes, next_shard: 0, next: None },
+        }
     }
 
     pub(crate) fn apply(&mut self, command: Command) -> Reply {
@@ -84,7 +124,7 @@ impl Registry {
             return Outcome::Bound(Bound { seq: Seq(route.seq), losers: vec![] });
         }
         let mut losers = Vec::new();
-        if address.kind == Kind::Key {
+        if address.kind == Kind::Key || self.one_per_user {
             losers.extend(self.routes.extract_if(.., |route| route.address == address));
         }
         self.seq += 1;

@@ -190,6 +190,7 @@ impl State {
                 let count = self.told.lock().members.len() as u64;
                 response::Kind::Counted(wire::Counted { count })
             }
+            request::Kind::CometRoutes(asked) => self.comet_routes(&asked),
             request::Kind::Write(command) => self.write(command),
         };
         wire::Response { id: request.id, kind: Some(kind), log_index: 1 }
@@ -242,7 +243,35 @@ impl State {
         let more = members.len() > asked.limit as usize;
         members.truncate(asked.limit as usize);
         let members = members.into_iter().cloned().collect();
-        response::Kind::Members(wire::MembersPage { members, more })
+        response::Kind::Members(wire::MembersPage { members, more, next: None })
+    }
+
+    /// The routes of a comet's life in order of (address, seq). Each answer looks at one route of whomever,
+    /// so many are empty.
+    fn comet_routes(&self, asked: &wire::CometRoutes) -> response::Kind {
+        let told = self.told.lock();
+        let mut all = Vec::new();
+        for (address, routes) in &told.routes {
+            all.extend(routes.iter().map(|route| (address.clone(), route.seq, route.clone())));
+        }
+        all.sort_by_key(|(address, seq, _)| (address.clone(), *seq));
+        let after = asked
+            .after
+            .as_ref()
+            .map(|after| (Address::try_from(after.address.clone().unwrap()).unwrap(), after.seq));
+        let place = |(address, seq, _): &(Address, u64, Route)| (address.clone(), *seq);
+        let mut behind = all.iter().filter(|it| after.as_ref().is_none_or(|a| place(it) > *a));
+        let looked_at = behind.next();
+        let more = behind.next().is_some();
+        let member = |(address, seq, route): &(Address, u64, Route)| wire::Member {
+            address: Some(address.into()),
+            seq: *seq,
+            route: Some(route.clone()),
+        };
+        let of = |it: &&(Address, u64, Route)| it.2.comet == asked.comet;
+        let members = looked_at.filter(of).map(member).into_iter().collect();
+        let next = looked_at.filter(|_| more).map(|it| wire::Member { route: None, ..member(it) });
+        response::Kind::Members(wire::MembersPage { members, more, next })
     }
 
     fn write(&self, command: wire::Command) -> response::Kind {
@@ -299,7 +328,7 @@ impl Service for Scripted {
     ) -> Result<Response<wire::GetTableResponse>, Status> {
         let owners = Slot::all().map(|_| SHARD).collect();
         let registry = self.0.address.lock().expect("it is listening").to_string();
-        let node = wire::Node { id: 1, registry, peers: String::new() };
+        let node = wire::Node { id: 1, registry, ..wire::Node::default() };
         Ok(Response::new(wire::GetTableResponse {
             cluster_id: "test".into(),
             table: Some(SlotTable { epoch: 1, owners }),

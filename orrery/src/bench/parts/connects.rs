@@ -1,11 +1,11 @@
 //! Connects: how many devices a second get in. Each is authenticated, and bound through the registry's
 //! log and disk, before it is welcomed.
 
+use orrery_bench::latency::Latency;
 use serde::Serialize;
 
 use super::{Bench, Cpu};
 use crate::bench::device::Guise;
-use crate::bench::latency::Latency;
 use crate::bench::limits::{CONNECT_CONCURRENCY, CONNECT_DEVICES};
 
 /// First user of this part.

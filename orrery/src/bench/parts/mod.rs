@@ -9,15 +9,15 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use anyhow::bail;
+use orrery_bench::clock::Clock;
+use orrery_bench::resources::Resources;
 use orrery_host::Host;
 use serde::Serialize;
 
-use super::clock::Clock;
 use super::crowd::{Connected, Crowd};
 use super::device::Guise;
 use super::limits::CONNECT_CONCURRENCY;
 use super::pusher::{Pusher, Pushes, Told};
-use super::resources::Resources;
 use super::target::Target;
 use super::worker::Received;
 

@@ -1,11 +1,11 @@
 //! Quiet room: the first message to a room in which nothing was said for a while.
 
+use orrery_bench::latency::Latency;
 use serde::Serialize;
 use tokio::time::sleep;
 
 use super::{Arrivals, Bench, all_taken, in_turn};
 use crate::bench::device::Guise;
-use crate::bench::latency::Latency;
 use crate::bench::limits::{QUIET_BETWEEN, QUIET_FIRST, QUIET_ROOMS};
 use crate::bench::pusher;
 

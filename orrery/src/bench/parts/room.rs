@@ -1,10 +1,10 @@
 //! Room: many pushes to many members. Every member must get every message.
 
+use orrery_bench::latency::Latency;
 use serde::Serialize;
 
 use super::{Arrivals, Bench, Cpu, all_taken, not_delivered};
 use crate::bench::device::Guise;
-use crate::bench::latency::Latency;
 use crate::bench::limits::{ROOM_MEMBERS, ROOM_PUSHES_PER_SECOND, WARM_UP};
 use crate::bench::pusher;
 use crate::bench::worker::Received;

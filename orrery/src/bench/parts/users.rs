@@ -1,11 +1,11 @@
 //! Users: pushes to one user at a time, first at a fixed rate, then as fast as answers come.
 
+use orrery_bench::latency::Latency;
 use serde::Serialize;
 
 use super::{Arrivals, Bench, Cpu, all_taken, in_turn, not_delivered};
 use crate::bench::crowd::Crowd;
 use crate::bench::device::Guise;
-use crate::bench::latency::Latency;
 use crate::bench::limits::{CALLERS, USER_PUSHES_PER_SECOND, USERS, WARM_UP};
 use crate::bench::pusher::{self, Pushes};
 

@@ -1,12 +1,17 @@
 //! A comet's life goes through whichever router node takes the call.
 
+use std::time::Duration;
+
 use orrery_model::Incarnation;
 use orrery_model::control::{Advertise, Attach, Comet};
 use orrery_proto::registry::{AttachCometResponse, KeepAliveCometResponse};
 use orrery_router_client::{Attached, ClientError, Pulse};
+use tokio::time::Instant;
 use tonic::Status;
 
-use crate::scripted::{bind, client, cluster, comet, fitting, id, nobody, soon, within};
+use crate::scripted::{
+    bind, client, cluster, cluster_with, comet, fitting, id, nobody, soon, table, within,
+};
 
 fn attach() -> Attach {
     Attach {
@@ -43,6 +48,34 @@ async fn an_attach_is_repeated_until_some_node_takes_it() {
     let sent: Vec<_> = nodes.iter().flat_map(|node| node.attached()).collect();
     assert!(sent.len() >= 3, "asked {} times", sent.len());
     assert!(sent.iter().all(|sent| *sent == attach().into()), "the same attempt each time");
+}
+
+#[tokio::test]
+async fn a_node_that_names_the_leader_saves_asking_the_others() {
+    let (nodes, client) = cluster(3).await;
+    for node in &nodes {
+        let mut status = Status::unavailable("not the leader");
+        status.metadata_mut().insert("orrery-leader", nodes[2].address.parse().unwrap());
+        node.will_attach(Err(status));
+        node.will_attach(Ok(attached()));
+    }
+    // The third node takes it when it is asked for the second time, as one that is being elected.
+    client.attach(attach(), soon()).await.unwrap();
+    let asked: Vec<_> = nodes.iter().map(|node| node.attached().len()).collect();
+    assert!(asked[0] + asked[1] <= 2, "{asked:?}");
+}
+
+#[tokio::test]
+async fn a_keep_alive_is_not_held_up_by_a_silent_node() {
+    let (nodes, client) = cluster_with(2, &table(1, &[1]), 10_000).await;
+    nodes[0].will_keep_alive(Ok(KeepAliveCometResponse { alive: true, superseded: false }));
+    assert_eq!(client.keep_alive(comet(), soon()).await, Ok(Pulse::Alive));
+    nodes[0].falls_silent();
+    nodes[1].will_keep_alive(Err(Status::unavailable("electing")));
+    nodes[1].will_keep_alive(Ok(KeepAliveCometResponse { alive: true, superseded: false }));
+    let begun = Instant::now();
+    assert_eq!(client.keep_alive(comet(), soon()).await, Ok(Pulse::Alive));
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
 }
 
 #[tokio::test]

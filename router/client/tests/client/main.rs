@@ -2,9 +2,13 @@
 //! break. Real sockets, real gRPC, no router.
 #![allow(clippy::unwrap_used)]
 
+mod cluster;
+mod comet_routes;
 mod comets;
+mod hedges;
 mod leaders;
 mod members;
+mod metrics;
 mod outcomes;
 mod scripted;
 mod sharing;

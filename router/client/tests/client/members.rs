@@ -44,7 +44,7 @@ fn answer(request: &Request) -> Act {
             let more = rest.len() > members.limit as usize;
             rest.truncate(members.limit as usize);
             let members = rest.into_iter().map(|(id, seq)| member(id, seq)).collect();
-            response::Kind::Members(MembersPage { members, more })
+            response::Kind::Members(MembersPage { members, more, next: None })
         }
         other => panic!("not asked here: {other:?}"),
     })
@@ -130,7 +130,7 @@ async fn only_rooms_have_members() {
 async fn a_shard_that_promises_more_and_gives_none_is_not_asked_for_ever() {
     let (nodes, client) = cluster_with(1, &table(1, &[1]), 2_000).await;
     nodes[0].on(|_| {
-        let page = MembersPage { members: Vec::new(), more: true };
+        let page = MembersPage { members: Vec::new(), more: true, next: None };
         Act::Answer(response::Kind::Members(page))
     });
     assert!(client.members(room(), None, 10, soon()).await.is_err());

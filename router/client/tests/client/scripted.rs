@@ -3,12 +3,13 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use futures_util::stream::BoxStream;
+use futures_util::stream::{self, BoxStream};
 use orrery_host::{Host, Task, grpc};
+use orrery_model::cluster::PROTOCOL;
 use orrery_model::command::{Bind, Bound, Command, Outcome};
 use orrery_model::control::Node;
 use orrery_model::limits::SLOTS;
@@ -30,6 +31,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// What the node does with a request.
 pub(crate) enum Act {
     Answer(response::Kind),
+    /// Answers after a while.
+    Late(Duration, response::Kind),
     /// Never answers this one.
     Silence,
     /// Breaks the stream, with everything that arrived in the same message unanswered.
@@ -54,6 +57,7 @@ struct Inner {
     /// Sessions open now.
     sessions: watch::Sender<usize>,
     attach: Mutex<VecDeque<Result<wire::AttachCometResponse, Status>>>,
+    silent: AtomicBool,
     keep_alive: Mutex<VecDeque<Result<wire::KeepAliveCometResponse, Status>>>,
     comets: Mutex<Vec<wire::Comet>>,
     attached: Mutex<Vec<wire::Attach>>,
@@ -72,6 +76,7 @@ impl Scripted {
             tables_given: AtomicUsize::new(0),
             sessions: watch::Sender::default(),
             attach: Mutex::default(),
+            silent: AtomicBool::new(false),
             keep_alive: Mutex::default(),
             comets: Mutex::default(),
             attached: Mutex::default(),
@@ -94,6 +99,8 @@ impl Scripted {
             id: NodeId(id),
             registry: node.address.clone(),
             peers: String::new(),
+            instance: String::new(),
+            protocol: PROTOCOL,
         });
         *self.inner.table.lock() = Some(wire::GetTableResponse {
             cluster_id: cluster_id.to_owned(),
@@ -141,6 +148,11 @@ impl Scripted {
         self.inner.attached.lock().clone()
     }
 
+    /// Answers no keep-alive any more.
+    pub(crate) fn falls_silent(&self) {
+        self.inner.silent.store(true, Ordering::SeqCst);
+    }
+
     pub(crate) fn has_comets(&self, comets: Vec<wire::Comet>) {
         *self.inner.comets.lock() = comets;
     }
@@ -165,25 +177,35 @@ impl Drop for Open {
 struct Service(Arc<Inner>);
 
 impl Inner {
-    /// Plays the script for a message; answers come in the reverse order of their requests.
-    fn play(&self, requests: Vec<Request>) -> Result<Vec<wire::Response>, Status> {
+    /// Plays the script for a message; answers come in the reverse order of their requests, late ones
+    /// after the others.
+    fn play(&self, requests: Vec<Request>) -> BoxStream<'static, Result<Answers, Status>> {
         let mut script = self.script.lock();
         let acts: Vec<_> = requests.iter().map(|request| (request.id, script(request))).collect();
         drop(script);
         self.messages.send_modify(|messages| messages.push(requests));
-        let mut responses = Vec::new();
+        let (mut responses, mut late) = (Vec::new(), Vec::new());
         for (id, act) in acts.into_iter().rev() {
+            let response = |kind| wire::Response { id, kind: Some(kind), log_index: id * 10 };
             match act {
-                Act::Answer(kind) => {
-                    responses.push(wire::Response { id, kind: Some(kind), log_index: id * 10 });
-                }
+                Act::Answer(kind) => responses.push(response(kind)),
+                Act::Late(after, kind) => late.push((after, response(kind))),
                 Act::Silence => {}
-                Act::Break => return Err(Status::internal("broken by the script")),
+                Act::Break => {
+                    let broken = Err(Status::internal("broken by the script"));
+                    return stream::iter([broken]).boxed();
+                }
             }
         }
-        Ok(responses)
+        let late = stream::iter(late).then(|(after, response)| async move {
+            tokio::time::sleep(after).await;
+            Ok(Answers { responses: vec![response] })
+        });
+        stream::iter([Ok(Answers { responses })]).chain(late).boxed()
     }
 }
+
+type Answers = wire::SessionResponse;
 
 #[tonic::async_trait]
 impl Registry for Service {
@@ -194,10 +216,11 @@ impl Registry for Service {
         request: tonic::Request<Streaming<wire::SessionRequest>>,
     ) -> Result<Response<Self::SessionStream>, Status> {
         let open = Open::new(self.0.clone());
-        let responses = request.into_inner().map(move |message| {
-            let responses = open.0.play(message?.requests)?;
-            Ok(wire::SessionResponse { responses })
-        });
+        let responses =
+            request.into_inner().flat_map_unordered(None, move |message| match message {
+                Ok(message) => open.0.play(message.requests),
+                Err(status) => stream::iter([Err(status)]).boxed(),
+            });
         Ok(Response::new(responses.boxed()))
     }
 
@@ -224,6 +247,9 @@ impl Registry for Service {
         &self,
         _: tonic::Request<wire::KeepAliveCometRequest>,
     ) -> Result<Response<wire::KeepAliveCometResponse>, Status> {
+        if self.0.silent.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
         let result = self.0.keep_alive.lock().pop_front();
         result.unwrap_or_else(|| Err(Status::unavailable("no leader"))).map(Response::new)
     }
@@ -311,6 +337,7 @@ pub(crate) fn bind(user_id: &str, conn: u64) -> Command {
         details: Details::default(),
         policy: Policy::default(),
         settled: Conn(1),
+        rank: None,
     })
 }
 

@@ -6,20 +6,27 @@
 
 mod answered;
 mod checks;
+mod nodes;
+mod placements;
+mod restore;
 mod snapshot;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use orrery_model::cluster::{Node, NodeState, Placed, Placement};
 use orrery_model::control::{
     Attach, Comet, ControlBatch, ControlCommand, ControlOutcome, ControlRefusal, ControlReply,
     FenceEvent, Found,
 };
-use orrery_model::{CometId, CometRef, Incarnation};
+use orrery_model::{CometId, CometRef, Incarnation, NodeId, ShardId};
 
-pub use self::snapshot::{ControlRestoreError, ControlSnapshot};
+pub use self::restore::ControlRestoreError;
+pub use self::snapshot::ControlSnapshot;
 
 use self::answered::{Answered, Judgement};
+use self::nodes::Nodes;
+use self::placements::{Placements, first_replicas};
 use crate::limits::EVENTS_PAGE_MAX;
 
 /// The control shard's state machine.
@@ -29,6 +36,8 @@ pub struct Control {
     next_position: u64,
     elapsed_ms: u64,
     found: Option<Arc<Found>>,
+    nodes: Nodes,
+    placements: Placements,
     /// The living comets.
     comets: BTreeMap<CometId, Arc<Comet>>,
     answered: Answered,
@@ -63,6 +72,8 @@ impl Control {
             next_position: 1,
             elapsed_ms: 0,
             found: None,
+            nodes: Nodes::default(),
+            placements: Placements::default(),
             comets: BTreeMap::new(),
             answered: Answered::default(),
             events: VecDeque::new(),
@@ -83,12 +94,79 @@ impl Control {
             ControlCommand::Attach(attach) => self.attach(attach, wall_ms),
             ControlCommand::Expire(comet) => Ok(self.expire(comet)),
             ControlCommand::Trim { position } => Ok(self.trim(*position)),
+            ControlCommand::AddNode(node) => self.nodes.add(node),
+            ControlCommand::UpdateNode(node) => self.nodes.update(node),
+            ControlCommand::SetNodeState { node, state } => {
+                let holds = self.held_by(*node);
+                self.nodes.set_state(*node, *state, holds)
+            }
+            ControlCommand::Place(placement) => self.placements.place(placement, &self.nodes),
+            ControlCommand::Placed(placed) => self.placements.report(placed, &self.nodes),
         }
     }
 
     /// How the cluster was founded, once it was.
     pub fn found(&self) -> Option<&Found> {
         self.found.as_deref()
+    }
+
+    /// The nodes that the cluster has and has had, in order, and what it wants of each.
+    pub fn nodes(&self) -> impl Iterator<Item = (&Node, NodeState)> {
+        self.nodes.iter()
+    }
+
+    /// A node, also one that was removed, and what the cluster wants of it.
+    pub fn node(&self, id: NodeId) -> Option<(&Node, NodeState)> {
+        self.nodes.get(id)
+    }
+
+    /// All shards in order, the control shard first; none before the cluster is founded.
+    pub fn shards(&self) -> impl Iterator<Item = ShardId> {
+        self.placements().map(|placement| placement.shard)
+    }
+
+    /// Where the replicas of each shard should be, in order of the shards.
+    pub fn placements(&self) -> impl Iterator<Item = &Placement> {
+        self.placements.iter()
+    }
+
+    /// Where a shard's replicas should be.
+    pub fn placement(&self, shard: ShardId) -> Option<&Placement> {
+        self.placements.get(shard)
+    }
+
+    /// Where a shard's replicas are, once its leader has said so.
+    pub fn placed(&self, shard: ShardId) -> Option<&Placed> {
+        self.placements.placed(shard)
+    }
+
+    /// Where a shard's replicas were when the cluster was founded.
+    pub fn first_replicas(&self, shard: ShardId) -> Option<Vec<NodeId>> {
+        self.placement(shard)?;
+        self.found().map(|found| first_replicas(found, shard))
+    }
+
+    /// The first of the shards that keep a node from being removed: it holds a replica or should.
+    pub fn held_by(&self, node: NodeId) -> Option<ShardId> {
+        self.placements.held_by(node, self.found()?)
+    }
+
+    /// The version of the protocol that every node speaks which is not removed; 1 before the cluster
+    /// is founded.
+    pub fn protocol(&self) -> u32 {
+        self.nodes.protocol()
+    }
+
+    /// Whether every node knows this kind of command, so that it may be proposed. Before there is a
+    /// cluster that is for the nodes to say with which it would be founded.
+    pub fn proposable(&self, command: &ControlCommand) -> bool {
+        let spoken = match command {
+            ControlCommand::Found(found) if self.found.is_none() => {
+                Nodes::begin(&found.nodes).protocol()
+            }
+            _ => self.protocol(),
+        };
+        command.protocol() <= spoken
     }
 
     /// The living comets in order of their ids.
@@ -147,10 +225,18 @@ impl Control {
             }
             None => {
                 checks::check_found(found)?;
-                self.found = Some(Arc::new(found.clone()));
+                self.begin(found.clone());
+                self.next_incarnation = found.counters.first_incarnation.max(Incarnation(1));
                 Ok(ControlOutcome::Done)
             }
         }
+    }
+
+    /// The nodes and placements of a cluster that was founded and has not changed since.
+    fn begin(&mut self, found: Found) {
+        self.nodes = Nodes::begin(&found.nodes);
+        self.placements = Placements::begin(&found);
+        self.found = Some(Arc::new(found));
     }
 
     fn attach(&mut self, attach: &Attach, wall_ms: u64) -> ControlReply {

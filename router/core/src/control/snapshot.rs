@@ -1,10 +1,9 @@
-//! Snapshot of the control shard: its records in a fixed order, and the way back.
+//! Snapshot of the control shard: its records in a fixed order, and their digest.
 
-use std::sync::Arc;
-
-use orrery_model::control::{Comet, FenceEvent, Found};
+use orrery_model::cluster::{Node, Placement};
+use orrery_model::control::{Comet, Found};
 use orrery_model::record::ControlRecord;
-use orrery_model::{CometId, CometRef, Incarnation};
+use orrery_model::{CometRef, NodeId};
 
 use super::Control;
 use super::answered::Answer;
@@ -20,7 +19,7 @@ impl ControlSnapshot {
     }
 
     /// The state's records: the head, how the cluster was founded, comets, answered attaches, events,
-    /// fences. Equal states give equal records.
+    /// fences, nodes, placements, reports of where replicas are. Equal states give equal records.
     pub fn records(&self) -> impl Iterator<Item = ControlRecord> + '_ {
         let control = &self.0;
         let head = ControlRecord::Head {
@@ -40,7 +39,13 @@ impl ControlSnapshot {
             .fences
             .iter()
             .map(|(comet, fence)| ControlRecord::Fence { comet: comet.clone(), fence: *fence });
-        std::iter::once(head).chain(found).chain(comets).chain(answered).chain(events).chain(fences)
+        let nodes =
+            control.nodes().map(|(node, state)| ControlRecord::Node { node: node.clone(), state });
+        let placements = control.placements().cloned().map(ControlRecord::Placement);
+        let placed = control.placements.iter_placed().cloned().map(ControlRecord::Placed);
+        let lives = comets.chain(answered).chain(events).chain(fences);
+        let cluster = nodes.chain(placements).chain(placed);
+        std::iter::once(head).chain(found).chain(lives).chain(cluster)
     }
 
     /// See [`Control::digest`].
@@ -48,147 +53,6 @@ impl ControlSnapshot {
         let mut digest = Digest::new();
         self.records().for_each(|record| feed(&mut digest, &record));
         digest.finish()
-    }
-}
-
-/// Why records do not make a control shard. The same records never will.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ControlRestoreError {
-    /// The first record is not a head.
-    #[error("the records do not begin with a head")]
-    NoHead,
-    /// There is a second head, or a second account of the founding.
-    #[error("the records hold {0} twice")]
-    Twice(&'static str),
-    /// A comet has two records of one kind.
-    #[error("the records hold {comet} twice")]
-    CometTwice {
-        /// The comet as the second record names it.
-        comet: CometRef,
-    },
-    /// A living comet's attach is not among the answered ones, or its fence is another.
-    #[error("the life of {comet} is not the one it was last given")]
-    WrongLife {
-        /// The comet.
-        comet: CometRef,
-    },
-    /// An incarnation or event that the counters have yet to give.
-    #[error("{what} {number} lies ahead of its counter")]
-    AheadOfCounter {
-        /// What is counted.
-        what: &'static str,
-        /// The number.
-        number: u64,
-    },
-    /// An event is not after the one before it.
-    #[error("fence event {position} is out of order")]
-    EventOutOfOrder {
-        /// Its position.
-        position: u64,
-    },
-}
-
-impl Control {
-    /// Builds the control shard that [`ControlSnapshot::records`] described.
-    ///
-    /// # Errors
-    /// [`ControlRestoreError`] when the records are not those of a snapshot; do not retry.
-    pub fn restore(
-        records: impl IntoIterator<Item = ControlRecord>,
-    ) -> Result<Self, ControlRestoreError> {
-        let mut records = records.into_iter();
-        let Some(ControlRecord::Head { next_incarnation, next_position, elapsed_ms }) =
-            records.next()
-        else {
-            return Err(ControlRestoreError::NoHead);
-        };
-        let mut control = Self { next_incarnation, next_position, elapsed_ms, ..Self::new() };
-        for record in records {
-            control.take(record)?;
-        }
-        control.check_lives()?;
-        Ok(control)
-    }
-
-    fn take(&mut self, record: ControlRecord) -> Result<(), ControlRestoreError> {
-        match record {
-            ControlRecord::Head { .. } => return Err(ControlRestoreError::Twice("a head")),
-            ControlRecord::Found(found) => {
-                if self.found.replace(Arc::new(found)).is_some() {
-                    return Err(ControlRestoreError::Twice("the founding"));
-                }
-            }
-            ControlRecord::Comet(comet) => self.take_comet(comet)?,
-            ControlRecord::Answered { comet, instance, attempt, position } => {
-                self.check_counter(comet.incarnation)?;
-                let answer = Answer { comet: comet.id.clone(), instance, attempt, position };
-                if !self.answered.restore(comet.incarnation, answer) {
-                    return Err(ControlRestoreError::CometTwice { comet });
-                }
-            }
-            ControlRecord::Event(event) => self.take_event(event)?,
-            ControlRecord::Fence { comet, fence } => self.take_fence(comet, fence)?,
-        }
-        Ok(())
-    }
-
-    fn take_comet(&mut self, comet: Comet) -> Result<(), ControlRestoreError> {
-        self.check_counter(comet.comet.incarnation)?;
-        let name = comet.comet.clone();
-        match self.comets.insert(name.id.clone(), Arc::new(comet)) {
-            Some(_) => Err(ControlRestoreError::CometTwice { comet: name }),
-            None => Ok(()),
-        }
-    }
-
-    fn take_event(&mut self, event: FenceEvent) -> Result<(), ControlRestoreError> {
-        let FenceEvent { position, .. } = event;
-        if position >= self.next_position {
-            return Err(ControlRestoreError::AheadOfCounter { what: "position", number: position });
-        }
-        if self.events.back().is_some_and(|last| last.position >= position) {
-            return Err(ControlRestoreError::EventOutOfOrder { position });
-        }
-        self.events.push_back(event);
-        Ok(())
-    }
-
-    fn take_fence(
-        &mut self,
-        comet: CometId,
-        fence: Incarnation,
-    ) -> Result<(), ControlRestoreError> {
-        match Arc::make_mut(&mut self.fences).insert(comet.clone(), fence) {
-            Some(_) => {
-                let comet = CometRef { id: comet, incarnation: fence };
-                Err(ControlRestoreError::CometTwice { comet })
-            }
-            None => Ok(()),
-        }
-    }
-
-    fn check_counter(&self, incarnation: Incarnation) -> Result<(), ControlRestoreError> {
-        if incarnation < self.next_incarnation {
-            return Ok(());
-        }
-        let number = incarnation.0;
-        Err(ControlRestoreError::AheadOfCounter { what: "incarnation", number })
-    }
-
-    fn check_lives(&self) -> Result<(), ControlRestoreError> {
-        for comet in self.comets.values() {
-            let CometRef { id, incarnation } = &comet.comet;
-            let answered = self.answered.iter().any(|(given, answer)| {
-                given == *incarnation
-                    && answer.comet == *id
-                    && answer.instance == comet.instance
-                    && answer.attempt == comet.attempt
-            });
-            if !answered || self.fences.get(id) != Some(incarnation) {
-                return Err(ControlRestoreError::WrongLife { comet: comet.comet.clone() });
-            }
-        }
-        Ok(())
     }
 }
 
@@ -208,17 +72,53 @@ fn feed(digest: &mut Digest, record: &ControlRecord) {
         ControlRecord::Fence { comet, fence } => {
             digest.number(6).id(comet).number(fence.0);
         }
+        ControlRecord::Node { node, state } => {
+            feed_node(digest.number(7), node);
+            digest.text(state.word());
+        }
+        ControlRecord::Placement(placement) => feed_placement(digest.number(8), placement),
+        ControlRecord::Placed(placed) => {
+            digest.number(9).number(placed.shard.0.into()).number(placed.log_index);
+            feed_numbers(digest, &placed.voters);
+            feed_numbers(digest, &placed.learners);
+        }
     }
 }
 
 fn feed_found(digest: &mut Digest, found: &Found) {
-    digest.text(&found.cluster_id).number(found.nodes.len() as u64);
-    for node in &found.nodes {
-        digest.number(node.id.0).text(&node.registry).text(&node.peers);
+    let Found { cluster_id, nodes, table, placements, counters } = found;
+    digest.text(cluster_id).number(nodes.len() as u64);
+    for node in nodes {
+        feed_node(digest, node);
     }
-    digest.number(found.table.epoch);
-    for owner in found.table.owners() {
+    digest.number(table.epoch);
+    for owner in table.owners() {
         digest.number(owner.0.into());
+    }
+    digest.number(placements.len() as u64);
+    for placement in placements {
+        feed_placement(digest, placement);
+    }
+    digest.number(counters.first_incarnation.0).number(counters.first_seqs.len() as u64);
+    for (shard, seq) in &counters.first_seqs {
+        digest.number(shard.0.into()).number(seq.0);
+    }
+}
+
+fn feed_node(digest: &mut Digest, node: &Node) {
+    let Node { id, registry, peers, instance, protocol } = node;
+    digest.number(id.0).text(registry).text(peers).text(instance).number((*protocol).into());
+}
+
+fn feed_placement(digest: &mut Digest, placement: &Placement) {
+    digest.number(placement.shard.0.into()).number(placement.version);
+    feed_numbers(digest, &placement.replicas);
+}
+
+fn feed_numbers(digest: &mut Digest, nodes: &[NodeId]) {
+    digest.number(nodes.len() as u64);
+    for node in nodes {
+        digest.number(node.0);
     }
 }
 

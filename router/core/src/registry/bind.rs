@@ -4,41 +4,47 @@ use orrery_model::command::{Bind, Bound, Outcome, Refusal, Reply};
 use orrery_model::limits::{
     LABEL_BYTES_MAX, LABELS_MAX, ROOMS_PER_CONNECTION_MAX, ROUTES_PER_ADDRESS_MAX,
 };
-use orrery_model::{Address, Details, Seq};
+use orrery_model::{Address, Details, Seq, Slot};
 
 use super::comets::Life;
 use super::marks::Mark;
 use super::policy::{self, Rival};
+use super::route_texts::RouteKey;
 use super::stored_route::{StoredLoser, StoredRoute};
 use super::{Registry, check_routable};
 use crate::limits::{DETAIL_BYTES_MAX, MARKS_PER_COMET_MAX};
 
+const NO_SUCH_RANK: &str = "a rank is a seq that was given";
+
 impl Registry {
     pub(super) fn bind(&mut self, bind: &Bind, wall_ms: u64) -> Reply {
         check(bind)?;
-        let life = self.admit(&bind.address, &bind.comet)?;
+        let (slot, life) = self.admit(&bind.address, &bind.comet)?;
         self.settle(life, bind.settled);
-        self.sweep_routes_of(&bind.address);
 
-        let routes = self.routes_of(&bind.address);
-        if let Some(route) = routes.iter().find(|r| r.life == life && r.conn == bind.conn) {
-            let losers = route.losers(&bind.address, &self.comets);
+        let routes: Vec<_> = self.visible_routes(slot, &bind.address).collect();
+        if let Some(route) = routes.iter().find(|r| r.life() == life && r.conn == bind.conn) {
+            let losers = route.losers(&self.comets);
             return Ok(Outcome::Bound(Bound { seq: route.seq, losers }));
         }
         self.check_not_gone(bind, life)?;
 
-        let rivals: Vec<_> = routes.iter().map(Rival::from).collect();
-        let losing = policy::decide(bind.policy, &rivals, &Rival::from(&bind.details))?;
+        let seq = self.head.next_seq;
+        // A secondary address's rank is a seq of the primary's, which nobody here can judge.
+        if bind.details.primary.is_none() && bind.rank >= Some(seq) {
+            return Err(Refusal::Invalid(NO_SUCH_RANK));
+        }
+        let rivals: Vec<_> = routes.iter().map(|route| Rival::from(*route)).collect();
+        let newcomer = Rival::newcomer(seq, bind.rank, &bind.details);
+        let losing = policy::decide(bind.policy, &rivals, &newcomer)?;
         if routes.len() - losing.len() >= ROUTES_PER_ADDRESS_MAX {
             return Err(Refusal::Invalid("the address has too many routes"));
         }
-        let losers = self.evict(&bind.address, &losing);
-        let seq = self.head.next_seq;
+        let losers = self.evict(slot, &bind.address, &losing);
         self.head.next_seq = seq.next();
-        let mut route = StoredRoute::of_bind(bind, life, seq, wall_ms);
-        route.put_losers(losers);
-        let losers = route.losers(&bind.address, &self.comets);
-        self.add_route(&bind.address, route, &bind.details);
+        let route = StoredRoute::of_bind(bind, life, seq, wall_ms, losers);
+        let losers = route.losers(&self.comets);
+        self.add_route(slot, &bind.address, route, &bind.details);
         Ok(Outcome::Bound(Bound { seq, losers }))
     }
 
@@ -54,69 +60,51 @@ impl Registry {
         Ok(())
     }
 
-    /// Removes the routes at these indices (in ascending order), leaving their marks, and names them in
-    /// order of seq.
-    fn evict(&mut self, address: &Address, losing: &[usize]) -> Vec<StoredLoser> {
-        let mut losers: Vec<_> = losing
-            .iter()
-            .rev()
-            .map(|index| {
-                let route = self.remove_route(address, *index);
-                self.mark(address, &route, Mark::Absent);
-                StoredLoser::from(&route)
-            })
-            .collect();
-        losers.reverse();
-        losers
+    /// Removes the routes with these seqs, leaving their marks, and names them in the same order.
+    fn evict(&mut self, slot: Slot, address: &Address, losing: &[Seq]) -> Vec<StoredLoser> {
+        let evict = |seq: &Seq| {
+            let route = self.remove_route(slot, RouteKey { address: address.into(), seq: *seq });
+            self.mark(address, &route, Mark::Absent);
+            StoredLoser::from(&route)
+        };
+        losing.iter().map(evict).collect()
     }
 
     /// Leaves a mark for a visible route that was just removed, unless its conn is settled.
     pub(super) fn mark(&mut self, address: &Address, route: &StoredRoute, mark: Mark) {
-        if route.conn >= self.comets.get(route.life.comet).settled {
-            let comet = self.comets.get_mut(route.life.comet);
-            comet.marks.insert(route.conn, address.clone(), mark);
+        let comet = route.life().comet;
+        if route.conn >= self.comets.get(comet).settled {
+            self.comets.get_mut(comet).marks.insert(route.conn, address.clone(), mark);
         }
     }
 
     /// Adds a visible route with its rooms. The slot must be open.
     pub(super) fn add_route(
         &mut self,
+        slot: Slot,
         address: &Address,
         mut route: StoredRoute,
         details: &Details,
     ) {
-        self.comets.get_mut(route.life.comet).routes += 1;
-        let address = self.held(address);
-        let (seq, life) = (route.seq, route.life);
-        let rooms = details.rooms.iter().map(|room| self.join_room(&address, seq, life, room));
-        let rooms = rooms.collect();
-        route.put_rooms(rooms);
-        let slot = self.slots.get_mut(address.slot()).expect("a bind was admitted to its slot");
-        slot.push_route(&address, route);
+        let (seq, life) = (route.seq, route.life());
+        self.comets.get_mut(life.comet).routes += 1;
+        let namespace = address.namespace.as_ref();
+        let rooms = details.rooms.iter();
+        let rooms = rooms.map(|room| self.join_room(slot, namespace, seq, life, room)).collect();
+        route.put_rooms(rooms, details.rooms_version);
+        let state = self.slots.get_mut(slot).expect("a bind was admitted to its slot");
+        state.add_route(route);
     }
 
-    /// The address as its routes already hold it, so that all that is kept of it shares one text.
-    pub(super) fn held(&self, address: &Address) -> Address {
-        let slot = self.slots.get(address.slot());
-        let held = slot.and_then(|slot| slot.routes.get_key_value(address));
-        held.map_or(address, |(held, _)| held).clone()
-    }
-
-    /// The routes held at an address; those not visible among them only where a sweep is under way.
-    pub(super) fn routes_of(&self, address: &Address) -> &[StoredRoute] {
-        self.slots.get(address.slot()).map_or(&[], |slot| slot.routes_of(address))
-    }
-}
-
-impl<'a> From<&'a StoredRoute> for Rival<'a> {
-    fn from(route: &'a StoredRoute) -> Self {
-        Self { seq: Some(route.seq), platform: route.platform(), primary: route.primary.as_deref() }
-    }
-}
-
-impl<'a> From<&'a Details> for Rival<'a> {
-    fn from(details: &'a Details) -> Self {
-        Self { seq: None, platform: &details.platform, primary: details.primary.as_ref() }
+    /// The visible routes of an address in order of seq.
+    pub(super) fn visible_routes<'a>(
+        &'a self,
+        slot: Slot,
+        address: &'a Address,
+    ) -> impl Iterator<Item = &'a StoredRoute> {
+        let state = self.slots.get(slot).into_iter();
+        let routes = state.flat_map(|state| state.routes_of(address.into()));
+        routes.filter(|route| self.comets.is_visible(route.life()))
     }
 }
 
@@ -134,6 +122,9 @@ fn check(bind: &Bind) -> Result<(), Refusal> {
     }
     if details.platform.len() > DETAIL_BYTES_MAX || details.device.len() > DETAIL_BYTES_MAX {
         return Err(Refusal::Invalid("platform or device is too long"));
+    }
+    if bind.rank == Some(Seq(0)) {
+        return Err(Refusal::Invalid(NO_SUCH_RANK));
     }
     if let Some(primary) = &details.primary {
         if !details.rooms.is_empty() {

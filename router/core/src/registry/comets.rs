@@ -8,8 +8,8 @@ use orrery_model::{CometId, CometRef, Conn, Incarnation};
 use super::marks::Marks;
 use super::tombstones::Tombstones;
 
-/// The lowest incarnation the control shard ever gives; the fence of a comet not heard of.
-pub(super) const FIRST_INCARNATION: Incarnation = Incarnation(1);
+/// The lowest incarnation the control shard ever gives.
+const FIRST_INCARNATION: Incarnation = Incarnation(1);
 
 /// A comet's place in this replica's table. It stands for the comet's id wherever many copies of it
 /// would lie in memory; it never leaves the replica, and nothing observable depends on it.
@@ -55,13 +55,21 @@ impl Comet {
 }
 
 /// All comets the shard has heard of.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct Comets {
     comets: Vec<Arc<Comet>>,
     numbers: Arc<BTreeMap<CometId, CometNumber>>,
+    /// The fence of a comet not heard of. None is lower.
+    floor: Incarnation,
 }
 
 impl Comets {
+    /// No comet yet, and none allowed below `floor`.
+    pub(super) fn new(floor: Incarnation) -> Self {
+        let floor = floor.max(FIRST_INCARNATION);
+        Self { comets: Vec::new(), numbers: Arc::default(), floor }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.comets.len()
     }
@@ -76,7 +84,13 @@ impl Comets {
 
     /// The comet's fence, also where it was never heard of.
     pub(super) fn fence(&self, id: &CometId) -> Incarnation {
-        self.numbers.get(id).map_or(FIRST_INCARNATION, |number| self.get(*number).fence)
+        self.numbers.get(id).map_or(self.floor, |number| self.get(*number).fence)
+    }
+
+    /// The life as routes hold it; none of a comet never heard of.
+    pub(super) fn find(&self, comet: &CometRef) -> Option<Life> {
+        let number = self.numbers.get(&comet.id)?;
+        Some(Life { comet: *number, incarnation: comet.incarnation })
     }
 
     /// The comet's number, given now where it was never heard of.
@@ -86,7 +100,7 @@ impl Comets {
         }
         let number = u32::try_from(self.comets.len()).expect("a cluster has under 2^32 comets");
         let number = CometNumber(number);
-        self.comets.push(Arc::new(Comet::new(id.clone(), FIRST_INCARNATION)));
+        self.comets.push(Arc::new(Comet::new(id.clone(), self.floor)));
         Arc::make_mut(&mut self.numbers).insert(id.clone(), number);
         number
     }
@@ -102,6 +116,14 @@ impl Comets {
         let id = held.id.clone();
         self.comets[number.0 as usize] = Arc::new(Comet::new(id, fence));
         bodies
+    }
+
+    /// Raises the fences of all comets to `floor`, those not heard of among them, and returns how many
+    /// routes and listings that made invisible.
+    pub(super) fn raise_floor(&mut self, floor: Incarnation) -> u64 {
+        self.floor = self.floor.max(floor);
+        let numbers: Vec<_> = self.numbers.values().copied().collect();
+        numbers.into_iter().map(|number| self.raise_fence(number, floor)).sum()
     }
 
     pub(super) fn is_visible(&self, life: Life) -> bool {

@@ -32,12 +32,12 @@ impl Registry {
         let mut located = Located::default();
         match address.kind {
             Kind::User | Kind::Key => {
-                let routes = slot.routes_of(address).iter();
-                let visible = routes.filter(|route| self.comets.is_visible(route.life));
+                let routes = slot.routes_of(address.into());
+                let visible = routes.filter(|route| self.comets.is_visible(route.life()));
                 located.routes.extend(visible.map(|route| route.to_route(&self.comets)));
             }
             Kind::Room => {
-                let listings = slot.listings_of(address).iter();
+                let listings = slot.listings_of(address);
                 let listed = listings.filter(|listing| {
                     listing.standing == Standing::Listed && self.comets.is_visible(listing.life)
                 });

@@ -4,8 +4,10 @@ use orrery_model::limits::PAGE_SIZE_MAX;
 use orrery_model::{Address, Route, Seq, Slot};
 
 use super::Registry;
-use super::slot_state::{Membership, SlotState};
-use super::stored_route::StoredRoute;
+use super::counts::RoomRef;
+use super::pages::Place;
+use super::route_texts::RouteKey;
+use super::slot_state::RoomHash;
 
 /// A connection that is in a room.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,7 +21,7 @@ pub struct Member {
 /// A page of a room's members.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MembersPage {
-    /// The members, in order of (slot, address, seq).
+    /// The members, in order of (slot, hash of the address, address, seq).
     pub members: Vec<Member>,
     /// Whether members follow after the last of these.
     pub more: bool,
@@ -27,33 +29,46 @@ pub struct MembersPage {
 
 impl Registry {
     /// A page of a room's members in this shard, those up to and including `after` left out. The order
-    /// is that of (slot, address, seq), so a walk meets each member that stays exactly once. A `limit`
-    /// of 0, or above [`PAGE_SIZE_MAX`], is that maximum.
+    /// is the same on every replica and never changes, so a walk meets each member that stays exactly
+    /// once. A `limit` of 0, or above [`PAGE_SIZE_MAX`], is that maximum.
     pub fn members(
         &self,
         room: &Address,
         after: Option<(&Address, Seq)>,
         limit: usize,
     ) -> MembersPage {
-        let limit = if limit == 0 { PAGE_SIZE_MAX } else { limit.min(PAGE_SIZE_MAX) };
+        let limit = page_limit(limit);
         let mut page = MembersPage::default();
         if self.count(room) == 0 {
             return page;
         }
+        let hash = RoomHash::of(&room.id);
         let first = after.map_or_else(first_slot, |(address, _)| address.slot());
         for (slot, state) in self.slots.from(first) {
-            let after = after.filter(|_| slot == first);
-            for membership in state.members_of(room, after) {
-                let route = route_of(state, membership);
-                if !self.comets.is_visible(route.life) {
+            let candidates: Vec<Seq> = state.candidates(hash).collect();
+            if candidates.is_empty() {
+                continue;
+            }
+            let start = match after {
+                Some((address, seq)) if slot == first => {
+                    state.after_route(RouteKey { address: address.into(), seq })
+                }
+                _ => Place::START,
+            };
+            for route in state.routes.from(start) {
+                if candidates.binary_search(&route.seq).is_err()
+                    || route.key().address.namespace() != room.namespace_text()
+                    || route.rooms().binary_search(&room.id).is_err()
+                    || !self.comets.is_visible(route.life())
+                {
                     continue;
                 }
                 if page.members.len() == limit {
                     page.more = true;
                     return page;
                 }
-                let route = route.to_route(&self.comets);
-                page.members.push(Member { address: membership.address.clone(), route });
+                let (address, route) = (route.address(), route.to_route(&self.comets));
+                page.members.push(Member { address, route });
             }
         }
         page
@@ -61,16 +76,16 @@ impl Registry {
 
     /// How many members a room has in this shard.
     pub fn count(&self, room: &Address) -> u64 {
+        let room = RoomRef { namespace: room.namespace_text(), id: &room.id };
         self.counts.of(room, |life| self.comets.is_visible(life))
     }
 }
 
-fn route_of<'a>(state: &'a SlotState, membership: &Membership) -> &'a StoredRoute {
-    let routes = state.routes_of(&membership.address).iter();
-    let mut found = routes.filter(|route| route.seq == membership.seq);
-    found.next().expect("a membership is removed with its route")
+/// The length of a page for what was asked.
+pub(super) fn page_limit(limit: usize) -> usize {
+    if limit == 0 { PAGE_SIZE_MAX } else { limit.min(PAGE_SIZE_MAX) }
 }
 
-fn first_slot() -> Slot {
+pub(super) fn first_slot() -> Slot {
     Slot::all().next().expect("there are slots")
 }

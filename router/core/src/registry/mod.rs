@@ -7,18 +7,23 @@
 //!   entries and are neither in a snapshot's records nor in the digest.
 //! - A refused command changes nothing, but for two truths it brings: an incarnation above the fence
 //!   raises it, and `settled` is taken, once the shard owns the address and the comet is not fenced.
+//! - Fence events take effect in the order of their positions, none left out: one that comes before its
+//!   predecessor is refused. So any run of them may be under way at once, whatever becomes of its parts.
 //! - A comet's mark and a living route for the same (address, conn) never exist together.
 
 mod bind;
+mod comet_routes;
 mod comets;
 mod counts;
 mod listing;
 mod locate;
 mod marks;
 mod members;
+mod pages;
 mod policy;
 mod restore;
 mod rooms;
+mod route_texts;
 mod slot_state;
 mod slots;
 mod snapshot;
@@ -30,8 +35,9 @@ mod unbind;
 
 use orrery_model::command::{Batch, Command, ExpireComet, Open, Outcome, Refusal, Reply};
 use orrery_model::record::ShardHead;
-use orrery_model::{Address, CometRef, Conn, Kind, Seq, ShardId, Slot};
+use orrery_model::{Address, CometId, CometRef, Conn, Incarnation, Kind, Seq, ShardId, Slot};
 
+pub use self::comet_routes::CometRoutesPage;
 pub use self::locate::{Located, WrongShard};
 pub use self::members::{Member, MembersPage};
 pub use self::restore::RestoreError;
@@ -40,6 +46,7 @@ pub use self::stats::Stats;
 
 use self::comets::{Comets, Life};
 use self::counts::Counts;
+use self::route_texts::RouteKey;
 use self::slots::Slots;
 use self::stored_route::StoredRoute;
 use self::sweep::Sweep;
@@ -57,14 +64,21 @@ pub struct Registry {
 impl Registry {
     /// An empty shard that owns no slot yet.
     pub fn new(shard: ShardId) -> Self {
-        Self::with_head(ShardHead { shard, next_seq: Seq(1), elapsed_ms: 0, cursor: 0, epoch: 0 })
+        Self::with_head(ShardHead {
+            shard,
+            next_seq: Seq(1),
+            elapsed_ms: 0,
+            cursor: 0,
+            epoch: 0,
+            floor: Incarnation(0),
+        })
     }
 
     fn with_head(head: ShardHead) -> Self {
         Self {
             head,
             slots: Slots::default(),
-            comets: Comets::default(),
+            comets: Comets::new(head.floor),
             counts: Counts::default(),
             sweep: Sweep::default(),
         }
@@ -84,7 +98,7 @@ impl Registry {
             Command::SetRooms(set) => self.set_rooms(set),
             Command::BindRoom(list) => self.list_room(list, true),
             Command::UnbindRoom(list) => self.list_room(list, false),
-            Command::ExpireComet(expire) => Ok(self.expire_comet(expire)),
+            Command::ExpireComet(expire) => self.expire_comet(expire),
             Command::Open(open) => Ok(self.open(open)),
         }
     }
@@ -114,6 +128,16 @@ impl Registry {
         self.head.next_seq
     }
 
+    /// Every incarnation below it has ended, of whatever comet; 0 unless the cluster was restored.
+    pub fn floor(&self) -> Incarnation {
+        self.head.floor
+    }
+
+    /// The lowest incarnation of a comet still allowed here.
+    pub fn fence(&self, comet: &CometId) -> Incarnation {
+        self.comets.fence(comet)
+    }
+
     /// Whether the slot is open here.
     pub fn owns(&self, slot: Slot) -> bool {
         self.slots.get(slot).is_some()
@@ -126,7 +150,7 @@ impl Registry {
     }
 
     /// The state at this moment, at the price of copying some thousand references; what is written later
-    /// does not change it.
+    /// does not change it, and copies a page of some dozen routes where it first touches one.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot::of(self.clone())
     }
@@ -141,22 +165,33 @@ impl Registry {
         for slot in &open.slots {
             self.slots.open(*slot);
         }
-        self.head.epoch = self.head.epoch.max(open.epoch);
-        Outcome::Done
-    }
-
-    fn expire_comet(&mut self, expire: &ExpireComet) -> Outcome {
-        if expire.position > self.head.cursor {
-            self.head.cursor = expire.position;
-            let comet = self.comets.number(&expire.comet);
-            self.sweep.add(self.comets.raise_fence(comet, expire.fence));
+        let head = &mut self.head;
+        head.epoch = head.epoch.max(open.epoch);
+        head.next_seq = head.next_seq.max(open.next_seq);
+        if open.floor > head.floor {
+            head.floor = open.floor;
+            self.sweep.add(self.comets.raise_floor(open.floor));
         }
         Outcome::Done
     }
 
+    fn expire_comet(&mut self, expire: &ExpireComet) -> Reply {
+        if expire.position <= self.head.cursor {
+            return Ok(Outcome::Done);
+        }
+        if expire.position > self.head.cursor + 1 {
+            return Err(Refusal::Invalid("a fence event before this one is missing"));
+        }
+        self.head.cursor = expire.position;
+        let comet = self.comets.number(&expire.comet);
+        self.sweep.add(self.comets.raise_fence(comet, expire.fence));
+        Ok(Outcome::Done)
+    }
+
     /// Judges whether a comet may write at an address, and raises its fence if its incarnation is newer.
-    fn admit(&mut self, address: &Address, comet: &CometRef) -> Result<Life, Refusal> {
-        if !self.owns(address.slot()) {
+    fn admit(&mut self, address: &Address, comet: &CometRef) -> Result<(Slot, Life), Refusal> {
+        let slot = address.slot();
+        if !self.owns(slot) {
             return Err(Refusal::WrongShard { epoch: self.head.epoch });
         }
         let fence = self.comets.fence(&comet.id);
@@ -165,7 +200,7 @@ impl Registry {
         }
         let number = self.comets.number(&comet.id);
         self.sweep.add(self.comets.raise_fence(number, comet.incarnation));
-        Ok(Life { comet: number, incarnation: comet.incarnation })
+        Ok((slot, Life { comet: number, incarnation: comet.incarnation }))
     }
 
     /// Takes a comet's word that every conn below `settled` is decided.
@@ -178,12 +213,13 @@ impl Registry {
     }
 
     /// Takes a route out of the shard, with its memberships and what was counted for it.
-    fn remove_route(&mut self, address: &Address, index: usize) -> StoredRoute {
-        let slot = self.slots.get_mut(address.slot()).expect("the route was found in an open slot");
-        let route = slot.take_route(address, index);
-        self.leave_rooms(address, &route, route.rooms());
-        if self.comets.is_visible(route.life) {
-            self.comets.get_mut(route.life.comet).routes -= 1;
+    fn remove_route(&mut self, slot: Slot, key: RouteKey<'_>) -> StoredRoute {
+        let state = self.slots.get_mut(slot).expect("the route was found in an open slot");
+        let place = state.find_route(key).expect("the route was found in this slot");
+        let route = state.routes.remove(place);
+        self.leave_rooms(slot, &route, route.rooms());
+        if self.comets.is_visible(route.life()) {
+            self.comets.get_mut(route.life().comet).routes -= 1;
         } else {
             self.sweep.done(1);
         }

@@ -2,12 +2,13 @@
 
 use orrery_model::command::Loser;
 use orrery_model::record::ShardRecord;
-use orrery_model::{Address, CometRef, Id, Incarnation, Kind, Route, Seq, Version};
+use orrery_model::{Address, CometRef, Id, Incarnation, Kind, Route, Seq, Slot, Version};
 
 use super::Registry;
 use super::comets::Life;
 use super::marks::Mark;
 use super::stored_route::{StoredLoser, StoredRoute};
+use crate::limits::DETAIL_BYTES_MAX;
 
 /// Why records do not make a shard. None of these can be cured by trying again with the same records:
 /// they are corrupt, cut short, or from a version that this one does not understand.
@@ -38,6 +39,12 @@ pub enum RestoreError {
         address: Address,
         /// Which.
         seq: Seq,
+    },
+    /// The platform or device of a route is longer than it may be.
+    #[error("a text of a route of {address} is too long")]
+    TextTooLong {
+        /// Whose.
+        address: Address,
     },
     /// A room lists one comet twice.
     #[error("{room} lists {comet} twice")]
@@ -80,8 +87,8 @@ impl Registry {
         match record {
             ShardRecord::Head(_) => return Err(RestoreError::SecondHead),
             ShardRecord::Slot(slot) => self.slots.open(slot),
-            ShardRecord::Route { address, route, losers } => {
-                self.take_route(&address, &route, &losers)?;
+            ShardRecord::Route { address, route, losers, rank } => {
+                self.take_route(&address, &route, &losers, rank)?;
             }
             ShardRecord::Listing { room, comet, version, listed } => {
                 self.take_listing(&room, &comet, version, listed)?;
@@ -108,20 +115,27 @@ impl Registry {
         address: &Address,
         route: &Route,
         losers: &[Loser],
+        rank: Option<Seq>,
     ) -> Result<(), RestoreError> {
-        self.check_slot(address, address.kind != Kind::Room)?;
-        let last = self.routes_of(address).last().map_or(Seq(0), |last| last.seq);
+        let slot = self.open_slot(address, address.kind != Kind::Room)?;
+        let details = &route.details;
+        if details.platform.len() > DETAIL_BYTES_MAX || details.device.len() > DETAIL_BYTES_MAX {
+            return Err(RestoreError::TextTooLong { address: address.clone() });
+        }
+        let last = self.slots.get(slot).and_then(|state| state.routes_of(address.into()).last());
+        let last = last.map_or(Seq(0), |last| last.seq);
         if route.seq <= last || route.seq >= self.head.next_seq {
             return Err(RestoreError::SeqOutOfOrder { address: address.clone(), seq: route.seq });
         }
-        let mut stored = StoredRoute::of_route(route, self.life(&route.comet));
+        let life = self.life(&route.comet);
         let losers = losers.iter().map(|loser| StoredLoser {
             seq: loser.seq,
             life: self.life(&loser.comet),
             conn: loser.conn,
         });
-        stored.put_losers(losers.collect());
-        self.add_route(address, stored, &route.details);
+        let losers = losers.collect();
+        let stored = StoredRoute::of_record(address, route, life, rank, losers);
+        self.add_route(slot, address, stored, details);
         Ok(())
     }
 
@@ -132,19 +146,20 @@ impl Registry {
         version: Version,
         listed: bool,
     ) -> Result<(), RestoreError> {
-        self.check_slot(room, room.kind == Kind::Room)?;
+        let slot = self.open_slot(room, room.kind == Kind::Room)?;
         let life = self.life(comet);
-        if self.listings_of(room).iter().any(|listing| listing.life.comet == life.comet) {
+        let state = self.slots.get(slot).expect("it is open");
+        if state.find_listing(&self.comets, room, &comet.id).is_ok() {
             return Err(RestoreError::ListedTwice { room: room.clone(), comet: comet.clone() });
         }
-        self.add_listing(room, life, version, listed);
+        self.add_listing(slot, room, life, version, listed);
         Ok(())
     }
 
     /// Routes and listings come before fences and were visible, so nothing is fenced by this.
     fn take_fence(&mut self, comet: &Id, fence: Incarnation) {
         let number = self.comets.number(comet);
-        self.comets.get_mut(number).fence = fence;
+        self.comets.get_mut(number).fence = fence.max(self.head.floor);
     }
 
     fn life(&mut self, comet: &CometRef) -> Life {
@@ -157,14 +172,15 @@ impl Registry {
         Ok(life)
     }
 
-    fn check_slot(&self, address: &Address, kind_fits: bool) -> Result<(), RestoreError> {
+    fn open_slot(&self, address: &Address, kind_fits: bool) -> Result<Slot, RestoreError> {
         if !kind_fits {
             return Err(RestoreError::WrongKind { address: address.clone() });
         }
-        if !self.owns(address.slot()) {
+        let slot = address.slot();
+        if !self.owns(slot) {
             return Err(RestoreError::SlotNotOpen { address: address.clone() });
         }
-        Ok(())
+        Ok(slot)
     }
 
     fn check_life(&self, life: Life) -> Result<(), RestoreError> {
@@ -177,8 +193,8 @@ impl Registry {
 
     fn check_lives(&self) -> Result<(), RestoreError> {
         for (_, state) in self.slots.iter() {
-            let routes = state.routes.values().flatten().map(|route| route.life);
-            let listings = state.listings.values().flatten().map(|listing| listing.life);
+            let routes = state.routes.iter().map(StoredRoute::life);
+            let listings = state.listings.iter().map(|listing| listing.life);
             routes.chain(listings).try_for_each(|life| self.check_life(life))?;
         }
         Ok(())

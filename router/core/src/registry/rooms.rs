@@ -2,10 +2,12 @@
 
 use orrery_model::command::{Outcome, Refusal, Reply, SetRooms};
 use orrery_model::limits::ROOMS_PER_CONNECTION_MAX;
-use orrery_model::{Address, Id, Seq};
+use orrery_model::{Id, Seq, Slot};
 
 use super::comets::Life;
-use super::slot_state::Membership;
+use super::counts::RoomRef;
+use super::route_texts::RouteKey;
+use super::slot_state::{Membership, RoomHash};
 use super::stored_route::StoredRoute;
 use super::{Registry, check_routable};
 
@@ -15,67 +17,66 @@ impl Registry {
         if set.rooms.len() > ROOMS_PER_CONNECTION_MAX {
             return Err(Refusal::Invalid("too many rooms"));
         }
-        let life = self.admit(&set.address, &set.comet)?;
-        let routes = self.routes_of(&set.address);
-        let index = routes.iter().position(|route| route.life == life && route.seq == set.seq);
-        let index = index.ok_or(Refusal::NotBound)?;
-        let route = &routes[index];
-        if route.primary.is_some() {
+        let (slot, life) = self.admit(&set.address, &set.comet)?;
+        let state = self.slots.get(slot).expect("a write was admitted to its slot");
+        let key = RouteKey { address: (&set.address).into(), seq: set.seq };
+        let place = state.find_route(key).map_err(|_| Refusal::NotBound)?;
+        let before = state.routes.get(place).clone();
+        if before.life() != life {
+            return Err(Refusal::NotBound);
+        }
+        if before.primary().is_some() {
             return Err(Refusal::Invalid("rooms belong to the primary address"));
         }
-        if set.version <= route.rooms_version {
+        if set.version <= before.rooms_version() {
             return Ok(Outcome::Stale);
         }
 
-        let before = route.clone();
-        let address = self.held(&set.address);
-        let left: Vec<Id> =
-            before.rooms().iter().filter(|room| !set.rooms.contains(*room)).cloned().collect();
-        self.leave_rooms(&address, &before, &left);
+        let left = before.rooms().iter().filter(|room| !set.rooms.contains(*room));
+        self.leave_rooms(slot, &before, left);
+        let namespace = set.address.namespace.as_ref();
         let rooms = set
             .rooms
             .iter()
             .map(|room| match before.rooms().binary_search(room) {
                 Ok(held) => before.rooms()[held].clone(),
-                Err(_) => self.join_room(&address, set.seq, life, room),
+                Err(_) => self.join_room(slot, namespace, set.seq, life, room),
             })
             .collect();
 
-        let slot = self.slots.get_mut(address.slot()).expect("a write was admitted to its slot");
-        let routes = slot.routes.get_mut(&address).expect("the route was found above");
-        routes[index].put_rooms(rooms);
-        routes[index].rooms_version = set.version;
+        // Routes stay where they are while only memberships change.
+        let state = self.slots.get_mut(slot).expect("a write was admitted to its slot");
+        state.routes.get_mut(place).put_rooms(rooms, set.version);
         Ok(Outcome::Done)
     }
 
-    /// Makes a connection a member of a room and returns the room's id as it is already held.
-    pub(super) fn join_room(&mut self, address: &Address, seq: Seq, life: Life, room: &Id) -> Id {
-        let room = self.counts.add(room_of(address, room), life).id;
-        let slot = self.slots.get_mut(address.slot()).expect("a write was admitted to its slot");
-        slot.members.insert(Membership { room: room.clone(), address: address.clone(), seq });
-        room
+    /// Makes a connection a member of a room, which is in the namespace of its address, and returns the
+    /// room's id as it is already held.
+    pub(super) fn join_room(
+        &mut self,
+        slot: Slot,
+        namespace: Option<&Id>,
+        seq: Seq,
+        life: Life,
+        room: &Id,
+    ) -> Id {
+        let state = self.slots.get_mut(slot).expect("a write was admitted to its slot");
+        state.add_member(Membership { room: RoomHash::of(room), seq });
+        self.counts.add(namespace, room, life)
     }
 
     /// Ends a connection's membership of these rooms, in which it is.
-    pub(super) fn leave_rooms(&mut self, address: &Address, route: &StoredRoute, rooms: &[Id]) {
-        if rooms.is_empty() {
-            return;
-        }
-        let slot = self.slots.get_mut(address.slot()).expect("the route was found in an open slot");
-        for room in rooms {
-            self.counts.remove(&room_of(address, room), route.life);
-            slot.members.remove(&Membership {
-                room: room.clone(),
-                address: address.clone(),
-                seq: route.seq,
-            });
+    pub(super) fn leave_rooms<'a>(
+        &mut self,
+        slot: Slot,
+        route: &StoredRoute,
+        rooms: impl IntoIterator<Item = &'a Id>,
+    ) {
+        let namespace = route.key().address.namespace();
+        for id in rooms {
+            let state = self.slots.get_mut(slot).expect("the route was found in an open slot");
+            state.remove_member(Membership { room: RoomHash::of(id), seq: route.seq });
+            self.counts.remove(RoomRef { namespace, id }, route.life());
         }
     }
-}
-
-/// The room's address: rooms are in the namespace of the connection's primary address.
-fn room_of(address: &Address, room: &Id) -> Address {
-    let mut room = Address::room(room.clone());
-    room.namespace.clone_from(&address.namespace);
-    room
 }

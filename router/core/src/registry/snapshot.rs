@@ -2,10 +2,10 @@
 
 use orrery_model::command::Loser;
 use orrery_model::record::{ShardHead, ShardRecord};
-use orrery_model::{Address, CometRef, Kind, Route};
+use orrery_model::{Address, CometRef, Incarnation, Kind, Route};
 
 use super::Registry;
-use super::comets::{Comet, Life};
+use super::comets::Comet;
 use super::marks::Mark;
 use super::slot_state::Standing;
 use crate::digest::Digest;
@@ -49,25 +49,22 @@ impl Snapshot {
     fn routes(&self) -> impl Iterator<Item = ShardRecord> + '_ {
         let comets = &self.0.comets;
         let held = self.0.slots.iter().flat_map(|(_, state)| state.routes.iter());
-        let held = held.flat_map(|(address, routes)| routes.iter().map(move |r| (address, r)));
-        held.filter(|(_, route)| comets.is_visible(route.life)).map(|(address, route)| {
-            ShardRecord::Route {
-                address: address.clone(),
-                route: route.to_route(comets),
-                losers: route.losers(address, comets),
-            }
+        held.filter(|route| comets.is_visible(route.life())).map(|route| ShardRecord::Route {
+            address: route.address(),
+            route: route.to_route(comets),
+            losers: route.losers(comets),
+            rank: route.rank(),
         })
     }
 
     fn listings(&self) -> impl Iterator<Item = ShardRecord> + '_ {
         let comets = &self.0.comets;
         let held = self.0.slots.iter().flat_map(|(_, state)| state.listings.iter());
-        let held = held.flat_map(|(room, listings)| listings.iter().map(move |l| (room, l)));
-        held.filter(|(_, listing)| {
+        held.filter(|listing| {
             listing.standing == Standing::Listed && comets.is_visible(listing.life)
         })
-        .map(|(room, listing)| ShardRecord::Listing {
-            room: room.clone(),
+        .map(|listing| ShardRecord::Listing {
+            room: listing.room.clone(),
             comet: comets.name(listing.life),
             version: listing.version,
             listed: true,
@@ -78,13 +75,13 @@ impl Snapshot {
     fn tombstones(&self) -> impl Iterator<Item = ShardRecord> + '_ {
         self.0.comets.iter().flat_map(|comet| {
             comet.tombstones.iter().map(|room| {
-                let of_comet = |life: Life| self.0.comets.get(life.comet).id == comet.id;
-                let mut listings = self.0.listings_of(room).iter();
-                let listing = listings.find(|listing| of_comet(listing.life));
+                let state = self.0.slots.get(room.slot()).expect("a tombstone's slot is open");
+                let place = state.find_listing(&self.0.comets, room, &comet.id);
+                let listing = state.listings.get(place.expect("a tombstone has its listing"));
                 ShardRecord::Listing {
                     room: room.clone(),
                     comet: name(comet),
-                    version: listing.expect("a tombstone has its listing").version,
+                    version: listing.version,
                     listed: false,
                 }
             })
@@ -130,15 +127,22 @@ fn name(comet: &Comet) -> CometRef {
 fn feed(digest: &mut Digest, record: &ShardRecord) {
     match record {
         ShardRecord::Head(head) => {
-            let ShardHead { shard, next_seq, elapsed_ms, cursor, epoch } = *head;
+            let ShardHead { shard, next_seq, elapsed_ms, cursor, epoch, floor } = *head;
             digest.number(1).number(shard.0.into()).number(next_seq.0);
             digest.number(elapsed_ms).number(cursor).number(epoch);
+            // What an older build does not know of adds nothing where it is not used.
+            if floor > Incarnation(0) {
+                digest.number(8).number(floor.0);
+            }
         }
         ShardRecord::Slot(slot) => {
             digest.number(2).number(slot.number().into());
         }
-        ShardRecord::Route { address, route, losers } => {
+        ShardRecord::Route { address, route, losers, rank } => {
             feed_route(digest.number(3), address, route, losers);
+            if let Some(rank) = rank {
+                digest.number(9).number(rank.0);
+            }
         }
         ShardRecord::Listing { room, comet, version, listed } => {
             digest.number(4).address(room).comet(comet).number(version.0).flag(*listed);

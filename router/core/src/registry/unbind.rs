@@ -5,25 +5,28 @@ use orrery_model::{Address, Conn};
 
 use super::comets::Life;
 use super::marks::Mark;
+use super::route_texts::RouteKey;
+use super::stored_route::StoredRoute;
 use super::{Registry, check_routable};
 use crate::limits::MARKS_PER_COMET_MAX;
 
 impl Registry {
     pub(super) fn unbind(&mut self, unbind: &Unbind) -> Reply {
         check_routable(&unbind.address)?;
-        let life = self.admit(&unbind.address, &unbind.comet)?;
+        let (slot, life) = self.admit(&unbind.address, &unbind.comet)?;
         self.settle(life, unbind.settled);
-        let routes = self.routes_of(&unbind.address);
-        let found = routes.iter().position(|route| {
-            route.life == life
+        let named = |route: &&StoredRoute| {
+            route.life() == life
                 && match unbind.route {
                     RouteName::Seq(seq) => route.seq == seq,
                     RouteName::Conn(conn) => route.conn == conn,
                 }
-        });
+        };
+        let found = self.visible_routes(slot, &unbind.address).find(named).map(|route| route.seq);
         let removed = match (found, unbind.route) {
-            (Some(index), _) => {
-                let route = self.remove_route(&unbind.address, index);
+            (Some(seq), _) => {
+                let key = RouteKey { address: (&unbind.address).into(), seq };
+                let route = self.remove_route(slot, key);
                 self.mark(&unbind.address, &route, Mark::Unbound(route.seq));
                 true
             }

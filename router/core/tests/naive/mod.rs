@@ -15,6 +15,7 @@ pub(crate) struct NaiveRoute {
     pub(crate) conn: Conn,
     pub(crate) seq: Seq,
     pub(crate) details: Details,
+    rank: Option<Seq>,
     losers: Vec<Loser>,
 }
 
@@ -36,6 +37,7 @@ pub(crate) struct Naive {
     pub(crate) marks: Vec<NaiveMark>,
     pub(crate) listings: Vec<(Address, CometRef, Version, bool)>,
     fences: BTreeMap<CometId, Incarnation>,
+    floor: Incarnation,
     settled: BTreeMap<CometRef, Conn>,
 }
 
@@ -48,8 +50,11 @@ impl Naive {
             Command::BindRoom(list) => self.list_room(list, true),
             Command::UnbindRoom(list) => self.list_room(list, false),
             Command::ExpireComet(expire) => {
-                if expire.position > self.cursor {
-                    self.cursor = expire.position;
+                if expire.position > self.cursor + 1 {
+                    return Err(Refusal::Invalid("a fence event before this one is missing"));
+                }
+                if expire.position == self.cursor + 1 {
+                    self.cursor += 1;
                     self.fence(&expire.comet, expire.fence);
                 }
                 Ok(Outcome::Done)
@@ -57,6 +62,13 @@ impl Naive {
             Command::Open(open) => {
                 self.slots.extend(&open.slots);
                 self.epoch = self.epoch.max(open.epoch);
+                self.seqs_given = self.seqs_given.max(open.next_seq.0.saturating_sub(1));
+                self.floor = self.floor.max(open.floor);
+                let comets = self.routes.iter().map(|route| &route.comet);
+                let comets = comets.chain(self.marks.iter().map(|mark| &mark.comet));
+                let comets = comets.chain(self.listings.iter().map(|(_, comet, ..)| comet));
+                let comets: BTreeSet<_> = comets.map(|comet| comet.id.clone()).collect();
+                comets.iter().for_each(|comet| self.end_below(comet, open.floor));
                 Ok(Outcome::Done)
             }
         }
@@ -78,7 +90,8 @@ impl Naive {
     }
 
     fn fence_of(&self, comet: &CometId) -> Incarnation {
-        self.fences.get(comet).copied().unwrap_or(Incarnation(1))
+        let fence = self.fences.get(comet).copied().unwrap_or(Incarnation(1));
+        fence.max(self.floor)
     }
 
     fn fence(&mut self, comet: &CometId, fence: Incarnation) {
@@ -86,6 +99,10 @@ impl Naive {
             return;
         }
         self.fences.insert(comet.clone(), fence);
+        self.end_below(comet, fence);
+    }
+
+    fn end_below(&mut self, comet: &CometId, fence: Incarnation) {
         let lives = |of: &CometRef| of.id != *comet || of.incarnation >= fence;
         self.routes.retain(|route| lives(&route.comet));
         self.marks.retain(|mark| lives(&mark.comet));
@@ -123,6 +140,9 @@ impl Naive {
         if bind.address.kind == Kind::Room {
             return Err(Refusal::Invalid("a room has comets, not routes"));
         }
+        if bind.rank == Some(Seq(0)) {
+            return Err(Refusal::Invalid("a rank is a seq that was given"));
+        }
         self.admit(&bind.address, &bind.comet)?;
         self.settle(&bind.comet, bind.settled);
         let same = |r: &&NaiveRoute| {
@@ -136,6 +156,9 @@ impl Naive {
         {
             return Err(Refusal::Gone);
         }
+        if bind.details.primary.is_none() && bind.rank.is_some_and(|r| r.0 > self.seqs_given) {
+            return Err(Refusal::Invalid("a rank is a seq that was given"));
+        }
         let losers = self.losers_to(bind)?;
         for loser in &losers {
             self.remove(&bind.address, loser.seq, None);
@@ -148,51 +171,45 @@ impl Naive {
             conn: bind.conn,
             seq,
             details: bind.details.clone(),
+            rank: bind.rank,
             losers: losers.clone(),
         });
         Ok(Outcome::Bound(Bound { seq, losers }))
     }
 
-    /// Who gives way to a bind, one after the other, the newcomer being the last of the candidates.
+    /// Who gives way to a bind, one after the other, the newcomer being one of the candidates.
     fn losers_to(&self, bind: &Bind) -> Result<Vec<Loser>, Refusal> {
         let (places, by_platform) = match bind.policy.scope {
             Scope::All => return Ok(Vec::new()),
             Scope::PerAddress { n } => (n.max(1) as usize, false),
             Scope::PerPlatform => (1, true),
         };
-        // (seq, user and primary seq where it is a secondary one)
-        let side = |details: &Details| {
-            details.primary.as_ref().map(|primary| (primary.address.clone(), primary.seq))
-        };
         let newcomer = Seq(u64::MAX);
         let mut candidates: Vec<_> = self
             .routes_of(&bind.address)
             .into_iter()
             .filter(|route| !by_platform || route.details.platform == bind.details.platform)
-            .map(|route| (route.seq, side(&route.details)))
+            .map(|route| Candidate::new(route.seq, route.rank, &route.details))
             .collect();
-        candidates.push((newcomer, side(&bind.details)));
+        candidates.push(Candidate::new(newcomer, bind.rank, &bind.details));
         let mut gone = Vec::new();
         while candidates.len() > places {
+            candidates.sort_by_key(|candidate| candidate.age);
             let giving = match bind.policy.keep {
                 Keep::Newest => &candidates[0],
                 Keep::Oldest => &candidates[candidates.len() - 1],
             };
-            let goes = match &giving.1 {
-                None => giving.0,
-                Some((user, _)) => {
-                    let of_user = candidates.iter().filter_map(|(seq, side)| {
-                        side.as_ref()
-                            .filter(|(u, _)| u == user)
-                            .map(|(_, primary)| (*primary, *seq))
-                    });
-                    of_user.min().expect("at least the giving one").1
+            let goes = match &giving.user {
+                None => giving.seq,
+                user => {
+                    let of_user = candidates.iter().filter(|candidate| candidate.user == *user);
+                    of_user.map(|candidate| (candidate.login, candidate.seq)).min().unwrap().1
                 }
             };
             if goes == newcomer {
                 return Err(Refusal::Outranked);
             }
-            candidates.retain(|(seq, _)| *seq != goes);
+            candidates.retain(|candidate| candidate.seq != goes);
             gone.push(goes);
         }
         gone.sort();
@@ -287,5 +304,30 @@ impl Naive {
         }
         self.listings.push((list.room.clone(), list.comet.clone(), list.version, listed));
         Ok(Outcome::Done)
+    }
+}
+
+/// A connection that a policy chooses among.
+struct Candidate {
+    seq: Seq,
+    /// What the policy takes for its seq, and the seq: on a primary address its rank if it has one, on a
+    /// secondary one below all others if it has one.
+    age: (Seq, Seq),
+    /// The primary's address, on a secondary one.
+    user: Option<Address>,
+    /// The seq that the primary gave it first, on a secondary address.
+    login: Seq,
+}
+
+impl Candidate {
+    fn new(seq: Seq, rank: Option<Seq>, details: &Details) -> Self {
+        let user = details.primary.as_ref().map(|primary| primary.address.clone());
+        let primary = details.primary.as_ref().map_or(Seq(0), |primary| primary.seq);
+        let age = match (rank, &user) {
+            (None, _) => seq,
+            (Some(rank), None) => rank,
+            (Some(_), Some(_)) => Seq(0),
+        };
+        Self { seq, age: (age, seq), user, login: rank.unwrap_or(primary) }
     }
 }

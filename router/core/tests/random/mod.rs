@@ -37,26 +37,43 @@ pub(crate) fn open() -> Batch {
     let all = [users(), keys(), rooms()].concat();
     let slots: BTreeSet<Slot> = all.iter().map(Address::slot).collect();
     assert!(!slots.contains(&elsewhere().slot()));
-    let open = Open { slots: slots.into_iter().collect(), epoch: 1 };
+    let open = Open::new(slots.into_iter().collect(), 1);
     Batch { commands: vec![Command::Open(open)], ..Batch::default() }
 }
 
-/// A log of batches, the first of which opens the slots.
+/// A log of batches, the first of which opens the slots. Most fence events are the next one after those
+/// that came; some are repeats and some come too early.
 pub(crate) fn log(commands: usize) -> impl Strategy<Value = Vec<Batch>> {
     vec((vec(command(), 0..6), 0..50_u64), 1..commands / 3).prop_map(|batches| {
         let batch = |(commands, elapsed_ms)| Batch { elapsed_ms, wall_ms: elapsed_ms, commands };
-        std::iter::once(open()).chain(batches.into_iter().map(batch)).collect()
+        let mut log: Vec<_> =
+            std::iter::once(open()).chain(batches.into_iter().map(batch)).collect();
+        let mut cursor = 0;
+        for command in log.iter_mut().flat_map(|batch| &mut batch.commands) {
+            if let Command::ExpireComet(expire) = command {
+                match expire.position {
+                    0 => expire.position = cursor,
+                    1 => expire.position = cursor + 2,
+                    _ => {
+                        cursor += 1;
+                        expire.position = cursor;
+                    }
+                }
+            }
+        }
+        log
     })
 }
 
 pub(crate) fn command() -> impl Strategy<Value = Command> {
     prop_oneof![
-        12 => bind().prop_map(Command::Bind),
-        6 => unbind().prop_map(Command::Unbind),
-        5 => set_rooms().prop_map(Command::SetRooms),
-        3 => list_room().prop_map(Command::BindRoom),
-        2 => list_room().prop_map(Command::UnbindRoom),
-        1 => expire().prop_map(Command::ExpireComet),
+        24 => bind().prop_map(Command::Bind),
+        12 => unbind().prop_map(Command::Unbind),
+        10 => set_rooms().prop_map(Command::SetRooms),
+        6 => list_room().prop_map(Command::BindRoom),
+        4 => list_room().prop_map(Command::UnbindRoom),
+        2 => expire().prop_map(Command::ExpireComet),
+        1 => reopen().prop_map(Command::Open),
     ]
 }
 
@@ -102,16 +119,17 @@ fn room_ids() -> impl Strategy<Value = BTreeSet<Id>> {
 /// A key's bind is mostly a secondary one; a user's never is.
 fn bind() -> impl Strategy<Value = Bind> {
     let primary = option::weighted(0.8, (one_of(users()), 1..6_u64));
-    let platform = proptest::sample::select(vec!["", "web"]);
-    (routable(), comet(), conn(), policy(), settled(), room_ids(), primary, platform).prop_map(
-        |(address, comet, conn, policy, settled, rooms, primary, platform)| {
+    let details = (room_ids(), primary, proptest::sample::select(vec!["", "web"]));
+    let rank = option::weighted(0.3, (1..12_u64).prop_map(Seq));
+    (routable(), comet(), conn(), policy(), settled(), details, rank).prop_map(
+        |(address, comet, conn, policy, settled, (rooms, primary, platform), rank)| {
             let primary = primary
                 .filter(|_| address.kind == Kind::Key)
                 .map(|(address, seq)| Primary { address, seq: Seq(seq) });
             let rooms = if primary.is_some() { BTreeSet::new() } else { rooms };
             let platform = platform.to_owned();
             let details = Details { platform, rooms, primary, ..Details::default() };
-            Bind { address, comet, conn, details, policy, settled }
+            Bind { address, comet, conn, details, policy, settled, rank }
         },
     )
 }
@@ -149,10 +167,20 @@ fn list_room() -> impl Strategy<Value = ListRoom> {
     })
 }
 
+/// Its position says which one it is of the log's: see [`log`].
 fn expire() -> impl Strategy<Value = ExpireComet> {
-    (comet(), 0..20_u64).prop_map(|(comet, position)| ExpireComet {
+    (comet(), 0..8_u64).prop_map(|(comet, position)| ExpireComet {
         comet: comet.id,
         fence: comet.incarnation.next(),
         position,
+    })
+}
+
+/// What is open already, mostly as it is; seldom as in a restored cluster.
+fn reopen() -> impl Strategy<Value = Open> {
+    let floor = prop_oneof![4 => Just(0_u64), 1 => 1..3_u64];
+    (floor, 0..20_u64).prop_map(|(floor, next_seq)| {
+        let slots = vec![users()[0].slot()];
+        Open { slots, epoch: 1, next_seq: Seq(next_seq), floor: Incarnation(floor) }
     })
 }

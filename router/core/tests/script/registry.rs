@@ -21,7 +21,7 @@ impl Default for Stage {
     fn default() -> Self {
         let mut registry = Registry::new(ShardId(1));
         let slots = Slot::all().collect();
-        let commands = vec![Command::Open(Open { slots, epoch: 1 })];
+        let commands = vec![Command::Open(Open::new(slots, 1))];
         registry.apply(&Batch { commands, ..Batch::default() });
         Self { registry, elapsed_ms: 0, wall_ms: 0 }
     }
@@ -46,15 +46,18 @@ impl super::Stage for Stage {
             }
             "locate" => self.locate(words),
             "members" => self.members(words),
+            "comet_routes" => self.comet_routes(words),
             "count" => self.registry.count(&words.address()).to_string(),
             "stats" => format!("{:?}", self.registry.stats()),
             "head" => format!(
-                "next_seq={} elapsed={} cursor={} epoch={}",
+                "next_seq={} elapsed={} cursor={} epoch={}{}",
                 self.registry.next_seq(),
                 self.registry.elapsed_ms(),
                 self.registry.cursor(),
-                self.registry.epoch()
+                self.registry.epoch(),
+                show_floor(self.registry.floor()),
             ),
+            "fence" => self.registry.fence(&words::id(words.next())).to_string(),
             "records" => self.records(),
             "restore" => self.restore(),
             verb => {
@@ -98,6 +101,19 @@ impl Stage {
             shown.push("more".to_owned());
         }
         lines(&room.to_string(), shown)
+    }
+
+    fn comet_routes(&self, words: &mut Words<'_>) -> String {
+        let comet = words.comet();
+        let after = words.get("after").map(words::connection);
+        let after = after.as_ref().map(|after| (&after.address, after.seq));
+        let (limit, scan) = (words.number_or("limit", 0), words.number_or("scan", 0));
+        let page = self.registry.comet_routes(&comet, after, limit as usize, scan as usize);
+        let members = page.members.iter();
+        let mut shown: Vec<_> =
+            members.map(|m| format!("{} {}", m.address, show_route(&m.route))).collect();
+        shown.extend(page.next.map(|(address, seq)| format!("next {address}@{seq}")));
+        lines(&comet.to_string(), shown)
     }
 
     /// All records but those of slots.
@@ -144,7 +160,11 @@ fn command(verb: &str, words: &mut Words<'_>) -> Command {
             fence: Incarnation(words.need("fence")),
             position: words.need("position"),
         }),
-        "open" => Command::Open(Open { slots: slots(words), epoch: words.need("epoch") }),
+        "open" => Command::Open(Open {
+            next_seq: Seq(words.number_or("next_seq", 0)),
+            floor: Incarnation(words.number_or("floor", 0)),
+            ..Open::new(slots(words), words.need("epoch"))
+        }),
         other => words.fail(&format!("no command {other}")),
     }
 }
@@ -174,6 +194,7 @@ fn bind(words: &mut Words<'_>) -> Bind {
             rooms_version: Version(words.number_or("version", 0)),
             primary: words.get("primary").map(words::connection),
         },
+        rank: words.number("rank").map(Seq),
     }
 }
 
@@ -236,12 +257,14 @@ fn show_route(route: &Route) -> String {
 fn show_record(record: &ShardRecord) -> String {
     match record {
         ShardRecord::Head(head) => {
-            format!("head next_seq={} cursor={}", head.next_seq, head.cursor)
+            let floor = show_floor(head.floor);
+            format!("head next_seq={} cursor={}{floor}", head.next_seq, head.cursor)
         }
         ShardRecord::Slot(slot) => format!("slot {slot}"),
-        ShardRecord::Route { address, route, losers } => {
+        ShardRecord::Route { address, route, losers, rank } => {
+            let rank = rank.map_or(String::new(), |rank| format!(" rank={rank}"));
             let losers = losers.iter().map(|loser| format!(" loser={}", loser.seq));
-            format!("route {address} {}{}", show_route(route), losers.collect::<String>())
+            format!("route {address} {}{rank}{}", show_route(route), losers.collect::<String>())
         }
         ShardRecord::Listing { room, comet, version, listed } => {
             format!("listing {room} {comet} version={version} listed={listed}")
@@ -253,6 +276,10 @@ fn show_record(record: &ShardRecord) -> String {
         }
         ShardRecord::Settled { comet, settled } => format!("settled {comet} {settled}"),
     }
+}
+
+fn show_floor(floor: Incarnation) -> String {
+    if floor > Incarnation(0) { format!(" floor={floor}") } else { String::new() }
 }
 
 /// A headline and what belongs to it.

@@ -72,7 +72,7 @@ pub fn a_store_in_use_is_locked(new_place: NewPlace<'_>) {
     let place = new_place();
     let store = open(&*place);
     write(&*store, vec![append(1, 1, "x")]);
-    let error = place.open().err().expect("the store is in use");
+    let error = place.disk().open().expect_err("the store is in use");
     assert!(matches!(error, StoreError::Locked { .. }), "{error}");
     write(&*store, vec![append(2, 2, "x")]);
     let store = reopen(&*place, store);

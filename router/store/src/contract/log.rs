@@ -310,3 +310,90 @@ pub fn shards_do_not_mix(new_place: NewPlace<'_>) {
         assert_eq!(vote, (shard == SHARD).then(|| "v".into()));
     }
 }
+
+/// Whatever it held, and also after reopening.
+pub fn a_cleared_shard_keeps_only_its_vote(new_place: NewPlace<'_>) {
+    let histories: [Vec<Write>; 5] = [
+        vec![],
+        vec![append(1, 9, "x")],
+        vec![append(1, 9, "x"), purge(4), Write::Committed("at 7".into())],
+        vec![append(1, 9, "x"), purge(50), append(60, 61, "x")],
+        vec![append(1, 9, "x"), Write::TruncateAfter(None), append(90, 91, "x"), purge(90)],
+    ];
+    for history in histories {
+        let place = new_place();
+        let mut store = open(&*place);
+        write(&*store, vec![Write::Vote("given".into())]);
+        write(&*store, history);
+        let others = vec![(OTHER, append(1, 3, "x")), (OTHER, purge(1))];
+        store.write(WriteBatch { writes: others }).expect("a sound store takes a write");
+        write(&*store, vec![Write::Clear]);
+        for _ in 0..3 {
+            let state = store.log_state(SHARD).expect("readable");
+            assert_eq!(
+                state,
+                LogState { purged: None, purged_index: 0, last_index: 0, empty: true }
+            );
+            assert_log(&*store, SHARD, &[]);
+            assert_eq!(store.committed(SHARD).expect("readable"), None);
+            assert_eq!(store.vote(SHARD).expect("readable"), Some("given".into()));
+            assert_log(&*store, OTHER, &[record(2, "x"), record(3, "x")]);
+            store = reopen(&*place, store);
+        }
+    }
+}
+
+/// Below, within and above what it held, and also with a lower purge.
+pub fn a_cleared_shard_begins_anew_anywhere(new_place: NewPlace<'_>) {
+    for first in [0, 1, 7, 21, 30, 31, 500] {
+        for reopened in [false, true] {
+            let place = new_place();
+            let mut store = open(&*place);
+            write(&*store, vec![append(11, 30, "old"), purge(20), Write::Clear]);
+            if reopened {
+                store = reopen(&*place, store);
+            }
+            write(&*store, vec![append(first, first + 2, "new"), Write::Committed("new".into())]);
+            let expected = [0, 1, 2].map(|step| record(first + step, "new"));
+            for _ in 0..2 {
+                assert_log(&*store, SHARD, &expected);
+                assert_eq!(store.log_state(SHARD).expect("readable").purged, None);
+                assert_eq!(store.committed(SHARD).expect("readable"), Some("new".into()));
+                store = reopen(&*place, store);
+            }
+            write(&*store, vec![purge(first)]);
+            let store = reopen(&*place, store);
+            assert_log(&*store, SHARD, &expected[1..]);
+            assert_eq!(store.log_state(SHARD).expect("readable").purged_index, first);
+        }
+    }
+}
+
+/// And what comes after it is not; a vote of the same batch counts wherever it stands.
+pub fn what_comes_before_a_clear_in_its_batch_is_cleared(new_place: NewPlace<'_>) {
+    let place = new_place();
+    let mut store = open(&*place);
+    write(&*store, vec![append(1, 4, "old")]);
+    write(
+        &*store,
+        vec![
+            append(5, 6, "old"),
+            Write::Committed("old".into()),
+            Write::Vote("early".into()),
+            Write::Clear,
+            purge(2),
+            append(3, 4, "new"),
+        ],
+    );
+    for _ in 0..2 {
+        assert_log(&*store, SHARD, &[record(3, "new"), record(4, "new")]);
+        assert_eq!(store.vote(SHARD).expect("readable"), Some("early".into()));
+        assert_eq!(store.committed(SHARD).expect("readable"), None);
+        assert_eq!(store.log_state(SHARD).expect("readable").purged, Some(position(2)));
+        store = reopen(&*place, store);
+    }
+    write(&*store, vec![Write::Clear, Write::Vote("late".into()), Write::Clear]);
+    let store = reopen(&*place, store);
+    assert_log(&*store, SHARD, &[]);
+    assert_eq!(store.vote(SHARD).expect("readable"), Some("late".into()));
+}

@@ -3,23 +3,25 @@
 //! An implementation gives a function that makes a fresh [`Place`]; [`contract_tests!`](crate::contract_tests)
 //! turns it into one `#[test]` for each rule. A rule panics, in words, where it is broken.
 
+pub mod disks;
 pub mod faults;
 pub mod log;
 pub mod snapshots;
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use orrery_model::{NodeId, ShardId};
 
 use crate::error::StoreError;
+use crate::opened::Disk;
 use crate::store::{Identity, Record, Store, Write, WriteBatch};
 
-/// A place where a store lies: opened again and again, it holds what was made durable there.
+/// A place where a store lies: opened again and again, it holds what was made durable there. At first it is
+/// blank, of the node and instance of [`identity`].
 pub trait Place {
-    /// Opens the store. Between two openings the earlier store is dropped.
-    ///
-    /// # Errors
-    /// What opening the implementation gives.
-    fn open(&self) -> Result<Box<dyn Store>, StoreError>;
+    /// The disk, as a process that starts names it. Between two the earlier one and its store are dropped.
+    fn disk(&self) -> Arc<dyn Disk>;
 
     /// Lets the next write's sync fail.
     fn fail_next_write(&self);
@@ -28,18 +30,32 @@ pub trait Place {
     fn crash(&self);
 }
 
-/// Makes a fresh place, whose store has the [`identity`].
+/// Makes a fresh place.
 pub type NewPlace<'a> = &'a dyn Fn() -> Box<dyn Place>;
 
 /// The identity of each store in the suite.
 pub fn identity() -> Identity {
-    Identity { cluster_id: "contract".into(), node: NodeId(7), shards: 4 }
+    Identity {
+        cluster_id: "contract".into(),
+        node: NodeId(7),
+        instance: "seventh".into(),
+        shards: 4,
+        founding: "the plan".into(),
+    }
 }
 
 /// Turns the suite into tests; `$new_place` is a `fn() -> Box<dyn Place>`.
 #[macro_export]
 macro_rules! contract_tests {
     ($new_place:expr) => {
+        $crate::contract_tests!($new_place; disks:
+            a_new_disk_is_blank_until_it_is_adopted,
+            a_member_stays_what_it_is,
+            adopting_again_gives_the_store_that_is_open,
+            another_identity_is_refused_and_changes_nothing,
+            a_blank_disk_is_adopted_only_as_its_own_instance,
+            space_is_known,
+        );
         $crate::contract_tests!($new_place; log:
             a_new_store_is_empty,
             what_was_written_is_there_after_reopening,
@@ -57,6 +73,9 @@ macro_rules! contract_tests {
             an_older_purge_changes_nothing,
             changes_of_a_batch_take_effect_in_their_order,
             shards_do_not_mix,
+            a_cleared_shard_keeps_only_its_vote,
+            a_cleared_shard_begins_anew_anywhere,
+            what_comes_before_a_clear_in_its_batch_is_cleared,
         );
         $crate::contract_tests!($new_place; faults:
             a_gap_is_refused_and_final,
@@ -76,6 +95,9 @@ macro_rules! contract_tests {
             an_empty_snapshot_is_a_snapshot,
             a_record_too_long_loses_only_its_snapshot,
             snapshots_go_on_after_the_log_has_stopped,
+            a_removed_snapshot_stays_away,
+            removing_takes_nothing_from_readers_and_writers,
+            a_clear_leaves_the_snapshot,
         );
     };
     ($new_place:expr; $part:ident: $($rule:ident,)*) => {
@@ -94,11 +116,11 @@ const SHARD: ShardId = ShardId(2);
 /// Another shard.
 const OTHER: ShardId = ShardId(3);
 
-fn open(place: &dyn Place) -> Box<dyn Store> {
-    place.open().expect("a sound store opens")
+fn open(place: &dyn Place) -> Arc<dyn Store> {
+    place.disk().adopt(identity()).expect("a sound store opens")
 }
 
-fn reopen(place: &dyn Place, store: Box<dyn Store>) -> Box<dyn Store> {
+fn reopen(place: &dyn Place, store: Arc<dyn Store>) -> Arc<dyn Store> {
     drop(store);
     open(place)
 }

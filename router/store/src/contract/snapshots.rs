@@ -6,7 +6,7 @@ use orrery_model::ShardId;
 use super::{NewPlace, OTHER, SHARD, append, open, reopen};
 use crate::error::StoreError;
 use crate::limits::SNAPSHOT_RECORD_BYTES_MAX;
-use crate::store::{SnapshotReader, SnapshotWriter, Store, WriteBatch};
+use crate::store::{SnapshotReader, SnapshotWriter, Store, Write, WriteBatch};
 
 /// Meta and records come back as they were given, each shard's its own.
 pub fn a_finished_snapshot_is_there_after_reopening(new_place: NewPlace<'_>) {
@@ -117,6 +117,57 @@ pub fn snapshots_go_on_after_the_log_has_stopped(new_place: NewPlace<'_>) {
     let error = store.write(WriteBatch { writes }).expect_err("it was to fail");
     assert!(!matches!(error, StoreError::Stopped), "{error}");
     assert_snapshot(&*store, SHARD, "before", &["b"]);
+}
+
+/// Not after reopening either; the next one is a snapshot like any other. Removing none is no error.
+pub fn a_removed_snapshot_stays_away(new_place: NewPlace<'_>) {
+    let place = new_place();
+    let mut store = open(&*place);
+    store.remove_snapshot(SHARD).expect("there is none");
+    take(&*store, OTHER, "other", &["o"]);
+    for round in ["first", "second", "third"] {
+        take(&*store, SHARD, "older", &["x", round]);
+        take(&*store, SHARD, round, &[round]);
+        store = reopen(&*place, store);
+        assert_snapshot(&*store, SHARD, round, &[round]);
+        for _ in 0..2 {
+            store.remove_snapshot(SHARD).expect("a sound store removes it");
+            assert!(store.snapshot(SHARD).expect("readable").is_none());
+            store = reopen(&*place, store);
+            assert!(store.snapshot(SHARD).expect("readable").is_none());
+        }
+        assert_snapshot(&*store, OTHER, "other", &["o"]);
+    }
+}
+
+/// Who reads goes on reading, and what is being written becomes a snapshot.
+pub fn removing_takes_nothing_from_readers_and_writers(new_place: NewPlace<'_>) {
+    let place = new_place();
+    let store = open(&*place);
+    take(&*store, SHARD, "old", &["1", "2"]);
+    let mut reader = store.snapshot(SHARD).expect("readable").expect("there is one");
+    let mut writer = begin(&*store, SHARD, "new");
+    store.remove_snapshot(SHARD).expect("a sound store removes it");
+    assert!(store.snapshot(SHARD).expect("readable").is_none());
+    for record in [Some("1".into()), Some("2".into()), None] {
+        assert_eq!(reader.next_record().expect("readable"), record);
+    }
+    writer.record(b"3").expect("a sound store takes it");
+    writer.finish().expect("a sound store finishes it");
+    drop(reader);
+    let store = reopen(&*place, store);
+    assert_snapshot(&*store, SHARD, "new", &["3"]);
+}
+
+/// It has a removal of its own.
+pub fn a_clear_leaves_the_snapshot(new_place: NewPlace<'_>) {
+    let place = new_place();
+    let store = open(&*place);
+    take(&*store, SHARD, "kept", &["k"]);
+    let writes = vec![(SHARD, append(1, 1, "x")), (SHARD, Write::Clear)];
+    store.write(WriteBatch { writes }).expect("a sound store takes a write");
+    let store = reopen(&*place, store);
+    assert_snapshot(&*store, SHARD, "kept", &["k"]);
 }
 
 fn begin(store: &dyn Store, shard: ShardId, meta: &str) -> Box<dyn SnapshotWriter> {

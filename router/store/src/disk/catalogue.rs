@@ -7,10 +7,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use orrery_model::ShardId;
 
+use super::durable;
+use super::header::Header;
 use super::snapshot_file::Seal;
-use super::{durable, header};
 use crate::error::StoreError;
 use crate::limits::{CATALOGUE_CACHE_BYTES, CATALOGUE_FLUSH_MS};
 use crate::store::Identity;
@@ -79,11 +81,17 @@ impl Catalogue {
             .open()
             .map_err(failed)?;
         let catalogue = Self { path: path.into(), db };
-        let identity = header::encode(identity);
+        // The plan may be long, and the instance says enough.
+        let owner = Header::Member(Identity { founding: Bytes::new(), ..identity.clone() });
         match catalogue.db.get(IDENTITY).map_err(failed)? {
-            Some(found) if found == identity => catalogue.entries().map(drop)?,
+            Some(found) if Header::decode(path, &found)? == owner => {
+                catalogue.entries().map(drop)?
+            }
             Some(_) => return Err(StoreError::corrupt(path, "it is another node's")),
-            None => catalogue.put(IDENTITY, identity)?,
+            None => {
+                let owner = owner.encode().map_err(|words| StoreError::corrupt(path, words))?;
+                catalogue.put(IDENTITY, owner)?;
+            }
         }
         Ok(catalogue)
     }
@@ -105,16 +113,30 @@ impl Catalogue {
 
     /// Says it of a shard, durably.
     pub(super) fn set(&self, shard: ShardId, entry: Entry) -> Result<(), StoreError> {
-        self.put(&[SNAPSHOTS, &shard.0.to_be_bytes()].concat(), entry.encode())
+        self.put(&key(shard), entry.encode())
+    }
+
+    /// Forgets a shard's, durably.
+    pub(super) fn forget(&self, shard: ShardId) -> Result<(), StoreError> {
+        self.db.remove(key(shard)).map_err(failed)?;
+        self.sync()
     }
 
     fn put(&self, key: &[u8], value: Vec<u8>) -> Result<(), StoreError> {
         self.db.insert(key, value).map_err(failed)?;
+        self.sync()
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
         self.db.flush().map_err(failed)?;
         // sled's flush leaves the file's size and the drive's cache to chance.
         durable::sync_file(&self.path.join("db"))?;
         durable::sync_folder(&self.path)
     }
+}
+
+fn key(shard: ShardId) -> Vec<u8> {
+    [SNAPSHOTS, &shard.0.to_be_bytes()].concat()
 }
 
 fn failed(error: sled::Error) -> StoreError {

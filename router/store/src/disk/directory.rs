@@ -1,129 +1,97 @@
-//! The data directory: its layout, its lock, and that it is made whole or not at all.
+//! The data directory: its layout, its lock, and that it is blank or a member's, never half of it.
 //!
 //! ```text
 //! lock         held by the process that uses the directory
-//! header       whose directory this is; written last, so it says that all else was made
-//! creating     there from before the first file is made until after the header is
+//! header       whose directory this is: all that a blank one has. A member's is put in its place when all
+//!              else was made, so it says that all else is there
 //! synced       how much of the log was made durable
+//! ends         how long the older files of the log are
 //! log/         raft-engine
 //! snapshots/   a folder for each shard
 //! catalogue/   sled
+//! creating     format 1 only: there from before the first file was made until after the header was
 //! ```
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use orrery_model::NodeId;
 use rustix::fs::{FlockOperation, flock};
 
-use super::{durable, header};
+use super::durable;
+use super::header::Header;
 use crate::error::StoreError;
-use crate::limits::CLUSTER_ID_BYTES_MAX;
-use crate::store::Identity;
-
-/// What a directory must say of itself to be used; what is `None` is not compared.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Expected {
-    /// The cluster's id.
-    pub cluster_id: Option<String>,
-    /// The node's number.
-    pub node: Option<NodeId>,
-    /// How many data shards the cluster was founded with.
-    pub shards: Option<u32>,
-}
+use crate::store::Space;
 
 /// A data directory that no other process uses.
 #[derive(Debug)]
 pub(super) struct Directory {
     path: PathBuf,
-    identity: Identity,
-    /// The header was not there when the directory was taken.
-    fresh: bool,
     /// The lock lasts as long as this file is open.
     _lock: File,
 }
 
 impl Directory {
-    /// Takes a directory that was made before.
-    pub(super) fn open(path: &Path, expected: &Expected) -> Result<Self, StoreError> {
-        let header = path.join("header");
-        fs::metadata(&header).map_err(StoreError::io("find", &header))?;
-        Self::take(path, expected, None::<fn() -> Identity>)
-    }
-
-    /// Takes a directory, or begins to make one; `make` is called only in that case.
-    pub(super) fn open_or_create(
-        path: &Path,
-        expected: &Expected,
-        make: impl FnOnce() -> Identity,
-    ) -> Result<Self, StoreError> {
-        fs::create_dir_all(path).map_err(StoreError::io("make", path))?;
+    /// Takes a directory, or an empty folder to make one in.
+    pub(super) fn take(path: &Path) -> Result<Self, StoreError> {
+        std::fs::create_dir_all(path).map_err(StoreError::io("make", path))?;
         durable::sync_folder(durable::parent(path))?;
         refuse_strangers(path)?;
-        Self::take(path, expected, Some(make))
+        Ok(Self { path: path.into(), _lock: lock(path)? })
     }
 
-    fn take(
-        path: &Path,
-        expected: &Expected,
-        make: Option<impl FnOnce() -> Identity>,
-    ) -> Result<Self, StoreError> {
-        let lock = lock(path)?;
-        let header_path = path.join("header");
-        let (identity, fresh) = match (durable::read_if_there(&header_path)?, make) {
-            (Some(bytes), _) => (header::decode(&header_path, &bytes)?, false),
-            (None, Some(make)) => (make(), true),
-            (None, None) => {
-                return Err(StoreError::io("find", &header_path)(ErrorKind::NotFound.into()));
-            }
-        };
-        check(path, &identity, expected)?;
-        let directory = Self { path: path.into(), identity, fresh, _lock: lock };
-        if fresh {
-            directory.begin()?
-        } else {
-            directory.verify()?
-        }
-        Ok(directory)
+    /// Whose directory this is; `None` where it was not made yet.
+    pub(super) fn header(&self) -> Result<Option<Header>, StoreError> {
+        let path = self.path.join("header");
+        let Some(bytes) = durable::read_if_there(&path)? else { return Ok(None) };
+        let header = Header::decode(&path, &bytes)?;
+        durable::remove_file(&self.path.join("creating"))?;
+        Ok(Some(header))
+    }
+
+    /// The bytes of a header for this directory.
+    pub(super) fn encode(&self, header: &Header) -> Result<Vec<u8>, StoreError> {
+        header.encode().map_err(|words| {
+            let source = std::io::Error::new(ErrorKind::InvalidInput, words);
+            StoreError::io("make", &self.path)(source)
+        })
+    }
+
+    /// Says whose directory this is.
+    pub(super) fn set_header(&self, bytes: &[u8]) -> Result<(), StoreError> {
+        durable::replace_file(&self.path.join("header"), bytes)?;
+        durable::remove_file(&self.path.join("creating"))
     }
 
     /// Clears what an interrupted making left, and makes the folders.
-    fn begin(&self) -> Result<(), StoreError> {
-        if self.identity.cluster_id.len() > CLUSTER_ID_BYTES_MAX {
-            let source = std::io::Error::new(ErrorKind::InvalidInput, "the cluster id is too long");
-            return Err(StoreError::io("make", &self.path)(source));
-        }
-        durable::replace_file(&self.path.join("creating"), b"")?;
+    pub(super) fn begin(&self) -> Result<(), StoreError> {
         for folder in [self.log(), self.snapshots(), self.catalogue()] {
             durable::remove_folder(&folder)?;
         }
         durable::remove_file(&self.synced())?;
+        durable::remove_file(&self.ends())?;
         durable::make_folder(&self.log())?;
         durable::make_folder(&self.snapshots())
     }
 
-    /// A header says that these were made, so without them data is lost.
-    fn verify(&self) -> Result<(), StoreError> {
+    /// A member's header says that these were made, so without them data is lost.
+    pub(super) fn verify(&self) -> Result<(), StoreError> {
         for folder in [self.log(), self.snapshots()] {
             if !folder.is_dir() {
                 return Err(StoreError::corrupt(&folder, "the folder is missing"));
             }
         }
-        durable::remove_file(&self.path.join("creating"))
-    }
-
-    /// Says that everything is there, if that was not said before.
-    pub(super) fn complete(&self) -> Result<(), StoreError> {
-        if self.fresh {
-            durable::replace_file(&self.path.join("header"), &header::encode(&self.identity))?;
-            durable::remove_file(&self.path.join("creating"))?;
-        }
         Ok(())
     }
 
-    pub(super) fn identity(&self) -> &Identity {
-        &self.identity
+    /// How much room its disk has for an ordinary process.
+    pub(super) fn space(&self) -> Result<Space, StoreError> {
+        let found = rustix::fs::statvfs(&self.path)
+            .map_err(|error| StoreError::io("look at the disk of", &self.path)(error.into()))?;
+        Ok(Space {
+            free_bytes: found.f_bavail.saturating_mul(found.f_frsize),
+            total_bytes: found.f_blocks.saturating_mul(found.f_frsize),
+        })
     }
 
     pub(super) fn log(&self) -> PathBuf {
@@ -141,6 +109,10 @@ impl Directory {
     pub(super) fn synced(&self) -> PathBuf {
         self.path.join("synced")
     }
+
+    pub(super) fn ends(&self) -> PathBuf {
+        self.path.join("ends")
+    }
 }
 
 /// Refuses a folder that holds something but was never a data directory, before anything is put there.
@@ -148,9 +120,10 @@ fn refuse_strangers(path: &Path) -> Result<(), StoreError> {
     if path.join("header").exists() || path.join("creating").exists() {
         return Ok(());
     }
+    // What a making leaves that was cut before there was a header.
+    let ours = ["lock", "header.writing", "creating.writing"].map(|name| path.join(name));
     for entry in durable::list(path)? {
-        // The lock and the marker's unfinished form are what a making leaves that was cut at once.
-        if entry != path.join("lock") && entry != path.join("creating.writing") {
+        if !ours.contains(&entry) {
             let name = entry.file_name().unwrap_or_default();
             let detail = format!("it has no header but holds {name:?}, so it is not used");
             return Err(StoreError::corrupt(path, detail));
@@ -172,20 +145,4 @@ fn lock(path: &Path) -> Result<File, StoreError> {
         Err(rustix::io::Errno::WOULDBLOCK) => Err(StoreError::Locked { path }),
         Err(error) => Err(StoreError::io("lock", &path)(error.into())),
     }
-}
-
-fn check(path: &Path, found: &Identity, expected: &Expected) -> Result<(), StoreError> {
-    let wanted = Identity {
-        cluster_id: expected.cluster_id.clone().unwrap_or_else(|| found.cluster_id.clone()),
-        node: expected.node.unwrap_or(found.node),
-        shards: expected.shards.unwrap_or(found.shards),
-    };
-    if *found == wanted {
-        return Ok(());
-    }
-    let words = |identity: &Identity| {
-        let Identity { cluster_id, node, shards } = identity;
-        format!("node {node} of cluster {cluster_id:?} with {shards} shards")
-    };
-    Err(StoreError::Foreign { path: path.into(), found: words(found), expected: words(&wanted) })
 }

@@ -31,6 +31,10 @@ pub(super) const COMMITTED: &[u8] = b"committed";
 /// The format of the small values.
 pub(super) const FORMAT: u8 = 1;
 
+/// All that stands in a small value that was cleared. The engine may know a deleted value again after a
+/// restart, an overwritten one never.
+pub(super) const CLEARED: &[u8] = &[0];
+
 /// How the engine sees an entry: a protobuf message with its frame as bytes.
 pub(super) struct Frame;
 
@@ -86,6 +90,7 @@ impl Draft {
             }
             Write::Vote(vote) => put(&mut self.batch, shard, VOTE, &[vote]),
             Write::Committed(committed) => put(&mut self.batch, shard, COMMITTED, &[committed]),
+            Write::Clear => draft.clear(shard, &mut self.batch),
         }
     }
 }
@@ -153,6 +158,21 @@ impl ShardDraft {
         batch.add_command(u64::from(shard.0), Command::Compact { index: index.saturating_add(1) });
         self.held = (end > index).then(|| (begin.max(index + 1), end));
         self.cuts = true;
+        Ok(())
+    }
+
+    fn clear(&mut self, shard: ShardId, batch: &mut LogBatch) -> Result<(), StoreError> {
+        self.bounds = Bounds::default();
+        put(batch, shard, BOUNDS, &self.encode_bounds())?;
+        for key in [PURGED, COMMITTED] {
+            let (region, key, value) = (u64::from(shard.0), key.to_vec(), CLEARED.to_vec());
+            batch.put(region, key, value).map_err(super::log::refused)?;
+        }
+        if let Some((_, end)) = self.held.take() {
+            let index = end.saturating_add(1);
+            batch.add_command(u64::from(shard.0), Command::Compact { index });
+            self.cuts = true;
+        }
         Ok(())
     }
 

@@ -13,8 +13,11 @@ use raft_engine::env::FileSystem;
 use raft_engine::{Command, Engine, LogBatch};
 
 use super::apart::{apart, words};
+use super::directory::Directory;
 use super::draft::{Draft, Frame};
-use super::recover::{open_engine, recover, shard_of};
+use super::ends::EndsFile;
+use super::log_sizes::LogSizes;
+use super::recover::{Guards, open_engine, recover, shard_of};
 use super::shard_log::{ShardLog, Taken, View};
 use super::synced::SyncedFile;
 use super::watched::{Watch, Watched};
@@ -31,6 +34,7 @@ pub(super) struct Log<F: FileSystem> {
     engine: Engine<Watched<F>>,
     watch: Arc<Watch>,
     synced: SyncedFile,
+    ends: Mutex<EndsFile>,
     shards: RwLock<BTreeMap<ShardId, Arc<ShardLog>>>,
     /// Held by the one write that is under way.
     turn: Mutex<()>,
@@ -39,19 +43,24 @@ pub(super) struct Log<F: FileSystem> {
 }
 
 impl<F: FileSystem> Log<F> {
-    /// Opens the log in `path`; `synced_path` is where it says how far it is durable.
+    /// Opens the log of a directory.
     pub(super) fn open(
-        path: &Path,
-        synced_path: &Path,
+        directory: &Directory,
+        sizes: LogSizes,
         file_system: Arc<F>,
     ) -> Result<Self, StoreError> {
-        let floor = SyncedFile::read(synced_path)?;
-        let (engine, watch) = open_engine(path, floor, file_system)?;
-        let shards = recover(path, &engine)?;
+        let path = directory.log();
+        let guards = Guards {
+            synced: SyncedFile::read(&directory.synced())?,
+            ends: EndsFile::read(&directory.ends())?,
+        };
+        let (engine, watch) = open_engine(&path, guards, sizes, file_system)?;
+        let shards = recover(&path, &engine)?;
         Ok(Self {
-            path: path.into(),
+            path,
             engine,
-            synced: SyncedFile::create(synced_path, watch.synced())?,
+            synced: SyncedFile::create(&directory.synced(), watch.synced())?,
+            ends: EndsFile::create(&directory.ends(), watch.ends())?.into(),
             watch,
             shards: RwLock::new(shards),
             turn: Mutex::new(()),
@@ -91,10 +100,16 @@ impl<F: FileSystem> Log<F> {
         let written = catch_unwind(AssertUnwindSafe(|| self.engine.write(batch, true)));
         self.check_watch()?;
         match written {
-            Ok(Ok(_)) => self.synced.note(self.watch.synced()),
+            Ok(Ok(_)) => self.note(),
             Ok(Err(error)) => Err(refused(error)),
             Err(panic) => Err(StoreError::Engine { engine: ENGINE, detail: words(&*panic) }),
         }
+    }
+
+    /// Says beside the log how much of it is durable now.
+    fn note(&self) -> Result<(), StoreError> {
+        self.synced.note(self.watch.synced())?;
+        self.ends.lock().say(self.watch.ends())
     }
 
     fn check_watch(&self) -> Result<(), StoreError> {
@@ -124,7 +139,7 @@ impl<F: FileSystem> Log<F> {
                 tracing::debug!(shard = region, "holds on to many log files");
                 self.repeat_purge(region)?;
             }
-            self.synced.note(self.watch.synced())?;
+            self.note()?;
             self.synced.sync()
         })
     }
@@ -133,17 +148,19 @@ impl<F: FileSystem> Log<F> {
         let _turn = self.turn.lock();
         let Some(log) = shard_of(region).and_then(|shard| self.shard(shard)) else { return Ok(()) };
         let _cuts = log.cuts.write();
-        let first = log.view.read().bounds.span.map(|(first, _)| first);
-        let (Some(first), Some((begin, end))) = (first, log.view.read().held) else {
-            return Ok(());
+        let (span, held) = {
+            let view = log.view.read();
+            (view.bounds.span, view.held)
         };
+        let Some((begin, end)) = held else { return Ok(()) };
+        let first = span.map_or(end.saturating_add(1), |(first, _)| first);
         if begin >= first {
             return Ok(());
         }
         let mut batch = LogBatch::default();
         batch.add_command(region, Command::Compact { index: first });
         self.commit(&mut batch)?;
-        log.view.write().held = Some((first, end));
+        log.view.write().held = span.map(|_| (first, end));
         Ok(())
     }
 

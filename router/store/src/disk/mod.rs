@@ -6,8 +6,11 @@ mod catalogue;
 mod directory;
 mod draft;
 mod durable;
+mod ends;
 mod header;
 mod log;
+mod log_sizes;
+mod node_directory;
 mod recover;
 mod shard_log;
 mod snapshot_file;
@@ -15,83 +18,41 @@ mod snapshots;
 mod synced;
 mod watched;
 
-use std::fmt;
-use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use orrery_model::ShardId;
-use raft_engine::env::{DefaultFileSystem, FileSystem};
+use raft_engine::env::FileSystem;
 
-pub use directory::Expected;
 pub use header::FORMAT;
+pub use log_sizes::LogSizes;
+pub use node_directory::NodeDirectory;
 pub use snapshot_file::FORMAT as SNAPSHOT_FORMAT;
 
 use crate::error::StoreError;
-use crate::store::{Identity, LogState, Record, SnapshotReader, SnapshotWriter, Store, WriteBatch};
+use crate::store::{
+    Identity, LogState, Record, SnapshotReader, SnapshotWriter, Space, Store, WriteBatch,
+};
 
-/// A node's data directory. `F` is the file system under the log, where faults can be injected.
-pub struct DiskStore<F: FileSystem = DefaultFileSystem> {
+/// A member's data directory in use.
+struct DiskStore<F: FileSystem> {
     identity: Identity,
     log: log::Log<F>,
     snapshots: Arc<snapshots::Snapshots>,
     /// Dropped last: it holds the lock.
-    _directory: Arc<directory::Directory>,
-}
-
-impl DiskStore {
-    /// Opens a directory that was made before.
-    ///
-    /// # Errors
-    /// When it is not there ([`StoreError::Io`]), in use, another's, newer or damaged. Only a directory
-    /// in use is worth another try.
-    pub fn open(path: &Path, expected: &Expected) -> Result<Self, StoreError> {
-        let directory = directory::Directory::open(path, expected)?;
-        Self::start(directory, Arc::new(DefaultFileSystem))
-    }
-
-    /// Opens a directory, or makes it for the identity that `make` gives. It is made whole or not at all:
-    /// a crash in between leaves what the next call makes anew.
-    ///
-    /// # Errors
-    /// As [`DiskStore::open`], and when the folder holds files but is no data directory.
-    pub fn open_or_create(
-        path: &Path,
-        expected: &Expected,
-        make: impl FnOnce() -> Identity,
-    ) -> Result<Self, StoreError> {
-        Self::open_or_create_on(path, expected, make, Arc::new(DefaultFileSystem))
-    }
+    directory: Arc<directory::Directory>,
 }
 
 impl<F: FileSystem> DiskStore<F> {
-    /// As [`DiskStore::open_or_create`], with the log's files on `file_system`.
-    ///
-    /// # Errors
-    /// As [`DiskStore::open_or_create`].
-    pub fn open_or_create_on(
-        path: &Path,
-        expected: &Expected,
-        make: impl FnOnce() -> Identity,
+    fn open(
+        directory: Arc<directory::Directory>,
+        identity: Identity,
+        sizes: LogSizes,
         file_system: Arc<F>,
     ) -> Result<Self, StoreError> {
-        let directory = directory::Directory::open_or_create(path, expected, make)?;
-        Self::start(directory, file_system)
-    }
-
-    fn start(directory: directory::Directory, file_system: Arc<F>) -> Result<Self, StoreError> {
-        let directory = Arc::new(directory);
-        let log = log::Log::open(&directory.log(), &directory.synced(), file_system)?;
-        let identity = directory.identity().clone();
-        let snapshots = Arc::new(snapshots::Snapshots::open(directory.clone())?);
-        directory.complete()?;
-        Ok(Self { identity, log, snapshots, _directory: directory })
-    }
-}
-
-impl<F: FileSystem> fmt::Debug for DiskStore<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DiskStore").field("identity", &self.identity).finish_non_exhaustive()
+        let log = log::Log::open(&directory, sizes, file_system)?;
+        let snapshots = Arc::new(snapshots::Snapshots::open(directory.clone(), &identity)?);
+        Ok(Self { identity, log, snapshots, directory })
     }
 }
 
@@ -140,5 +101,13 @@ impl<F: FileSystem> Store for DiskStore<F> {
 
     fn snapshot(&self, shard: ShardId) -> Result<Option<Box<dyn SnapshotReader>>, StoreError> {
         self.snapshots.newest(shard)
+    }
+
+    fn remove_snapshot(&self, shard: ShardId) -> Result<(), StoreError> {
+        self.snapshots.remove(shard)
+    }
+
+    fn space(&self) -> Result<Space, StoreError> {
+        self.directory.space()
     }
 }

@@ -2,6 +2,8 @@
 //! what is made durable before it is seen, and what is taken into memory.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{ErrorKind, Read as _};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,27 +13,36 @@ use raft_engine::env::FileSystem;
 use raft_engine::{Config, Engine, ReadableSize, RecoveryMode};
 
 use super::apart::apart;
-use super::draft::{BOUNDS, COMMITTED, FORMAT, PURGED, VOTE};
+use super::draft::{BOUNDS, CLEARED, COMMITTED, FORMAT, PURGED, VOTE};
 use super::durable;
+use super::ends::{self, Ends};
 use super::log::read_failed;
+use super::log_sizes::LogSizes;
 use super::shard_log::{ShardLog, View};
 use super::synced::{LogFile, Queue, Synced};
 use super::watched::{Watch, Watched};
 use crate::bounds::Bounds;
 use crate::error::StoreError;
-use crate::limits::{LOG_FILE_BYTES, LOG_PURGE_BYTES, LOG_RECOVERY_THREADS};
+use crate::limits::LOG_RECOVERY_THREADS;
 
-/// Opens the engine in `path`, where `floor` was durable, and makes durable whatever it found there.
+/// What is known of the files before they are opened.
+pub(super) struct Guards {
+    pub(super) synced: Synced,
+    pub(super) ends: Ends,
+}
+
+/// Opens the engine in `path` and makes durable whatever it found there.
 pub(super) fn open_engine<F: FileSystem>(
     path: &Path,
-    floor: Synced,
+    guards: Guards,
+    sizes: LogSizes,
     file_system: Arc<F>,
 ) -> Result<(Engine<Watched<F>>, Arc<Watch>), StoreError> {
-    check_files(path, floor)?;
-    let watch = Arc::new(Watch::new(floor));
+    check_files(path, &guards)?;
+    let watch = Arc::new(Watch::new(guards.synced));
     let watched = Arc::new(Watched::new(file_system, watch.clone()));
     let engine = apart(path, || {
-        Engine::open_with_file_system(config(path), watched)
+        Engine::open_with_file_system(config(path, sizes), watched)
             .map_err(|error| read_failed(path, error))
     });
     // Whatever the engine made of it: cut synced bytes are damage.
@@ -43,31 +54,63 @@ pub(super) fn open_engine<F: FileSystem>(
     Ok((engine, watch))
 }
 
-fn config(path: &Path) -> Config {
+fn config(path: &Path, sizes: LogSizes) -> Config {
     Config {
         dir: path.to_string_lossy().into_owned(),
         recovery_mode: RecoveryMode::TolerateTailCorruption,
         recovery_threads: LOG_RECOVERY_THREADS,
         // Entries are small and already compact; what compressing saves is less than what it costs here.
         batch_compression_threshold: ReadableSize(0),
-        target_file_size: ReadableSize(LOG_FILE_BYTES),
-        purge_threshold: ReadableSize(LOG_PURGE_BYTES),
+        target_file_size: ReadableSize(sizes.file_bytes),
+        purge_threshold: ReadableSize(sizes.purge_bytes),
         ..Config::default()
     }
 }
 
-/// Looks whether the newest synced file of each queue, or a newer one, is there.
-fn check_files(path: &Path, floor: Synced) -> Result<(), StoreError> {
-    let files: Vec<_> = durable::list(path)?.iter().filter_map(|path| LogFile::of(path)).collect();
+/// Looks whether the newest synced file of each queue, or a newer one, is there, whether those before it are
+/// whole, and whether the engine may believe what their headers say.
+fn check_files(path: &Path, guards: &Guards) -> Result<(), StoreError> {
+    let mut files = Vec::new();
+    for file_path in durable::list(path)? {
+        if let Some(file) = LogFile::of(&file_path) {
+            check_alignment(&file_path)?;
+            let metadata = file_path.metadata().map_err(StoreError::io("look at", &file_path))?;
+            files.push((file, metadata.len()));
+        }
+    }
     for queue in [Queue::Append, Queue::Rewrite] {
-        let newest = files.iter().filter(|file| file.queue == queue).map(|file| file.number).max();
-        let reach = floor.reach(queue);
+        let of_queue = files.iter().filter(|(file, _)| file.queue == queue);
+        let newest = of_queue.map(|(file, _)| file.number).max();
+        let reach = guards.synced.reach(queue);
         if reach.file > newest.unwrap_or(0) {
             let detail = format!("{queue:?} file {} was synced and is missing", reach.file);
             return Err(StoreError::corrupt(path, detail));
         }
     }
-    Ok(())
+    ends::check(path, &files, &guards.ends)
+}
+
+/// How the engine's log files begin: with this, the file format, and from format 2 on the alignment of what
+/// follows. Here nothing is aligned.
+const LOG_FILE_MARK: &[u8] = b"RAFT-LOG-FILE-HEADER-9986AB3E47F320B394C8E84916EB0ED5";
+const LOG_FILE_FORMAT: [u8; 8] = 2_u64.to_be_bytes();
+const LOG_FILE_ALIGNMENT: [u8; 8] = 0_u64.to_be_bytes();
+
+/// Refuses an alignment that was never written. It has no checksum, and for a wrong one the engine asks for
+/// so much memory that the process would be ended. All else that may be wrong the engine notices.
+fn check_alignment(path: &Path) -> Result<(), StoreError> {
+    let mut header = [0; LOG_FILE_MARK.len() + LOG_FILE_FORMAT.len() + LOG_FILE_ALIGNMENT.len()];
+    match File::open(path).and_then(|mut file| file.read_exact(&mut header)) {
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(()),
+        read => read.map_err(StoreError::io("read", path))?,
+    }
+    let format = header.strip_prefix(LOG_FILE_MARK);
+    match format.and_then(|format| format.strip_prefix(&LOG_FILE_FORMAT)) {
+        Some(alignment) if alignment != LOG_FILE_ALIGNMENT => {
+            Err(StoreError::corrupt(path, "its header is not what was written"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Makes durable what was found. A process that was killed may have left a finished write that was never
@@ -95,8 +138,8 @@ pub(super) fn recover<F: FileSystem>(
         let shard = shard_of(region).ok_or_else(|| corrupt("there can be no such shard"))?;
         let value = |key| match engine.get(region, key).map(Bytes::from) {
             Some(value) if value.first() == Some(&FORMAT) => Ok(Some(value.slice(1..))),
-            Some(_) => Err(corrupt("a value has an unknown format")),
-            None => Ok(None),
+            Some(value) if value != CLEARED => Err(corrupt("a value has an unknown format")),
+            _ => Ok(None),
         };
         let mut view = View::default();
         view.vote = value(VOTE)?;

@@ -64,6 +64,10 @@ impl View {
             }
             Write::Vote(vote) => self.vote = Some(vote),
             Write::Committed(committed) => self.committed = Some(committed),
+            Write::Clear => {
+                let vote = self.vote.take();
+                *self = Self { vote, ..Self::default() };
+            }
         }
     }
 

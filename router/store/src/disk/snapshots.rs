@@ -18,7 +18,7 @@ use super::directory::Directory;
 use super::durable;
 use super::snapshot_file::{FileReader, FileWriter, Seal};
 use crate::error::StoreError;
-use crate::store::{SnapshotReader, SnapshotWriter};
+use crate::store::{Identity, SnapshotReader, SnapshotWriter};
 
 const FINISHED: &str = "snapshot";
 const UNFINISHED: &str = "writing";
@@ -36,10 +36,10 @@ pub(super) struct Snapshots {
 }
 
 impl Snapshots {
-    pub(super) fn open(directory: Arc<Directory>) -> Result<Self, StoreError> {
+    pub(super) fn open(directory: Arc<Directory>, identity: &Identity) -> Result<Self, StoreError> {
         let path = directory.snapshots();
         let path = path.as_path();
-        let catalogue = Catalogue::open(&directory.catalogue(), directory.identity())?;
+        let catalogue = Catalogue::open(&directory.catalogue(), identity)?;
         let mut newest = catalogue.entries()?;
         let mut found = BTreeMap::new();
         for folder in durable::list(path)? {
@@ -103,6 +103,22 @@ impl Snapshots {
         Ok(Some(Box::new(FileReader::open(&path, file, shard, entry.seal)?)))
     }
 
+    /// Removes a shard's snapshot. The catalogue forgets it first: a crash in between leaves a file that the
+    /// next start takes up again, whole.
+    pub(super) fn remove(&self, shard: ShardId) -> Result<(), StoreError> {
+        let mut newest = self.newest.lock();
+        if !newest.contains_key(&shard) {
+            return Ok(());
+        }
+        self.catalogue.forget(shard)?;
+        let folder = self.path.join(shard.to_string());
+        for file in durable::list(&folder)?.iter().filter(|file| is(file, FINISHED)) {
+            durable::remove_file(file)?;
+        }
+        newest.remove(&shard);
+        durable::sync_folder(&folder)
+    }
+
     /// Makes a finished file the newest of its shard.
     fn take(&self, shard: ShardId, unfinished: &Path, seal: Seal) -> Result<(), StoreError> {
         let mut newest = self.newest.lock();
@@ -113,7 +129,10 @@ impl Snapshots {
         durable::sync_folder(durable::parent(&path))?;
         let entry = Entry { generation, seal };
         newest.insert(shard, entry);
-        self.catalogue.set(shard, entry)?;
+        if let Err(error) = self.catalogue.set(shard, entry) {
+            // It may lag behind the files: they count, and the next start tells it.
+            tracing::warn!(%error, %shard, "a new snapshot is not in the catalogue");
+        }
         for old in durable::list(durable::parent(&path))? {
             if is(&old, FINISHED) && old != path {
                 durable::remove_file(&old)?;

@@ -19,7 +19,7 @@ use crate::error::StoreError;
 const MAGIC: &[u8; 8] = b"ORRYSYNC";
 
 /// The engine's two kinds of files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Queue {
     /// What was written.
     Append,
@@ -28,7 +28,7 @@ pub(super) enum Queue {
 }
 
 /// A log file: its kind and its number, which only rises.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct LogFile {
     pub(super) queue: Queue,
     pub(super) number: u64,

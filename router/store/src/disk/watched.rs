@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 use raft_engine::env::{FileSystem, Handle, Permission, WriteExt};
 
+use super::ends::Ends;
 use super::synced::{LogFile, Synced};
 
 /// What the watched file system knows.
@@ -26,6 +27,8 @@ pub(super) struct Watch {
 #[derive(Debug, Default)]
 struct State {
     synced: Synced,
+    /// How much of each file that is there is durable.
+    lengths: Ends,
     failure: Option<io::ErrorKind>,
     damage: Option<String>,
 }
@@ -42,7 +45,24 @@ impl Watch {
 
     /// Says that the first bytes of a file are durable.
     pub(super) fn raise(&self, file: LogFile, bytes: u64) {
-        self.state.lock().synced.raise(file, bytes);
+        let mut state = self.state.lock();
+        state.synced.raise(file, bytes);
+        let length = state.lengths.entry(file).or_default();
+        *length = bytes.max(*length);
+    }
+
+    /// How long the files are that are no longer written.
+    pub(super) fn ends(&self) -> Ends {
+        let state = self.state.lock();
+        let is_older = |file: &LogFile| file.number < state.synced.reach(file.queue).file;
+        state.lengths.iter().filter(|(file, _)| is_older(file)).map(|(&f, &end)| (f, end)).collect()
+    }
+
+    /// A name goes away, or is another file's from now on.
+    fn forget(&self, path: &Path) {
+        if let Some(file) = LogFile::of(path) {
+            self.state.lock().lengths.remove(&file);
+        }
     }
 
     /// Why nothing is changed any more.
@@ -119,16 +139,21 @@ impl<F: FileSystem> FileSystem for Watched<F> {
 
     fn delete<P: AsRef<Path>>(&self, path: P) -> Result<()> {
         self.watch.may_change()?;
+        self.watch.forget(path.as_ref());
         self.inner.delete(path)
     }
 
     fn rename<P: AsRef<Path>>(&self, from: P, to: P) -> Result<()> {
         self.watch.may_change()?;
+        self.watch.forget(from.as_ref());
+        self.watch.forget(to.as_ref());
         self.inner.rename(from, to)
     }
 
     fn reuse<P: AsRef<Path>>(&self, from: P, to: P) -> Result<()> {
         self.watch.may_change()?;
+        self.watch.forget(from.as_ref());
+        self.watch.forget(to.as_ref());
         self.inner.reuse(from, to)
     }
 

@@ -54,6 +54,10 @@ impl Image {
             }
             Write::Vote(vote) => self.vote = Some(vote),
             Write::Committed(committed) => self.committed = Some(committed),
+            Write::Clear => {
+                let (vote, snapshot) = (self.vote.take(), self.snapshot.take());
+                *self = Self { vote, snapshot, ..Self::default() };
+            }
         }
     }
 
@@ -98,6 +102,7 @@ pub(super) fn check(bounds: &mut Bounds, shard: ShardId, write: &Write) -> Resul
         }
         Write::TruncateAfter(keep) => bounds.truncate_after(*keep),
         Write::Purge { index, .. } => drop(bounds.purge(*index)),
+        Write::Clear => *bounds = Bounds::default(),
         Write::Vote(_) | Write::Committed(_) => {}
     }
     Ok(())

@@ -2,21 +2,25 @@
 //! the rest in a crash.
 
 mod image;
+mod snapshot;
 
-use std::collections::{BTreeMap, VecDeque};
-use std::io::{self, ErrorKind};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
-use orrery_model::ShardId;
+use orrery_model::{NodeId, ShardId};
 use parking_lot::Mutex;
 
 use self::image::{Image, Snapshot};
+use self::snapshot::{ModelSnapshotReader, ModelSnapshotWriter, refuse_longer};
 use crate::error::StoreError;
-use crate::limits::{SNAPSHOT_META_BYTES_MAX, SNAPSHOT_RECORD_BYTES_MAX};
+use crate::limits::SNAPSHOT_META_BYTES_MAX;
+use crate::opened::{Blank, Disk, Opened};
 use crate::store::{
-    Identity, LogState, Record, SnapshotReader, SnapshotWriter, Store, Write, WriteBatch,
+    Identity, LogState, Record, SnapshotReader, SnapshotWriter, Space, Store, Write, WriteBatch,
 };
 
 /// Where the model's files would lie, in errors.
@@ -25,36 +29,71 @@ const PATH: &str = "(in memory)";
 /// A disk in memory. Clones are the same disk; a node that is started again opens it again.
 #[derive(Debug, Clone)]
 pub struct ModelDisk {
-    identity: Identity,
     contents: Arc<Mutex<Contents>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Contents {
+    owner: Owner,
     synced: BTreeMap<ShardId, Image>,
     /// Changes that reached only the disk's cache, one entry or value each, in order.
     unsynced: Vec<(ShardId, Write)>,
+    space: Space,
     /// How often the disk was opened; only the last opening may use it.
     openings: u64,
     open: bool,
+    /// What is open, where it may be given once more.
+    shared: Weak<ModelStore>,
     /// The open store refuses writes after an earlier failure.
     stopped: bool,
     /// How many writes succeed before one fails, where that was asked for.
     writes_until_failure: Option<u64>,
 }
 
+#[derive(Debug, Clone)]
+enum Owner {
+    Blank(Blank),
+    Member(Identity),
+}
+
 impl ModelDisk {
-    /// Makes an empty disk for a node.
+    /// Makes an empty disk for a node that is a member of a cluster.
     pub fn new(identity: Identity) -> Self {
-        Self { identity, contents: Arc::default() }
+        Self::of(Owner::Member(identity))
     }
 
-    /// Opens the disk, as a node does when it starts.
+    /// Makes an empty disk for a node that belongs to no cluster yet.
+    pub fn blank(node: NodeId, instance: impl Into<String>) -> Self {
+        Self::of(Owner::Blank(Blank { node, instance: instance.into() }))
+    }
+
+    fn of(owner: Owner) -> Self {
+        let space = Space { free_bytes: 1 << 40, total_bytes: 2 << 40 };
+        let contents = Contents {
+            owner,
+            synced: BTreeMap::new(),
+            unsynced: Vec::new(),
+            space,
+            openings: 0,
+            open: false,
+            shared: Weak::new(),
+            stopped: false,
+            writes_until_failure: None,
+        };
+        Self { contents: Arc::new(contents.into()) }
+    }
+
+    /// Opens the disk of a member, as a node does when it starts.
     ///
     /// # Errors
-    /// [`StoreError::Locked`] while an earlier opening is neither dropped nor crashed.
+    /// [`StoreError::Locked`] while an earlier opening is neither dropped nor crashed, and
+    /// [`StoreError::Foreign`] while it is blank.
     pub fn open(&self) -> Result<ModelStore, StoreError> {
         let mut contents = self.contents.lock();
+        let identity = match &contents.owner {
+            Owner::Member(identity) => identity.clone(),
+            Owner::Blank(blank) => return Err(foreign(blank, &"a member of a cluster")),
+        };
         if contents.open {
             return Err(StoreError::Locked { path: PATH.into() });
         }
@@ -62,8 +101,20 @@ impl ModelDisk {
         contents.sync();
         contents.openings += 1;
         contents.open = true;
+        contents.shared = Weak::new();
         contents.stopped = false;
-        Ok(ModelStore { disk: self.clone(), opening: contents.openings })
+        Ok(ModelStore { disk: self.clone(), identity, opening: contents.openings })
+    }
+
+    fn open_shared(&self) -> Result<Arc<ModelStore>, StoreError> {
+        let store = Arc::new(self.open()?);
+        self.contents.lock().shared = Arc::downgrade(&store);
+        Ok(store)
+    }
+
+    /// Says how much room the disk has from now on. Nothing that is written takes of it.
+    pub fn set_space(&self, space: Space) {
+        self.contents.lock().space = space;
     }
 
     /// Cuts the power: the store that is open is dead, and of the changes that were not synced only a
@@ -71,6 +122,7 @@ impl ModelDisk {
     pub fn crash(&self, keep: impl FnOnce(usize) -> usize) {
         let mut contents = self.contents.lock();
         contents.open = false;
+        contents.shared = Weak::new();
         let kept = keep(contents.unsynced.len());
         contents.unsynced.truncate(kept);
     }
@@ -84,6 +136,42 @@ impl ModelDisk {
     pub fn fail_next_write(&self) {
         self.fail_write_after(0);
     }
+}
+
+impl Disk for ModelDisk {
+    fn open(&self) -> Result<Opened, StoreError> {
+        let owner = self.contents.lock().owner.clone();
+        Ok(match owner {
+            Owner::Blank(blank) => Opened::Blank(blank),
+            Owner::Member(_) => Opened::Member(self.open_shared()?),
+        })
+    }
+
+    fn adopt(&self, identity: Identity) -> Result<Arc<dyn Store>, StoreError> {
+        let open = {
+            let mut contents = self.contents.lock();
+            match &contents.owner {
+                Owner::Blank(blank)
+                    if (blank.node, &blank.instance) == (identity.node, &identity.instance) =>
+                {
+                    contents.owner = Owner::Member(identity);
+                }
+                Owner::Member(found) if *found == identity => {}
+                Owner::Blank(found) => return Err(foreign(found, &identity)),
+                Owner::Member(found) => return Err(foreign(found, &identity)),
+            }
+            contents.shared.clone()
+        };
+        match open.upgrade() {
+            Some(store) => Ok(store),
+            None => Ok(self.open_shared()?),
+        }
+    }
+}
+
+fn foreign(found: &dyn fmt::Display, expected: &dyn fmt::Display) -> StoreError {
+    let (found, expected) = (found.to_string(), expected.to_string());
+    StoreError::Foreign { path: PATH.into(), found, expected }
 }
 
 impl Contents {
@@ -122,6 +210,7 @@ impl Contents {
 #[derive(Debug)]
 pub struct ModelStore {
     disk: ModelDisk,
+    identity: Identity,
     opening: u64,
 }
 
@@ -163,7 +252,7 @@ impl Drop for ModelStore {
 
 impl Store for ModelStore {
     fn identity(&self) -> &Identity {
-        &self.disk.identity
+        &self.identity
     }
 
     fn write(&self, batch: WriteBatch) -> Result<(), StoreError> {
@@ -222,58 +311,17 @@ impl Store for ModelStore {
             }))
         })
     }
-}
 
-struct ModelSnapshotWriter {
-    disk: ModelDisk,
-    opening: u64,
-    shard: ShardId,
-    meta: Bytes,
-    /// `None` once it failed.
-    records: Option<Vec<Bytes>>,
-}
-
-impl SnapshotWriter for ModelSnapshotWriter {
-    fn record(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
-        let records = self.records.as_mut().ok_or(StoreError::Stopped)?;
-        let fits = refuse_longer(bytes, SNAPSHOT_RECORD_BYTES_MAX);
-        match fits {
-            Ok(()) => records.push(Bytes::copy_from_slice(bytes)),
-            Err(_) => self.records = None,
-        }
-        fits
-    }
-
-    fn finish(self: Box<Self>) -> Result<(), StoreError> {
-        let records = self.records.ok_or(StoreError::Stopped)?.into();
-        let snapshot = Snapshot { meta: self.meta, records };
+    fn remove_snapshot(&self, shard: ShardId) -> Result<(), StoreError> {
         self.disk.with(self.opening, |contents| {
-            contents.synced.entry(self.shard).or_default().snapshot = Some(snapshot);
+            if let Some(image) = contents.synced.get_mut(&shard) {
+                image.snapshot = None;
+            }
             Ok(())
         })
     }
-}
 
-struct ModelSnapshotReader {
-    meta: Bytes,
-    left: VecDeque<Bytes>,
-}
-
-impl SnapshotReader for ModelSnapshotReader {
-    fn meta(&self) -> &Bytes {
-        &self.meta
+    fn space(&self) -> Result<Space, StoreError> {
+        self.disk.with(self.opening, |contents| Ok(contents.space))
     }
-
-    fn next_record(&mut self) -> Result<Option<Bytes>, StoreError> {
-        Ok(self.left.pop_front())
-    }
-}
-
-fn refuse_longer(bytes: &[u8], max: usize) -> Result<(), StoreError> {
-    if bytes.len() <= max {
-        return Ok(());
-    }
-    let words = format!("{} bytes where {max} are the most", bytes.len());
-    let source = io::Error::new(ErrorKind::InvalidInput, words);
-    Err(StoreError::io("write", Path::new(PATH))(source))
 }

@@ -3,8 +3,8 @@
 
 use std::io::{Error, Result, Seek, SeekFrom, Write};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use raft_engine::env::{DefaultFileSystem, FileSystem, Handle, Permission, WriteExt};
 
@@ -21,7 +21,8 @@ pub(crate) struct Faults {
     /// Every change after the first failed sync.
     pub(crate) changes_after_failure: AtomicU64,
     fail_sync: AtomicBool,
-    fail_write: AtomicBool,
+    /// Bytes that may still be written before the disk is full; `None` where it never is.
+    space: Mutex<Option<usize>>,
     failed: AtomicBool,
 }
 
@@ -31,9 +32,23 @@ impl Faults {
         self.fail_sync.store(true, Ordering::SeqCst);
     }
 
-    /// Lets each write to a file fail from now on, as a full disk does.
-    pub(crate) fn fail_writes(&self) {
-        self.fail_write.store(true, Ordering::SeqCst);
+    /// Lets the disk be full after so many bytes more; the write that meets its end is cut short.
+    pub(crate) fn fill_after(&self, bytes: usize) {
+        *self.space.lock().unwrap() = Some(bytes);
+    }
+
+    /// How many of some bytes fit.
+    fn take_space(&self, bytes: usize) -> Result<usize> {
+        match &mut *self.space.lock().unwrap() {
+            None => Ok(bytes),
+            // As the engine's own file system words it.
+            Some(0) if bytes > 0 => Err(Error::other("nospace")),
+            Some(left) => {
+                let taken = bytes.min(*left);
+                *left -= taken;
+                Ok(taken)
+            }
+        }
     }
 
     fn changes(&self) {
@@ -117,11 +132,10 @@ pub(crate) struct FaultyWriter {
 impl Write for FaultyWriter {
     fn write(&mut self, bytes: &[u8]) -> Result<usize> {
         self.faults.changes();
-        if self.faults.fail_write.load(Ordering::SeqCst) {
-            return Err(Error::other("nospace"));
-        }
-        self.faults.unsynced.fetch_add(bytes.len() as u64, Ordering::SeqCst);
-        self.inner.write(bytes)
+        let fits = self.faults.take_space(bytes.len())?;
+        let count = self.inner.write(&bytes[..fits])?;
+        self.faults.unsynced.fetch_add(count as u64, Ordering::SeqCst);
+        Ok(count)
     }
 
     fn flush(&mut self) -> Result<()> {

@@ -2,13 +2,16 @@
 //! compared with it.
 #![allow(dead_code, reason = "each test uses its own part")]
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use orrery_model::{NodeId, ShardId};
-use orrery_router_store::disk::{DiskStore, Expected};
-use orrery_router_store::{Identity, LogState, Record, Store, StoreError, Write, WriteBatch};
+use orrery_router_store::disk::NodeDirectory;
+use orrery_router_store::{
+    Disk, Identity, LogState, Opened, Record, Store, StoreError, Write, WriteBatch,
+};
 use tempfile::TempDir;
 
 pub(crate) const SHARDS: [ShardId; 3] = [ShardId(0), ShardId(1), ShardId(2)];
@@ -26,7 +29,7 @@ struct ShardReading {
 }
 
 /// Reads everything; the first error ends it.
-pub(crate) fn read(store: &dyn Store) -> Result<Reading, StoreError> {
+pub(crate) fn read(store: &Arc<dyn Store>) -> Result<Reading, StoreError> {
     let shards = SHARDS.into_iter().map(|shard| {
         let state = store.log_state(shard)?;
         let first = state.last_index - count(&state);
@@ -43,15 +46,29 @@ fn count(state: &LogState) -> u64 {
 }
 
 pub(crate) fn identity() -> Identity {
-    Identity { cluster_id: "scene".into(), node: NodeId(1), shards: 2 }
+    Identity {
+        cluster_id: "scene".into(),
+        node: NodeId(1),
+        instance: "first".into(),
+        shards: 2,
+        founding: Bytes::new(),
+    }
 }
 
-pub(crate) fn open(path: &Path) -> Result<DiskStore, StoreError> {
-    DiskStore::open(path, &Expected::default())
+pub(crate) fn disk(path: &Path) -> NodeDirectory {
+    NodeDirectory::new(path, identity().node, || identity().instance)
 }
 
-pub(crate) fn create(path: &Path) -> DiskStore {
-    DiskStore::open_or_create(path, &Expected::default(), identity).unwrap()
+/// Opens the directory of a member.
+pub(crate) fn open(path: &Path) -> Result<Arc<dyn Store>, StoreError> {
+    match disk(path).open()? {
+        Opened::Member(store) => Ok(store),
+        Opened::Blank(blank) => panic!("{path:?} is blank: {blank:?}"),
+    }
+}
+
+pub(crate) fn create(path: &Path) -> Arc<dyn Store> {
+    disk(path).adopt(identity()).unwrap()
 }
 
 /// A folder of which copies can be made, as a crash at that moment leaves them.
@@ -62,7 +79,7 @@ pub(crate) struct Scene {
 
 impl Scene {
     pub(crate) fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), copies: 0 }
+        Self { folder: tempfile::tempdir_in(quick_folder()).unwrap(), copies: 0 }
     }
 
     pub(crate) fn path(&self) -> PathBuf {
@@ -76,6 +93,12 @@ impl Scene {
         copy(&self.path(), &to);
         to
     }
+}
+
+/// A folder whose syncs cost nothing, where there is one: no test cuts the power.
+pub(crate) fn quick_folder() -> PathBuf {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { memory.into() } else { std::env::temp_dir() }
 }
 
 /// Copies a folder and all in it.
@@ -99,6 +122,11 @@ pub(crate) fn flip(path: &Path, bit: usize) {
     fs::write(path, bytes).unwrap();
 }
 
+/// Cuts a file off after so many bytes.
+pub(crate) fn cut(path: &Path, bytes: usize) {
+    File::options().write(true).open(path).unwrap().set_len(bytes as u64).unwrap();
+}
+
 /// The log files of a kind, oldest first.
 pub(crate) fn log_files(path: &Path, extension: &str) -> Vec<PathBuf> {
     let mut files: Vec<_> = fs::read_dir(path.join("log"))
@@ -116,8 +144,33 @@ pub(crate) fn synced_bytes(path: &Path) -> u64 {
     u64::from_be_bytes(note[16..24].try_into().unwrap())
 }
 
-/// Sixteen writes of every kind, over three shards.
+/// Damage, said as such.
+pub(crate) fn is_corrupt(error: &StoreError) -> bool {
+    matches!(error, StoreError::Corrupt { .. })
+}
+
+/// Twenty writes of every kind, over three shards.
 pub(crate) fn history() -> Vec<WriteBatch> {
+    let entries = |range: std::ops::RangeInclusive<u64>| {
+        let record = |index| Record { index, bytes: format!("e {index}").into() };
+        (SHARDS[1], Write::Append(range.map(record).collect()))
+    };
+    let purge = Write::Purge { index: 3, position: "purged 3".into() };
+    let mut history = history_1();
+    history.extend(
+        [
+            vec![(SHARDS[1], Write::Clear)],
+            vec![(SHARDS[1], purge), entries(4..=6)],
+            vec![(SHARDS[2], Write::Clear), (SHARDS[2], Write::Vote("e".into()))],
+            vec![entries(7..=7), (SHARDS[1], Write::Committed("at 5".into()))],
+        ]
+        .map(|writes| WriteBatch { writes }),
+    );
+    history
+}
+
+/// Those that there were in format 1.
+pub(crate) fn history_1() -> Vec<WriteBatch> {
     let entries = |shard: usize, range: std::ops::RangeInclusive<u64>, text: &str| {
         let record = |index| Record { index, bytes: format!("{text} {index}").repeat(3).into() };
         (SHARDS[shard], Write::Append(range.map(record).collect()))

@@ -1,7 +1,7 @@
 //! Latency: how long things took, with every tail kept.
 
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What a histogram tells apart: a microsecond at the low end, three digits everywhere, a minute at most.
 const LOWEST_NS: u64 = 1_000;
@@ -10,17 +10,23 @@ const DIGITS: u8 = 3;
 
 /// Latencies as they are gathered.
 #[derive(Debug, Clone)]
-pub(super) struct Latencies(Histogram<u64>);
+pub struct Latencies(Histogram<u64>);
 
 /// What became of them, in milliseconds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
-pub(super) struct Latency {
-    pub(super) count: u64,
-    pub(super) p50_ms: f64,
-    pub(super) p90_ms: f64,
-    pub(super) p99_ms: f64,
-    pub(super) p99_9_ms: f64,
-    pub(super) max_ms: f64,
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Latency {
+    /// How many there were.
+    pub count: u64,
+    /// Half of them took no longer.
+    pub p50_ms: f64,
+    /// 90 of 100 took no longer.
+    pub p90_ms: f64,
+    /// 99 of 100 took no longer.
+    pub p99_ms: f64,
+    /// 999 of 1000 took no longer.
+    pub p99_9_ms: f64,
+    /// None took longer.
+    pub max_ms: f64,
 }
 
 impl Default for Latencies {
@@ -31,15 +37,18 @@ impl Default for Latencies {
 }
 
 impl Latencies {
-    pub(super) fn record(&mut self, ns: u64) {
+    /// Adds one, in nanoseconds.
+    pub fn record(&mut self, ns: u64) {
         self.0.saturating_record(ns);
     }
 
-    pub(super) fn add(&mut self, other: &Self) {
+    /// Adds all of another's.
+    pub fn add(&mut self, other: &Self) {
         self.0.add(&other.0).expect("all have the same bounds");
     }
 
-    pub(super) fn summary(&self) -> Latency {
+    /// What became of them.
+    pub fn summary(&self) -> Latency {
         let ms = |ns: u64| ns as f64 / 1e6;
         let at = |quantile| ms(self.0.value_at_quantile(quantile));
         Latency {

@@ -3,27 +3,27 @@
 use std::fs;
 use std::process;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Ticks a second in which the kernel gives processor time; part of its interface.
 const TICKS_PER_SECOND: f64 = 100.0;
 
 /// What a process has used since it began.
-#[derive(Debug, Clone, Copy, Default, Serialize)]
-pub(super) struct Resources {
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub struct Resources {
     /// Processor time in user mode, in seconds.
-    pub(super) user_s: f64,
+    pub user_s: f64,
     /// Processor time in the kernel, in seconds.
-    pub(super) kernel_s: f64,
+    pub kernel_s: f64,
     /// Memory it has now, in MiB.
-    pub(super) rss_mib: f64,
+    pub rss_mib: f64,
     /// Most memory it ever had, in MiB.
-    pub(super) rss_max_mib: f64,
+    pub rss_max_mib: f64,
 }
 
 impl Resources {
     /// What a process has used; none where the system does not tell.
-    pub(super) fn of(pid: u32) -> Option<Self> {
+    pub fn of(pid: u32) -> Option<Self> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
         let (user, kernel) = ticks(&stat)?;
@@ -36,28 +36,41 @@ impl Resources {
     }
 
     /// What this process has used.
-    pub(super) fn own() -> Option<Self> {
+    pub fn own() -> Option<Self> {
         Self::of(process::id())
     }
 
     /// Processor time in seconds.
-    pub(super) fn cpu_s(&self) -> f64 {
+    pub fn cpu_s(&self) -> f64 {
         self.user_s + self.kernel_s
     }
 
     /// The same with only the processor time since an earlier look.
-    pub(super) fn since(self, earlier: &Self) -> Self {
+    pub fn since(self, earlier: &Self) -> Self {
         Self {
             user_s: self.user_s - earlier.user_s,
             kernel_s: self.kernel_s - earlier.kernel_s,
             ..self
         }
     }
+
+    /// What several processes have used; none where one of them has ended.
+    pub fn of_all(pids: &[u32]) -> Option<Self> {
+        pids.iter().try_fold(Self::default(), |sum, pid| {
+            let one = Self::of(*pid)?;
+            Some(Self {
+                user_s: sum.user_s + one.user_s,
+                kernel_s: sum.kernel_s + one.kernel_s,
+                rss_mib: sum.rss_mib + one.rss_mib,
+                rss_max_mib: sum.rss_max_mib + one.rss_max_mib,
+            })
+        })
+    }
 }
 
 /// Processor time that everything on this machine has used since it started, in seconds, what its host
 /// took from it included; none where the system does not tell.
-pub(super) fn machine_busy_s() -> Option<f64> {
+pub fn machine_busy_s() -> Option<f64> {
     busy_ticks(&fs::read_to_string("/proc/stat").ok()?).map(|ticks| ticks / TICKS_PER_SECOND)
 }
 

@@ -6,19 +6,21 @@ use tokio::time::Instant;
 
 /// Nanoseconds since the benchmark began. Every thread reads the same.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Clock(Instant);
+pub struct Clock(Instant);
 
 impl Clock {
-    pub(super) fn start() -> Self {
+    /// A clock that begins now.
+    pub fn start() -> Self {
         Self(Instant::now())
     }
 
-    pub(super) fn now_ns(self) -> u64 {
+    /// Nanoseconds since it began.
+    pub fn now_ns(self) -> u64 {
         u64::try_from(self.0.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
     /// How long until a moment of this clock; zero when it has passed.
-    pub(super) fn until(self, ns: u64) -> Duration {
+    pub fn until(self, ns: u64) -> Duration {
         Duration::from_nanos(ns.saturating_sub(self.now_ns()))
     }
 }

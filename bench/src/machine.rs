@@ -1,33 +1,51 @@
 //! Machine: what the figures were measured on.
 
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::clock::Clock;
-use super::latency::{Latencies, Latency};
-use super::limits::SYNCS;
+use crate::clock::Clock;
+use crate::latency::{Latencies, Latency};
+use crate::limits::SYNCS;
 
 /// The machine, as far as it tells.
-#[derive(Debug, Clone, Serialize)]
-pub(super) struct Machine {
-    pub(super) cores: usize,
-    pub(super) processor: String,
-    pub(super) kernel: String,
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Machine {
+    /// Processors that this process may use.
+    pub cores: usize,
+    /// The processor's name.
+    pub processor: String,
+    /// The kernel's release.
+    pub kernel: String,
     /// Time of one small write with its sync, where the data is; absent when it is elsewhere.
-    pub(super) sync: Option<Latency>,
+    pub sync: Option<Latency>,
 }
 
 impl Machine {
-    pub(super) fn look() -> Self {
+    /// Asks the kernel.
+    pub fn look() -> Self {
         let kernel = fs::read_to_string("/proc/sys/kernel/osrelease");
         Self {
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             processor: processor(&fs::read_to_string("/proc/cpuinfo").unwrap_or_default()),
             kernel: kernel.map_or_else(|_| "unknown".to_owned(), |text| text.trim().to_owned()),
             sync: None,
+        }
+    }
+}
+
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { cores, processor, kernel, sync } = self;
+        write!(f, "{cores} cores of {processor}, Linux {kernel}")?;
+        match sync {
+            None => Ok(()),
+            Some(sync) => {
+                write!(f, ", a 4 KiB sync takes {:.2} ms (p99 {:.2})", sync.p50_ms, sync.p99_ms)
+            }
         }
     }
 }
@@ -41,7 +59,7 @@ fn processor(cpuinfo: &str) -> String {
 ///
 /// # Errors
 /// When the folder cannot be written to.
-pub(super) fn time_syncs(folder: &Path, clock: Clock) -> io::Result<Latency> {
+pub fn time_syncs(folder: &Path, clock: Clock) -> io::Result<Latency> {
     let path = folder.join("sync");
     let mut file = File::create(&path)?;
     let mut latencies = Latencies::default();

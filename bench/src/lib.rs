@@ -1,0 +1,23 @@
+//! Measures a registry of routes: a closed loop of callers, what they load, and what is told of it.
+//!
+//! [`closed_loop`] drives anything that is a [`target::Target`]; [`registry`] is Orrery's, and the
+//! comparison with etcd brings its own. Everything else is what measurements share.
+
+pub mod acks;
+pub mod admin;
+pub mod bar;
+pub mod clock;
+pub mod closed_loop;
+pub mod cluster;
+pub mod latency;
+pub mod limits;
+pub mod machine;
+pub mod measure;
+pub mod paced_load;
+pub mod population;
+pub mod registry;
+pub mod report;
+pub mod resources;
+pub mod router;
+pub mod tally;
+pub mod target;

@@ -1,0 +1,89 @@
+//! `orrery ctl`: operates a cluster of router nodes, over the service that each of them offers.
+
+mod args;
+mod backup;
+mod bootstrap;
+mod cluster;
+mod comets;
+mod context;
+mod error;
+mod fleet;
+mod founding;
+mod leader;
+mod locate;
+mod node;
+mod print;
+mod rows;
+mod snapshot;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use orrery_host::Host;
+use tokio::time::Instant;
+
+pub(crate) use args::CtlOptions;
+use args::{BackupVerb, Noun};
+use context::Context;
+use error::CtlError;
+use print::Output;
+
+/// What ctl does is wait for others: one thread for the command and one for its connections.
+const THREADS: usize = 2;
+
+/// Makes the nodes at these registry addresses a cluster of `shards` data shards, else of `default`; or finds
+/// that they are one already.
+///
+/// # Errors
+/// When they are not, and it cannot be done in time.
+pub(crate) async fn bootstrap(
+    nodes: &[String],
+    shards: Option<u32>,
+    default: u32,
+    within: Duration,
+    host: Host,
+) -> anyhow::Result<()> {
+    let context = Context::of(nodes, Instant::now() + within, host);
+    bootstrap::bootstrap(&context, nodes, shards, None, default).await?;
+    Ok(())
+}
+
+/// Runs a command to its end.
+pub(crate) fn run(options: CtlOptions) -> ExitCode {
+    let json = options.shared.json;
+    match run_to_end(options).and_then(|output| Ok(output.print(json)?)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let text = error.to_string().replace('\n', " ");
+            if json {
+                let failure = serde_json::json!({ "error": text, "exit_code": error.code() });
+                // Whoever reads neither stream has the exit code.
+                let _ = Output::json_only(failure).print(true);
+            }
+            eprintln!("orrery: {text}");
+            error.exit_code()
+        }
+    }
+}
+
+fn run_to_end(options: CtlOptions) -> Result<Output, CtlError> {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build()?;
+    let outcome = runtime.block_on(async {
+        let context = Context::new(&options.shared, Host::system());
+        match options.noun {
+            Noun::Cluster(verb) => cluster::run(&context, verb).await,
+            Noun::Node(verb) => node::run(&context, verb).await,
+            Noun::Leader(verb) => leader::run(&context, verb).await,
+            Noun::Locate(options) => locate::run(&context, options).await,
+            Noun::Snapshot(options) => snapshot::run(&context, options).await,
+            Noun::Backup(BackupVerb::Create { dir }) => backup::create(&context, &dir).await,
+            Noun::Backup(BackupVerb::Verify { dir }) => backup::verify(&dir),
+            Noun::Backup(BackupVerb::Restore { dir, nodes, replicas }) => {
+                backup::restore(&context, &dir, &nodes, replicas).await
+            }
+        }
+    });
+    runtime.shutdown_background();
+    outcome
+}

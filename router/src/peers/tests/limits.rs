@@ -1,0 +1,167 @@
+//! A peer that accepts and never answers, and how much it can make this node keep.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{Stream, stream};
+use orrery_host::Host;
+use orrery_host::grpc::incoming;
+use orrery_model::NodeId;
+use orrery_model::limits::INTERNAL_MESSAGE_BYTES_MAX;
+use orrery_proto::peers as wire;
+use orrery_proto::peers::peers_server::{Peers, PeersServer};
+use parking_lot::Mutex;
+use prost::Message as _;
+use tokio::time::{Instant, timeout};
+use tonic::{Request, Response, Status, Streaming};
+
+use super::world::{PATIENCE, until};
+use crate::limits::{LINK_SILENCE_MAX, PEER_MESSAGE_BYTES};
+use crate::peers::{Link, Links, Me};
+
+/// Takes whatever comes, notes its size, and says nothing.
+#[derive(Clone, Default)]
+struct Silent {
+    sizes: Arc<Mutex<Vec<usize>>>,
+    heartbeats: Arc<Mutex<usize>>,
+    /// Takes only the first message.
+    stuck: bool,
+}
+
+#[tonic::async_trait]
+impl Peers for Silent {
+    type AppendStream = Pin<Box<dyn Stream<Item = Result<wire::AppendResponses, Status>> + Send>>;
+
+    async fn vote(
+        &self,
+        _request: Request<wire::VoteRequest>,
+    ) -> Result<Response<wire::VoteResponse>, Status> {
+        std::future::pending().await
+    }
+
+    async fn append(
+        &self,
+        request: Request<Streaming<wire::AppendRequests>>,
+    ) -> Result<Response<Self::AppendStream>, Status> {
+        let (this, mut requests) = (self.clone(), request.into_inner());
+        requests.message().await?;
+        let silence = stream::once(async move {
+            if this.stuck {
+                std::future::pending::<()>().await;
+            }
+            while let Ok(Some(message)) = requests.message().await {
+                this.sizes.lock().push(message.encoded_len());
+                let beats = message.requests.iter().filter(|request| request.heartbeat).count();
+                *this.heartbeats.lock() += beats;
+            }
+            Err(Status::aborted("the stream has ended"))
+        });
+        Ok(Response::new(Box::pin(silence)))
+    }
+
+    async fn snapshot(
+        &self,
+        _request: Request<Streaming<wire::SnapshotPart>>,
+    ) -> Result<Response<wire::SnapshotResponse>, Status> {
+        std::future::pending().await
+    }
+
+    async fn transfer_leader(
+        &self,
+        _request: Request<wire::TransferLeaderRequest>,
+    ) -> Result<Response<wire::TransferLeaderResponse>, Status> {
+        std::future::pending().await
+    }
+}
+
+async fn link_to(silent: Silent) -> (Arc<Link>, Arc<Links>, orrery_host::Task) {
+    let host = Host::system();
+    let listener = host.net.listen(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let service = PeersServer::new(silent).max_decoding_message_size(INTERNAL_MESSAGE_BYTES_MAX);
+    let router = tonic::transport::Server::builder().add_service(service);
+    let served = router.serve_with_incoming(incoming(listener));
+    let server = host.tasks.spawn("silent-peer", async move {
+        let _ = served.await;
+    });
+    let me = Me {
+        cluster_id: "test".to_owned(),
+        node: NodeId(1),
+        instance: "one".to_owned(),
+        protocol: 2,
+        instance_of: Default::default(),
+    };
+    let links = Links::new(host, me, |_| None);
+    let link = links.link(NodeId(2), &address);
+    (link, links, server)
+}
+
+fn append(bytes: usize) -> wire::AppendRequest {
+    wire::AppendRequest {
+        shard: 1,
+        entries: vec![Bytes::from(vec![7; bytes])],
+        ..Default::default()
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_never_answers_ends_its_lanes_and_not_more_than_that() {
+    let (link, _links, _server) = link_to(Silent::default()).await;
+    let mut lanes: Vec<_> = (0..5).map(|_| link.open_lane().unwrap()).collect();
+    for lane in &lanes {
+        lane.sender().room(10).await.unwrap().put(append(10));
+    }
+    let begun = Instant::now();
+    for lane in &mut lanes {
+        let error = timeout(PATIENCE, lane.answer()).await.unwrap().unwrap_err();
+        assert!(error.to_string().contains("does not answer"), "{error}");
+    }
+    assert!(begun.elapsed() >= LINK_SILENCE_MAX);
+    drop(lanes);
+    // Then it is tried anew.
+    until("another stream is opened", || link.open_lane().is_ok()).await;
+    let beat = link.heartbeat(wire::AppendRequest::default(), Duration::from_millis(50)).await;
+    assert!(beat.is_err());
+    let vote = link.vote(wire::VoteRequest::default(), Duration::from_millis(50)).await;
+    assert!(vote.is_err());
+}
+
+#[tokio::test]
+async fn a_message_holds_as_much_as_it_may_and_heartbeats_are_in_the_first() {
+    let silent = Silent::default();
+    let (link, _links, _server) = link_to(silent.clone()).await;
+    let lane = link.open_lane().unwrap();
+    let sender = lane.sender();
+    // They gather while the connection is made.
+    let requests = 12;
+    for _ in 0..requests {
+        sender.room(300 << 10).await.unwrap().put(append(300 << 10));
+    }
+    let beat = link.heartbeat(wire::AppendRequest::default(), Duration::from_millis(500));
+    assert!(beat.await.is_err());
+    until("all has arrived", || {
+        silent.sizes.lock().iter().sum::<usize>() >= requests * (300 << 10)
+    })
+    .await;
+    let sizes = silent.sizes.lock().clone();
+    assert!(sizes.iter().all(|size| *size <= PEER_MESSAGE_BYTES + 1024), "{sizes:?}");
+    assert!(sizes.len() < requests, "nothing was gathered: {sizes:?}");
+    assert_eq!(*silent.heartbeats.lock(), 1);
+}
+
+#[tokio::test]
+async fn a_peer_that_takes_nothing_fills_the_queue_and_no_more() {
+    let (link, _links, _server) = link_to(Silent { stuck: true, ..Silent::default() }).await;
+    let lane = link.open_lane().unwrap();
+    let sender = lane.sender();
+    let mut sent = 0;
+    while let Ok(Ok(room)) = timeout(Duration::from_millis(300), sender.room(500 << 10)).await {
+        room.put(append(500 << 10));
+        sent += 500 << 10;
+        assert!(sent < 64 << 20, "nothing stops it");
+    }
+    println!("{} KiB were taken off the sender's hands", sent >> 10);
+    assert!(sent < 16 << 20);
+}

@@ -1,0 +1,235 @@
+//! Inbound: what other nodes' replicas of a shard ask of this one.
+
+use std::cmp::Ordering;
+use std::io;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+use futures_util::{FutureExt as _, StreamExt as _, stream};
+use openraft::errors::Fatal;
+use openraft::raft::{AppendEntriesResponse, StreamAppendError, StreamAppendResult};
+use openraft::type_config::alias::SnapshotOf;
+use orrery_proto::peers::{self as wire, append_response, snapshot_part::Part};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tonic::Streaming;
+
+use super::entry::{decode_meta, log_id_to_wire, vote_to_wire};
+use super::group::Group;
+use super::heard::Heard;
+use super::incoming::Incoming;
+use super::snapshot::SnapshotFile;
+use super::types::Types;
+use super::wire as convert;
+use crate::limits::{LANE_REQUESTS_MAX, SNAPSHOT_PART_TIMEOUT};
+use crate::peers::Refusal;
+
+impl Group {
+    /// Answers a request for a vote, or for what one would be.
+    ///
+    /// # Errors
+    /// See [`Refusal`].
+    pub(crate) async fn handle_vote(
+        &self,
+        request: wire::VoteRequest,
+    ) -> Result<wire::VoteResponse, Refusal> {
+        let pre_vote = request.pre_vote;
+        let request = convert::vote_request_from_wire(request).map_err(malformed)?;
+        let response = match pre_vote {
+            true => self.raft.pre_vote(request).await,
+            false => self.raft.vote(request).await,
+        };
+        Ok(convert::vote_response(&response.map_err(ended)?))
+    }
+
+    /// Takes the leadership over where the leader asks for it, or lets go of its lease.
+    ///
+    /// # Errors
+    /// See [`Refusal`].
+    pub(crate) async fn handle_transfer(
+        &self,
+        request: wire::TransferLeaderRequest,
+    ) -> Result<wire::TransferLeaderResponse, Refusal> {
+        let request = convert::transfer_from_wire(request).map_err(malformed)?;
+        let response = self.raft.handle_transfer_leader(request).await.map_err(ended)?;
+        let refused = response.err().map(|error| error.to_string()).unwrap_or_default();
+        Ok(wire::TransferLeaderResponse { refused })
+    }
+
+    /// Answers a heartbeat: beside all lanes, so that it waits for no append that came before.
+    pub(crate) fn handle_heartbeat(
+        &self,
+        request: wire::AppendRequest,
+    ) -> BoxFuture<'static, wire::AppendResponse> {
+        let (raft, heard) = (self.raft.clone(), self.heard.clone());
+        async move {
+            let (id, previous) = (request.id, request.previous);
+            let request = match convert::append_from_wire(request) {
+                Ok(request) if request.entries.is_empty() => request,
+                Ok(_) => return failed(0, id, "MALFORMED: a heartbeat with entries"),
+                Err(error) => return failed(0, id, format!("MALFORMED: {error}")),
+            };
+            let result = match raft.append_entries(request).await {
+                Ok(AppendEntriesResponse::HigherVote(vote)) => {
+                    append_response::Result::Higher(vote_to_wire(&vote))
+                }
+                Ok(AppendEntriesResponse::Conflict) => {
+                    heard.now();
+                    append_response::Result::Conflict(previous.unwrap_or_default())
+                }
+                Ok(AppendEntriesResponse::Success) => {
+                    heard.now();
+                    convert::matched(previous)
+                }
+                Ok(AppendEntriesResponse::PartialSuccess(upto)) => {
+                    heard.now();
+                    convert::matched(upto.map(log_id_to_wire))
+                }
+                Err(fatal) => return failed(0, id, format!("ENDED: {fatal}")),
+            };
+            wire::AppendResponse { lane: 0, id, result: Some(result) }
+        }
+        .boxed()
+    }
+
+    /// Answers a lane's appends, in order, until one does not match or no more come.
+    pub(crate) fn handle_lane(
+        &self,
+        lane: u64,
+        requests: mpsc::Receiver<wire::AppendRequest>,
+    ) -> BoxStream<'static, wire::AppendResponse> {
+        let (ids, taken) = mpsc::channel(LANE_REQUESTS_MAX);
+        // Decoded by the task that feeds the core, so that shards decode beside each other.
+        let appends = stream::unfold((requests, ids), |(mut requests, ids)| async move {
+            let request = requests.recv().await?;
+            let id = request.id;
+            let (taken, append) = match convert::append_from_wire(request) {
+                Ok(append) => (Ok(id), Some(append)),
+                // Ends the lane, after what came before it.
+                Err(error) => (Err((id, error)), None),
+            };
+            ids.send(taken).await.ok()?;
+            Some((append?, (requests, ids)))
+        });
+        let results = self.raft.stream_append(appends).boxed();
+        let lane = LaneAnswers { lane, results, taken, heard: self.heard.clone() };
+        stream::unfold(Some(lane), |lane| async move { lane?.next().await }).boxed()
+    }
+
+    /// Takes a snapshot in, and installs it once it is whole.
+    ///
+    /// # Errors
+    /// See [`Refusal`].
+    pub(crate) async fn handle_snapshot(
+        &self,
+        begin: wire::SnapshotBegin,
+        parts: Streaming<wire::SnapshotPart>,
+    ) -> Result<wire::SnapshotResponse, Refusal> {
+        let vote = convert::leader_vote(begin.vote).map_err(malformed)?;
+        let meta = decode_meta(self.shard(), &begin.meta).map_err(malformed)?;
+        if meta.last_log_id.is_none_or(|last| last.leader_id.term > vote.leader_id.term) {
+            return Err(Refusal::Malformed("the snapshot is newer than its sender".to_owned()));
+        }
+        let local = self.raft.with_raft_state(|state| *state.vote_ref()).await.map_err(ended)?;
+        if vote.partial_cmp(&local).is_none_or(Ordering::is_lt) {
+            // Whoever sends it no longer leads: nothing of it is taken.
+            return Ok(wire::SnapshotResponse { vote: Some(vote_to_wire(&local)) });
+        }
+        self.heard.now();
+        let busy = |_| Refusal::Ended("another snapshot of the shard is being taken".to_owned());
+        let mut turn = timeout(SNAPSHOT_PART_TIMEOUT, self.turns.next()).await.map_err(busy)?;
+        let file = tokio::select! {
+            biased;
+            () = turn.superseded() => {
+                return Err(Refusal::Ended("a newer snapshot has come".to_owned()));
+            }
+            received = self.receive(begin.meta, parts) => received?,
+        };
+        let snapshot = SnapshotOf::<Types, SnapshotFile> { meta, snapshot: file };
+        let installed = self.raft.install_full_snapshot(vote, snapshot).await.map_err(ended)?;
+        Ok(wire::SnapshotResponse { vote: Some(vote_to_wire(&installed.vote)) })
+    }
+
+    async fn receive(
+        &self,
+        meta: Bytes,
+        mut parts: Streaming<wire::SnapshotPart>,
+    ) -> Result<SnapshotFile, Refusal> {
+        let (store, tasks) = (self.store.clone(), self.tasks.clone());
+        let mut incoming = Incoming::begin(self.shard(), store, tasks, meta).await.map_err(lost)?;
+        loop {
+            let part = match timeout(SNAPSHOT_PART_TIMEOUT, parts.message()).await {
+                Ok(Ok(Some(part))) => part.part,
+                Ok(Ok(None)) => {
+                    return Err(Refusal::Malformed("the snapshot breaks off".to_owned()));
+                }
+                Ok(Err(status)) => return Err(Refusal::Ended(status.message().to_owned())),
+                Err(_) => return Err(Refusal::Ended("no part of the snapshot in time".to_owned())),
+            };
+            match part {
+                Some(Part::Data(data)) => incoming = incoming.take(data).await.map_err(lost)?,
+                Some(Part::End(end)) => return incoming.end(&end).map_err(malformed),
+                Some(Part::Begin(_)) | None => {
+                    return Err(Refusal::Malformed("a part that does not belong there".to_owned()));
+                }
+            }
+        }
+    }
+}
+
+/// A lane's answers, each with the id of its request.
+struct LaneAnswers {
+    lane: u64,
+    results: BoxStream<'static, Result<StreamAppendResult<Types>, Fatal<Types>>>,
+    /// The requests given to the core, in order; or why one could not be.
+    taken: mpsc::Receiver<Result<u64, (u64, io::Error)>>,
+    heard: Heard,
+}
+
+impl LaneAnswers {
+    /// The next answer, and what is left of the lane unless that was the last one.
+    async fn next(mut self) -> Option<(wire::AppendResponse, Option<Self>)> {
+        let result = self.results.next().await;
+        let id = match self.taken.recv().await? {
+            Ok(id) => id,
+            Err((id, error)) => {
+                return Some((failed(self.lane, id, format!("MALFORMED: {error}")), None));
+            }
+        };
+        match result {
+            Some(Ok(result)) => {
+                if !matches!(result, Err(StreamAppendError::HigherVote(_))) {
+                    self.heard.now();
+                }
+                let goes_on = result.is_ok();
+                let result = Some(convert::append_result(result));
+                let answer = wire::AppendResponse { lane: self.lane, id, result };
+                Some((answer, goes_on.then_some(self)))
+            }
+            Some(Err(fatal)) => Some((failed(self.lane, id, format!("ENDED: {fatal}")), None)),
+            None => Some((failed(self.lane, id, "ENDED: the shard's core has ended"), None)),
+        }
+    }
+}
+
+fn failed(lane: u64, id: u64, detail: impl Into<String>) -> wire::AppendResponse {
+    let result = Some(append_response::Result::Failure(detail.into()));
+    wire::AppendResponse { lane, id, result }
+}
+
+fn malformed(error: io::Error) -> Refusal {
+    Refusal::Malformed(error.to_string())
+}
+
+/// The store did not take the snapshot; only the snapshot is lost.
+fn lost(error: io::Error) -> Refusal {
+    match error.kind() {
+        io::ErrorKind::InvalidData => malformed(error),
+        _ => Refusal::Ended(format!("the snapshot cannot be stored: {error}")),
+    }
+}
+
+fn ended(error: impl std::fmt::Display) -> Refusal {
+    Refusal::Ended(error.to_string())
+}

@@ -1,0 +1,106 @@
+//! A file system of a few megabytes that can be filled to the last byte.
+#![allow(clippy::print_stdout, reason = "who cannot mount is told why a test did nothing")]
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+const BYTES: u64 = 16 << 20;
+
+/// A mounted file system; dropping it unmounts it.
+pub(crate) struct SmallDisk {
+    folder: TempDir,
+    /// Where it is mounted, once it is.
+    mounted: bool,
+}
+
+impl SmallDisk {
+    /// In memory.
+    pub(crate) fn in_memory() -> Option<Self> {
+        let size = format!("size={BYTES}");
+        Self::mount(|_| vec!["-t".into(), "tmpfs".into(), "-o".into(), size, "tmpfs".into()])
+    }
+
+    /// On a file, as ext4, which promises space before it has found it.
+    pub(crate) fn ext4() -> Option<Self> {
+        Self::mount(|folder| {
+            let image = folder.join("image");
+            File::create(&image).unwrap().set_len(BYTES).unwrap();
+            let image = image.to_str().unwrap().to_owned();
+            // If this fails, so does mounting, which says so.
+            let _ = run("mkfs.ext4", &["-q", "-m", "0", &image]);
+            vec!["-o".into(), "loop".into(), image]
+        })
+    }
+
+    fn mount(options: impl FnOnce(&Path) -> Vec<String>) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let mut options = options(folder.path());
+        let mut disk = Self { folder, mounted: false };
+        fs::create_dir(disk.path()).unwrap();
+        options.push(disk.path().to_str().unwrap().to_owned());
+        let options: Vec<_> = options.iter().map(String::as_str).collect();
+        match run("mount", &options) {
+            Ok(()) => disk.mounted = true,
+            Err(reason) => {
+                println!("skipped: mount {options:?}: {reason}");
+                return None;
+            }
+        }
+        Some(disk)
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.folder.path().join("mounted")
+    }
+
+    /// Takes all space but about `left` bytes.
+    pub(crate) fn fill(&self, left: u64) {
+        let reserved = self.path().join("reserved");
+        if left > 0 {
+            let mut file = File::create(&reserved).unwrap();
+            file.write_all(&vec![7; left as usize]).and_then(|()| file.sync_all()).unwrap();
+        }
+        let mut filler = File::create(self.path().join("filler")).unwrap();
+        let mut chunk = 1 << 20;
+        while chunk > 0 {
+            match filler.write(&vec![7; chunk]).and_then(|count| {
+                filler.sync_all()?;
+                Ok(count)
+            }) {
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::StorageFull => chunk /= 4,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        drop(filler);
+        if left > 0 {
+            fs::remove_file(reserved).unwrap();
+        }
+    }
+
+    /// Gives all space back.
+    pub(crate) fn empty(&self) {
+        fs::remove_file(self.path().join("filler")).unwrap();
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        if self.mounted {
+            let path = self.path();
+            let _ = run("umount", &["--lazy", path.to_str().unwrap()]);
+        }
+    }
+}
+
+fn run(program: &str, arguments: &[&str]) -> Result<(), String> {
+    match Command::new(program).args(arguments).output() {
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}

@@ -1,0 +1,109 @@
+//! Nodes that come, go, are replaced and drained.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use orrery_model::cluster::NodeState;
+use orrery_proto::cluster::replica_status::Role;
+use tokio::time::timeout;
+
+use crate::cluster::{PATIENCE, Plan, bind_all, located_all, until};
+
+fn holds(voters: &BTreeMap<u32, Vec<u64>>, id: u64) -> usize {
+    voters.values().filter(|voters| voters.contains(&id)).count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_joins_gets_its_share_and_one_that_leaves_gives_it_back() {
+    let mut cluster = Plan::new(3, 4).found().await;
+    let client = cluster.client();
+    bind_all(&client, 0..60).await;
+    cluster.join(4).await;
+    cluster.ready().await;
+    let share = |voters: &BTreeMap<u32, Vec<u64>>| {
+        holds(voters, 4) >= 3 && voters.values().all(|voters| voters.len() == 3)
+    };
+    cluster.voters("node 4 has its share", share).await;
+    located_all(&client, 0..60).await;
+
+    cluster.set_state(1, NodeState::Leaving).await.unwrap();
+    let reason = timeout(PATIENCE, cluster.handle(1).failed()).await.expect("it ends itself");
+    assert!(reason.contains("removed"), "{reason}");
+    cluster.stop(1).await;
+    let without = |voters: &BTreeMap<u32, Vec<u64>>| {
+        holds(voters, 1) == 0 && voters.values().all(|voters| voters.len() == 3)
+    };
+    cluster.voters("node 1 holds nothing", without).await;
+    located_all(&client, 0..60).await;
+    bind_all(&client, 60..70).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_node_is_replaced() {
+    let mut cluster = Plan::new(3, 2).found().await;
+    let client = cluster.client();
+    bind_all(&client, 0..40).await;
+    cluster.kill(2);
+    cluster.join(4).await;
+    cluster.set_state(2, NodeState::Leaving).await.unwrap();
+    let replaced = |voters: &BTreeMap<u32, Vec<u64>>| {
+        holds(voters, 2) == 0 && holds(voters, 4) == voters.len()
+    };
+    cluster.voters("node 4 holds what node 2 held", replaced).await;
+    until("node 2 is removed", || async {
+        let status = cluster.status(1).await.map_err(|status| status.to_string())?;
+        let held = status.nodes.iter().find(|held| held.node.as_ref().unwrap().id == 2);
+        match held.unwrap().state() {
+            orrery_proto::registry::NodeState::Removed => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    // With the newcomer alone a majority holds.
+    cluster.kill(3);
+    located_all(&client, 0..40).await;
+
+    // Who was removed and comes back is told so, and ends.
+    cluster.start(2).await;
+    until("it ends itself", || async {
+        let handle = cluster.handle(2);
+        match timeout(Duration::from_millis(1), handle.failed()).await {
+            Ok(reason) if reason.contains("removed") => Ok(()),
+            other => Err(format!("{other:?}, {:?}", handle.ready_report())),
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drained_node_leads_nothing_and_leads_again_when_it_is_not() {
+    let cluster = Plan::new(3, 4).found().await;
+    let client = cluster.client();
+    bind_all(&client, 0..20).await;
+    let leads = |id: u64| {
+        let cluster = &cluster;
+        async move {
+            let status = cluster.status(id).await.map_err(|status| status.to_string())?;
+            let replicas = status.replicas.iter();
+            Ok::<_, String>(replicas.filter(|held| held.role() == Role::Leader).count())
+        }
+    };
+    cluster.set_state(1, NodeState::Draining).await.unwrap();
+    until("node 1 leads nothing", || async {
+        match leads(1).await? {
+            0 => Ok(()),
+            some => Err(format!("it leads {some} shards")),
+        }
+    })
+    .await;
+    bind_all(&client, 20..30).await;
+    located_all(&client, 0..30).await;
+    cluster.set_state(1, NodeState::Active).await.unwrap();
+    until("node 1 leads again", || async {
+        match leads(1).await? {
+            0 => Err("it leads nothing".to_owned()),
+            _ => Ok(()),
+        }
+    })
+    .await;
+}
