@@ -44,7 +44,7 @@ pub(crate) const STREAMS_PER_CONNECTION_MAX: u32 = 256;
 pub(crate) const FENCES_PER_LOOK_MAX: usize = 256;
 
 /// How often log time moves on by itself, and how often what fell due in a shard is looked for.
-pub(crate) const CLOCK_TICK: Duration = Duration::from_millis(250);
+pub(crate) const CLOCK_TICK: Duration = Duration::from_millis(500);
 
 /// The most that a gap between two ticks can add to log time: a leader that was paused must not let
 /// everything run out at once.

@@ -202,6 +202,14 @@ impl Member {
                 }),
             ));
         }
+        let (view, me) = (self.around.views.now(), self.around.me());
+        let placed = view.placements.keys().filter(|shard| view.places(**shard, me));
+        let missing = placed
+            .filter(|shard| **shard != ShardId::CONTROL && self.shards.get(**shard).is_none());
+        let opened = |shard: &ShardId| {
+            (format!("shard {shard}"), Err("is placed here and not open yet".to_owned()))
+        };
+        report.extend(missing.map(opened));
         let disk = match self.around.room.is_full() {
             false => Ok(()),
             true => Err("below its reserve".to_owned()),

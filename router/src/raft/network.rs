@@ -138,8 +138,14 @@ impl RaftNetworkV2<Types> for Connection {
             });
         }
         Box::pin(async move {
+            // The core's pauses after an error are in its requests: whoever failed before asking for one
+            // would be called again at once, and for ever.
+            let Some(first) = input.next().await else {
+                return Ok(Box::pin(stream::empty()) as BoxStream<'s, _>);
+            };
             let lane = self.link().open_lane().map_err(unreachable)?;
-            let pipeline = Pipeline::new(self.shard, lane, input);
+            let mut pipeline = Pipeline::new(self.shard, lane, input);
+            pipeline.take(&first);
             let answers = stream::unfold(Some(pipeline), |pipeline| async move {
                 let mut pipeline = pipeline?;
                 let answer = pipeline.next().await?;
@@ -310,4 +316,34 @@ where
 /// Whatever went wrong, the core should back off before it tries that node again.
 fn unreachable(error: PeerError) -> Unreachable<Types> {
     Unreachable::new(&AnyError::new(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures_util::FutureExt as _;
+    use orrery_host::Host;
+
+    use super::*;
+    use crate::peers::Me;
+
+    #[tokio::test]
+    async fn a_stream_waits_for_a_request_before_it_can_fail() {
+        let me = Me {
+            cluster_id: "test".to_owned(),
+            node: NodeId(1),
+            instance: "first".to_owned(),
+            protocol: 2,
+            instance_of: Default::default(),
+        };
+        let (host, tasks) = (Host::system(), Host::system().tasks);
+        let peers = Links::new(host, me, |_| None);
+        let network = Network { shard: ShardId(1), peers, tasks };
+        let mut connection = network.connection(2, &PeerAddress("127.0.0.1:1".to_owned()), false);
+        let option = RPCOption::new(Duration::from_millis(100));
+        let requests = stream::pending::<AppendEntriesRequest<Types>>();
+        let streaming = connection.stream_append(requests, option).now_or_never();
+        assert!(streaming.is_none(), "it would be begun again without a pause");
+    }
 }

@@ -5,12 +5,32 @@ use std::time::Duration;
 
 use orrery_model::cluster::NodeState;
 use orrery_proto::cluster::replica_status::Role;
+use orrery_proto::registry::Placement;
 use tokio::time::timeout;
 
-use crate::cluster::{PATIENCE, Plan, bind_all, located_all, until};
+use crate::cluster::{Cluster, PATIENCE, Plan, bind_all, located_all, until};
 
 fn holds(voters: &BTreeMap<u32, Vec<u64>>, id: u64) -> usize {
     voters.values().filter(|voters| voters.contains(&id)).count()
+}
+
+/// Waits until every node has opened what is placed on it, and given up everything else.
+async fn until_held_as_placed(cluster: &Cluster) {
+    until("every node holds what is placed on it and nothing else", || async {
+        for id in cluster.running() {
+            let status = cluster.status(id).await.map_err(|status| status.to_string())?;
+            let placed = status.placements.iter().filter_map(|held| held.placement.as_ref());
+            let here = |placed: &&Placement| placed.shard == 0 || placed.replicas.contains(&id);
+            let mut placed: Vec<u32> = placed.filter(here).map(|placed| placed.shard).collect();
+            let mut held: Vec<u32> = status.replicas.iter().map(|held| held.shard).collect();
+            (placed.sort_unstable(), held.sort_unstable());
+            if placed != held {
+                return Err(format!("node {id} holds {held:?}, placed are {placed:?}"));
+            }
+        }
+        Ok(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -25,6 +45,7 @@ async fn a_node_that_joins_gets_its_share_and_one_that_leaves_gives_it_back() {
     };
     cluster.voters("node 4 has its share", share).await;
     located_all(&client, 0..60).await;
+    until_held_as_placed(&cluster).await;
 
     cluster.set_state(1, NodeState::Leaving).await.unwrap();
     let reason = timeout(PATIENCE, cluster.handle(1).failed()).await.expect("it ends itself");
@@ -34,6 +55,7 @@ async fn a_node_that_joins_gets_its_share_and_one_that_leaves_gives_it_back() {
         holds(voters, 1) == 0 && voters.values().all(|voters| voters.len() == 3)
     };
     cluster.voters("node 1 holds nothing", without).await;
+    until_held_as_placed(&cluster).await;
     located_all(&client, 0..60).await;
     bind_all(&client, 60..70).await;
 }

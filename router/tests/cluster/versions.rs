@@ -1,20 +1,17 @@
 //! Nodes of different builds.
 
-use orrery_model::Seq;
 use orrery_model::cluster::PROTOCOL;
-use orrery_model::command::Command;
+use orrery_model::command::{Bind, Command, Outcome, Refusal};
+use orrery_model::{Policy, Seq};
 use orrery_router::Config;
 
-use crate::cluster::{PATIENCE, Plan, bind, bind_all, located_all, until, write};
+use crate::cluster::{PATIENCE, Plan, bind_all, bind_in, comet, located_all, until, write};
 
-/// A bind that needs this build's protocol, or goes without what is new in it.
-fn ranked(number: u64) -> Command {
-    match bind(number) {
-        Command::Bind(bind) => {
-            Command::Bind(orrery_model::command::Bind { rank: Some(Seq(1)), ..bind })
-        }
-        other => other,
-    }
+/// Binds a user that may have one connection, as if this one were its oldest: outranked where the build's
+/// new ranks are understood, and the newest where they are not.
+fn ranked(conn: u64) -> Command {
+    let Command::Bind(bind) = bind_in(comet(1), 1_000, conn) else { unreachable!() };
+    Command::Bind(Bind { rank: Some(Seq(1)), policy: Policy::ONE_NEWEST, ..bind })
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -26,27 +23,32 @@ async fn builds_one_version_apart_work_together_and_are_upgraded_one_by_one() {
     let mut cluster = plan.found().await;
     let client = cluster.client();
     bind_all(&client, 0..20).await;
-    let reply = write(&client, ranked(20), PATIENCE).await.unwrap();
-    assert!(reply.is_ok(), "it goes without its rank: {reply:?}");
+    let reply = write(&client, ranked(1), PATIENCE).await.unwrap();
+    assert!(matches!(reply, Ok(Outcome::Bound(_))), "{reply:?}");
+    let reply = write(&client, ranked(2), PATIENCE).await.unwrap();
+    assert!(matches!(reply, Ok(Outcome::Bound(_))), "it goes without its rank: {reply:?}");
     cluster.reconfigure(|plan| plan.config.protocol = PROTOCOL);
     for id in 1..=3 {
         cluster.stop(id).await;
         cluster.start(id).await;
         cluster.ready().await;
-        located_all(&client, 0..21).await;
+        located_all(&client, 0..20).await;
     }
-    until("the cluster knows that all are upgraded", || async {
-        let status = cluster.status(1).await.map_err(|status| status.to_string())?;
-        let versions: Vec<u32> =
-            status.nodes.iter().map(|held| held.node.as_ref().unwrap().protocol).collect();
-        match versions.iter().all(|version| *version == PROTOCOL) {
-            true => Ok(()),
-            false => Err(format!("{versions:?}")),
+    until("every node knows that all are upgraded", || async {
+        for id in 1..=3 {
+            let status = cluster.status(id).await.map_err(|status| status.to_string())?;
+            let nodes = status.nodes.iter();
+            let versions: Vec<u32> =
+                nodes.map(|held| held.node.as_ref().unwrap().protocol).collect();
+            if versions != [PROTOCOL; 3] {
+                return Err(format!("node {id}: {versions:?}"));
+            }
         }
+        Ok(())
     })
     .await;
-    let reply = write(&client, ranked(21), PATIENCE).await.unwrap();
-    assert!(reply.is_ok(), "{reply:?}");
+    let reply = write(&client, ranked(3), PATIENCE).await.unwrap();
+    assert_eq!(reply, Err(Refusal::Outranked), "its rank is known now");
 }
 
 #[test]
