@@ -30,6 +30,8 @@ pub struct PacedLoad {
 #[derive(Default)]
 struct Written {
     acks: Acks,
+    /// Writes that were made.
+    begun: u64,
     /// Writes that nobody acknowledged, by kind.
     failures: BTreeMap<&'static str, u64>,
 }
@@ -49,6 +51,8 @@ pub struct Verdict {
     pub first: Option<String>,
     /// Writes that were not acknowledged, by kind; what became of them is not judged.
     pub failures: BTreeMap<&'static str, u64>,
+    /// Writes under way when the load ended; nor is what became of these.
+    pub abandoned: u64,
 }
 
 impl PacedLoad {
@@ -132,7 +136,10 @@ impl PacedLoad {
         let mut verdict = Verdict::default();
         for written in self.shards.values() {
             let written = written.lock();
-            verdict.acknowledged += written.acks.all().len() as u64;
+            let acknowledged = written.acks.all().len() as u64;
+            verdict.acknowledged += acknowledged;
+            verdict.abandoned +=
+                written.begun - acknowledged - written.failures.values().sum::<u64>();
             for (kind, count) in &written.failures {
                 *verdict.failures.entry(kind).or_default() += count;
             }
@@ -215,6 +222,7 @@ impl Writer {
                 }
                 _ = beats.tick(), if under_way.len() < UNDER_WAY_MAX => {
                     let (user, begun_ns) = (self.user(), self.clock.now_ns());
+                    self.written.lock().begun += 1;
                     let registry = self.registry.clone();
                     under_way.push(async move {
                         (user, begun_ns, registry.bind(registry.user(user), conn(user)).await)
