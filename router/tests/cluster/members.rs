@@ -23,7 +23,8 @@ async fn until_held_as_placed(cluster: &Cluster) {
             let here = |placed: &&Placement| placed.shard == 0 || placed.replicas.contains(&id);
             let mut placed: Vec<u32> = placed.filter(here).map(|placed| placed.shard).collect();
             let mut held: Vec<u32> = status.replicas.iter().map(|held| held.shard).collect();
-            (placed.sort_unstable(), held.sort_unstable());
+            placed.sort_unstable();
+            held.sort_unstable();
             if placed != held {
                 return Err(format!("node {id} holds {held:?}, placed are {placed:?}"));
             }
