@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use anyhow::Context;
 use futures_util::future::try_join_all;
-use orrery_bench::latency::Latency;
 use orrery_bench::paced_load::PacedLoad;
 use orrery_model::ShardId;
 use tokio::time::sleep;
@@ -68,7 +67,5 @@ pub(crate) async fn measure(bench: &mut Bench, load: &PacedLoad) -> anyhow::Resu
     let (_, took, writes) = all.await?;
     bench.findings.add("snapshots of all shards of all nodes", format!("{} ms", took.as_millis()));
     bench.findings.writes("during all snapshots at once", &writes);
-    let Latency { max_ms, .. } = before.latency;
-    bench.findings.add("writes before: max, for comparison", format!("{max_ms:.1} ms"));
     Ok(())
 }
