@@ -12,11 +12,11 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::desk::Desk;
 use crate::keep::{Following, Step, Wanted, keep};
+use crate::kind::Kind;
 use crate::limits::{
     HANDOVER_PATIENCE, HANDOVER_PAUSE, KEEPER_LOOK, KEEPER_STEP, LEAD_MIN, UPKEEP_TIMEOUT,
 };
 use crate::metrics::ShardMetrics;
-use crate::proposals::Kind;
 use crate::raft::group::Group;
 use crate::raft::members::{Members, MembersError, Replication};
 use crate::shard::Shard;

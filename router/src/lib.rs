@@ -10,10 +10,11 @@
 //! - `member` is everything that a node of a cluster runs. `view` is what it knows of the cluster.
 //! - `founding` and `opening` make empty shards a cluster; `holdings` opens and leaves replicas; `keep`
 //!   decides and `keeper` does what brings a shard's members where they should be; `planner` says where.
-//! - `presence` and `desk` speak for the node with the control shard's leader, which hears in `reports`.
+//! - `doorkeeper` says who may be a peer; `presence` and `desk` speak for the node with the control shard's
+//!   leader, which hears in `reports`.
 //! - `control`, `leases` and `fences` are the control shard's duties towards comets.
-//! - `shards` and `shard` are what the above use: `proposals` carries writes into a shard's log, `reads`
-//!   confirms leadership before its state is read.
+//! - `shards` and `shard` are what the above use: `proposals` carries writes (of a `kind`) into a shard's
+//!   log, `reads` confirms leadership before its state is read.
 //! - `raft` is the only folder that names openraft; `log_writer` makes everything durable.
 
 mod blocking;
@@ -22,6 +23,7 @@ mod cluster_service;
 mod config;
 mod control;
 mod desk;
+mod doorkeeper;
 mod duties;
 mod error;
 mod failure;
@@ -30,6 +32,7 @@ mod founding;
 mod holdings;
 mod keep;
 mod keeper;
+mod kind;
 mod leases;
 mod life;
 mod limits;

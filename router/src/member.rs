@@ -1,12 +1,12 @@
 //! Member: a node that belongs to a cluster, and everything that it runs.
 
 use std::io;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use orrery_host::{Host, Listener, Task};
 use orrery_model::ShardId;
-use orrery_model::cluster::{Node, NodeState};
+use orrery_model::cluster::Node;
 use orrery_proto::peers::duties_server::DutiesServer;
 use orrery_router_store::{Identity, Store};
 use tokio::sync::{Semaphore, watch};
@@ -16,18 +16,15 @@ use crate::blocking::blocking;
 use crate::config::Config;
 use crate::control::ControlPlane;
 use crate::desk::Desk;
+use crate::doorkeeper::{Doorkeeper, instances};
 use crate::duties::DutiesService;
 use crate::failure::Failure;
 use crate::holdings::{HoldError, Holdings};
 use crate::leases::LeaseKeeper;
-use crate::limits::{
-    READY_LAG_MAX, RECLAIM_PERIOD, REPORT_LIFE, SHUTDOWN_TIMEOUT, STOP_HANDOVER_TIMEOUT,
-};
+use crate::limits::{READY_LAG_MAX, RECLAIM_PERIOD, SHUTDOWN_TIMEOUT, STOP_HANDOVER_TIMEOUT};
 use crate::log_writer::{LogWriter, LogWriterTask};
 use crate::metrics::Metrics;
-use crate::peers::{
-    self, Door, Envelope, Gate, Groups, InstanceOf, Known, Links, Me, PeersService, Refusal,
-};
+use crate::peers::{self, Gate, Groups, Links, Me, PeersService};
 use crate::plan::{self, PlanError};
 use crate::raft::group::{Ground, Group};
 use crate::raft::ticker;
@@ -135,9 +132,9 @@ impl Member {
 
         let mut holdings = Holdings::new(around.clone(), ground, shards.clone(), desk.clone());
         holdings.open_all(identity.shards).await?;
-        let failure = around.failure.clone();
-        let door = door(me, views.clone(), Arc::downgrade(&desk));
-        let gate: Arc<dyn Gate> = Arc::new(Watched { door, me: around.node.clone(), failure });
+        let (node, failure) = (around.node.clone(), around.failure.clone());
+        let gate = Doorkeeper::new(me, node, views.clone(), Arc::downgrade(&desk), failure);
+        let gate: Arc<dyn Gate> = Arc::new(gate);
         let reached: Arc<dyn Groups> = Arc::new(Reached(Arc::downgrade(&shards)));
         let peers_stop = watch::Sender::new(false);
         let stop = peers_stop.subscribe();
@@ -291,60 +288,6 @@ fn ground(around: &Surroundings, store: &Arc<dyn Store>, me: Me) -> (Ground, Log
     let address = move |node| views.now().member(node).map(|(node, _)| node.peers.clone());
     let peers = Links::new(host.clone(), me, address);
     (Ground { store: store.clone(), host, log_writer, peers }, task)
-}
-
-/// The data directories that the cluster knows its nodes by.
-fn instances(views: &Views) -> InstanceOf {
-    let views = views.clone();
-    InstanceOf::new(move |node| views.now().nodes.get(&node).map(|(node, _)| node.instance.clone()))
-}
-
-/// The door, and what the node learns from who knocks.
-struct Watched {
-    door: Door,
-    me: Arc<Node>,
-    failure: Failure,
-}
-
-impl Gate for Watched {
-    fn check(&self, envelope: &Envelope) -> Result<(), Refusal> {
-        let checked = self.door.check(envelope);
-        // A number is known by one directory for ever: this one can never be of the cluster.
-        let lost = matches!(checked, Err(Refusal::WrongNode(_)))
-            && envelope.to == self.me.id
-            && !envelope.to_instance.is_empty()
-            && envelope.to_instance != self.me.instance;
-        if lost {
-            let (node, held) = (self.me.id, &envelope.to_instance);
-            self.failure.report(format!(
-                "the cluster knows node {node} by another data directory (instance {held}): a lost \
-                 disk comes back under a new node id"
-            ));
-        }
-        checked
-    }
-}
-
-/// Who is let in: members with the directory they joined with.
-fn door(me: Me, views: Views, desk: Weak<Desk>) -> Door {
-    Door::new(me, move |node| {
-        let view = views.now();
-        match view.nodes.get(&node) {
-            Some((_, NodeState::Removed)) => Known::Removed,
-            Some((node, _)) => Known::Member { instance: node.instance.clone() },
-            // What this node knows may be older than whoever knocks: it may even be the leader that
-            // would tell.
-            None => match view.learnt && hears_the_leader(&desk) {
-                true => Known::Unknown,
-                false => Known::NotLearnt,
-            },
-        }
-    })
-}
-
-fn hears_the_leader(desk: &Weak<Desk>) -> bool {
-    let silence = desk.upgrade().and_then(|desk| desk.silence());
-    silence.is_some_and(|silence| silence <= REPORT_LIFE)
 }
 
 /// Lets the store give back the space of purged entries, every now and then.

@@ -7,8 +7,9 @@ use orrery_model::ShardId;
 use tokio::time::Instant;
 
 use crate::error::{ReadError, WriteError};
+use crate::kind::{Control, Data, Kind};
 use crate::metrics::ShardMetrics;
-use crate::proposals::{Control, Data, Kind, Proposals, Written};
+use crate::proposals::{Proposals, Written};
 use crate::raft::group::Group;
 use crate::raft::replica::Replica;
 use crate::raft::supervisor::supervise;
