@@ -90,7 +90,8 @@ fn config_text(data: &Path, registry: SocketAddr, admin: SocketAddr) -> String {
     format!(
         "[admin]\nlisten = \"{admin}\"\n\n\
          [store]\npath = {data:?}\n\n\
-         [router]\nregistry_listen = \"{registry}\"\nsnapshot_log_entries = 300\n\
+         [router]\nfound_alone = true\npeers_listen = \"127.0.0.1:0\"\n\
+         registry_listen = \"{registry}\"\nsnapshot_log_entries = 300\n\
          log_keep_entries = 50\npurge_batch_entries = 20\n"
     )
 }
