@@ -1,6 +1,6 @@
 //! A real router process that can be killed at any moment.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -96,9 +96,13 @@ fn config_text(data: &Path, registry: SocketAddr, admin: SocketAddr) -> String {
     )
 }
 
-/// An address nobody listens on. Somebody else could take it before the node does; the node's start
-/// then fails with a clear message, and the run with it.
+/// An address nobody listens on, and that nobody else's outgoing connection takes while the node is down:
+/// those come from 127.0.0.1, and each run has its own address in 127.0.0.0/8. Another listener that takes
+/// it makes the node's start fail with a clear message, and the run with it.
 #[expect(clippy::disallowed_methods, reason = "the harness is not the system under test")]
 fn free_address() -> anyhow::Result<SocketAddr> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+    // A process id has 22 bits.
+    let [_, high, middle, low] = std::process::id().to_be_bytes();
+    let own = Ipv4Addr::new(127, high + 1, middle, low);
+    Ok(TcpListener::bind((own, 0))?.local_addr()?)
 }

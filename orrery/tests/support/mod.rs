@@ -4,9 +4,10 @@
 pub(crate) mod cluster;
 
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -17,9 +18,14 @@ use tokio::process::{Child, ChildStdout, Command};
 /// How long anything may take before the test has failed. Machines that run tests are busy.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
-/// An address nobody listens on. Somebody else could take it first; the test then fails by saying so.
+/// An address that nobody else takes, also while whoever listens there is down: connections that are opened
+/// without an address of their own come from 127.0.0.1, and each test process has its own in 127.0.0.0/8.
 pub(crate) fn free() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    static PORT: AtomicU16 = AtomicU16::new(20_000);
+    // A process id has 22 bits.
+    let [_, high, middle, low] = std::process::id().to_be_bytes();
+    let own = Ipv4Addr::new(127, high + 1, middle, low);
+    SocketAddr::from((own, PORT.fetch_add(1, Ordering::Relaxed)))
 }
 
 /// The binary with arguments, and with none of this process's configuration.
