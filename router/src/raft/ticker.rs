@@ -9,15 +9,18 @@ use std::sync::Weak;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::sleep;
 
 use super::group::Group;
 use super::members::Standing;
 use crate::peers::Groups;
 
-/// Bursts of heartbeats in one interval: few, so that a message carries those of many groups, but enough
-/// that their work is spread.
-const BURSTS: u32 = 4;
+/// Groups whose heartbeats leave in one burst: many, because what a burst costs is mostly that it wakes
+/// this node and its peers.
+const GROUPS_PER_BURST: usize = 64;
+
+/// Most bursts in one interval.
+const BURSTS_MAX: usize = 8;
 
 /// A follower whose leader was silent for so many halves of an interval watches for itself: two
 /// heartbeats are lost by then. Far less than any election needs.
@@ -48,18 +51,26 @@ fn due(standing: Standing, heard_ago: Option<Duration>, heartbeat: Duration) -> 
 
 /// Ticks for the groups until they are dropped.
 pub(crate) async fn run(groups: Weak<dyn Groups>, heartbeat: Duration) {
-    let mut bursts = interval(heartbeat / BURSTS);
-    // After a stall the next bursts come at their distance, not all at once.
-    bursts.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    for burst in (0..BURSTS).cycle() {
-        bursts.tick().await;
-        let Some(groups) = groups.upgrade() else { return };
-        for group in groups.groups() {
-            if group.shard().0 % BURSTS == burst {
-                group.tick();
-            }
+    let mut burst = 0;
+    // A group may miss a burst when the number of groups changes that of the bursts; the next one comes
+    // before anybody watches.
+    while let Some(pause) = groups.upgrade().map(|groups| {
+        let groups = groups.groups();
+        let bursts = bursts(groups.len());
+        burst = (burst + 1) % bursts;
+        for group in groups.iter().filter(|group| group.shard().0 % bursts == burst) {
+            group.tick();
         }
+        heartbeat / bursts
+    }) {
+        // Not an interval: after a stall the next bursts come at their distance, not all at once.
+        sleep(pause).await;
     }
+}
+
+fn bursts(groups: usize) -> u32 {
+    let bursts = groups.div_ceil(GROUPS_PER_BURST).clamp(1, BURSTS_MAX);
+    u32::try_from(bursts).expect("there are few")
 }
 
 impl Group {
