@@ -17,14 +17,16 @@ pub struct Config {
     /// host name and TCP port.
     pub id: String,
     /// Where goim's TCP protocol is spoken. Default `127.0.0.1:3101`.
-    pub tcp: SocketAddr,
+    pub tcp_listen: SocketAddr,
     /// Where WebSocket is spoken. Default `127.0.0.1:3102`.
-    pub websocket: SocketAddr,
+    pub websocket_listen: SocketAddr,
     /// Where logic delivers. Default `127.0.0.1:3109`.
-    pub delivery: SocketAddr,
+    pub delivery_listen: SocketAddr,
+    /// `host:port` under which logic reaches the delivery service. Default: the address listened on.
+    pub delivery_advertise: Option<String>,
     /// `host:port` of the edge service of each logic, any number. Default `127.0.0.1:3118`.
     pub logic: Vec<String>,
-    /// What the cluster and devices are told of this comet.
+    /// What else the cluster and devices are told of this comet.
     pub advertise: Advertise,
     /// Threads that hold connections, at most 256. 0 (default): one for each processor.
     pub workers: usize,
@@ -59,12 +61,10 @@ pub struct Config {
     pub stop_ms: u64,
 }
 
-/// What the cluster and devices are told of a comet.
+/// What the cluster and devices are told of a comet, besides where to deliver.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Advertise {
-    /// `host:port` at which logic reaches the delivery service. Empty (default): the bound address.
-    pub delivery: String,
     /// Host name, shown by goim's instance list. Default `localhost`.
     pub hostname: String,
     /// Public addresses that devices are told, most preferred first. Default none.
@@ -84,9 +84,10 @@ impl Default for Config {
         let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
         Self {
             id: String::new(),
-            tcp: local(3101),
-            websocket: local(3102),
-            delivery: local(3109),
+            tcp_listen: local(3101),
+            websocket_listen: local(3102),
+            delivery_listen: local(3109),
+            delivery_advertise: None,
             logic: vec!["127.0.0.1:3118".to_owned()],
             advertise: Advertise::default(),
             workers: 0,
@@ -109,7 +110,6 @@ impl Default for Config {
 impl Default for Advertise {
     fn default() -> Self {
         Self {
-            delivery: String::new(),
             hostname: "localhost".to_owned(),
             addresses: Vec::new(),
             region: String::new(),
@@ -147,6 +147,10 @@ impl Config {
         if self.json_message_bytes > JSON_MESSAGE_BYTES_MAX {
             let what = "must be at most 65536";
             return Err(StartError::Config { key: "json_message_bytes", what });
+        }
+        if self.delivery_advertise.as_deref() == Some("") {
+            let what = "must not be empty; without it the address listened on is told";
+            return Err(StartError::Config { key: "delivery_advertise", what });
         }
         if self.logic.is_empty() {
             return Err(StartError::Config { key: "logic", what: "needs at least one address" });

@@ -1,11 +1,11 @@
 //! Edge: the stream to logic. Requests go out in batches through whichever logic is reachable; what
-//! stays unanswered is the asker's to repeat.
+//! stays unanswered is the asker's to repeat. What the comet's life hangs on waits for nothing else.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use orrery_host::{Host, Task};
+use orrery_host::{Host, Task, Trace, trace};
 use orrery_proto::edge::edge_client::EdgeClient;
 use orrery_proto::edge::edge_request::Kind as Request;
 use orrery_proto::edge::edge_response::Kind as Response;
@@ -19,7 +19,8 @@ use tonic::transport::Channel;
 use crate::config::Config;
 use crate::error::StartError;
 use crate::limits::{
-    EDGE_BATCH, EDGE_OUTBOUND, EDGE_QUEUE, EDGE_UNANSWERED_MAX, REPEAT_PAUSE, REPEAT_PAUSE_MAX,
+    EDGE_BATCH, EDGE_LEASE_QUEUE, EDGE_OUTBOUND, EDGE_QUEUE, EDGE_UNANSWERED_MAX, REPEAT_PAUSE,
+    REPEAT_PAUSE_MAX,
 };
 use crate::metrics::Metrics;
 use crate::totals::Totals;
@@ -33,12 +34,16 @@ pub(crate) struct Unanswered;
 struct Asked {
     request: Request,
     answer: Option<oneshot::Sender<Response>>,
+    /// What it is asked for, where anybody follows that.
+    trace: Option<Trace>,
 }
 
 /// The way to logic. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Edge {
     queue: mpsc::Sender<Asked>,
+    /// What is about the comet's lease.
+    leases: mpsc::Sender<Asked>,
     heard_at: Arc<Mutex<Instant>>,
     patience: Duration,
     metrics: Arc<Metrics>,
@@ -61,11 +66,14 @@ impl Edge {
         };
         let logics = config.logic.iter().map(connect).collect::<Result<Vec<_>, _>>()?;
         let (queue, queued) = mpsc::channel(EDGE_QUEUE);
+        let (leases, lease_asked) = mpsc::channel(EDGE_LEASE_QUEUE);
         let heard_at = Arc::new(Mutex::new(Instant::now()));
         let patience = config.edge_request();
-        let edge = Self { queue, heard_at: heard_at.clone(), patience, metrics: metrics.clone() };
+        let edge =
+            Self { queue, leases, heard_at: heard_at.clone(), patience, metrics: metrics.clone() };
         let mut sessions = Sessions {
             queued,
+            lease_asked,
             next_id: 1,
             unanswered: HashMap::new(),
             waiting_since: None,
@@ -87,16 +95,27 @@ impl Edge {
     pub(crate) async fn request(&self, request: Request) -> Result<Response, Unanswered> {
         let (answer, answered) = oneshot::channel();
         let ask = async {
-            let asked = Asked { request, answer: Some(answer) };
-            self.queue.send(asked).await.map_err(|_| Unanswered)?;
+            let asked = Asked { request, answer: Some(answer), trace: trace::current() };
+            self.way_of(&asked.request).send(asked).await.map_err(|_| Unanswered)?;
             answered.await.map_err(|_| Unanswered)
         };
         timeout(self.patience, ask).await.unwrap_or(Err(Unanswered))
     }
 
+    fn way_of(&self, request: &Request) -> &mpsc::Sender<Asked> {
+        match request {
+            Request::Attach(_) | Request::KeepAlive(_) | Request::Detach(_) => &self.leases,
+            Request::Authenticate(_)
+            | Request::Write(_)
+            | Request::Received(_)
+            | Request::Audit(_)
+            | Request::AuditRoutes(_) => &self.queue,
+        }
+    }
+
     /// Tells logic something that is not answered. It is dropped when the queue is full.
     pub(crate) fn tell(&self, request: Request) {
-        if self.queue.try_send(Asked { request, answer: None }).is_err() {
+        if self.queue.try_send(Asked { request, answer: None, trace: None }).is_err() {
             self.metrics.upstream_dropped.inc();
         }
     }
@@ -110,6 +129,7 @@ impl Edge {
 /// The stream's side: one session at a time, with one logic after the other.
 struct Sessions {
     queued: mpsc::Receiver<Asked>,
+    lease_asked: mpsc::Receiver<Asked>,
     next_id: u64,
     unanswered: HashMap<u64, oneshot::Sender<Response>>,
     /// Since when a request waits while nothing at all was heard.
@@ -154,6 +174,7 @@ impl Sessions {
         let mut sweep = interval(Duration::from_secs(1));
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut asked = Vec::with_capacity(EDGE_BATCH);
+        let mut urgent = Vec::with_capacity(EDGE_LEASE_QUEUE);
         let mut batch = EdgeRequests::default();
         loop {
             let room = self.unanswered.len() < EDGE_UNANSWERED_MAX;
@@ -172,6 +193,17 @@ impl Sessions {
                     Ok(None) => return "it closed the session".to_owned(),
                     Err(status) => return status.to_string(),
                 },
+                // Writes that a shard leaves unanswered may fill the rest: neither behind them nor in their
+                // places, or the comet's life would end with a few of its routes.
+                n = self.lease_asked.recv_many(&mut urgent, EDGE_LEASE_QUEUE),
+                    if batch.requests.len() <= EDGE_BATCH =>
+                {
+                    if n == 0 {
+                        // Each way in is gone; the owner of this task is about to drop it.
+                        std::future::pending::<()>().await;
+                    }
+                    batch.requests.extend(urgent.drain(..).filter_map(|asked| self.enter(asked)));
+                }
                 permit = outbound.reserve(), if !batch.requests.is_empty() => match permit {
                     Ok(permit) => permit.send(std::mem::take(&mut batch)),
                     Err(_) => return "it stopped taking requests".to_owned(),
@@ -180,7 +212,7 @@ impl Sessions {
                     if room && batch.requests.is_empty() =>
                 {
                     if n == 0 {
-                        // Each way in is gone; the owner of this task is about to drop it.
+                        // As above.
                         std::future::pending::<()>().await;
                     }
                     batch.requests.extend(asked.drain(..).filter_map(|asked| self.enter(asked)));
@@ -200,7 +232,8 @@ impl Sessions {
             self.waiting_since.get_or_insert_with(Instant::now);
         }
         self.next_id += 1;
-        Some(EdgeRequest { id, kind: Some(asked.request) })
+        let traceparent = asked.trace.map(|trace| trace.to_string()).unwrap_or_default();
+        Some(EdgeRequest { id, kind: Some(asked.request), traceparent })
     }
 
     fn take(&mut self, responses: EdgeResponses) {
@@ -231,7 +264,9 @@ impl ByHand {
         let (queue, asked) = mpsc::channel(EDGE_QUEUE);
         let heard_at = Arc::new(Mutex::new(Instant::now()));
         let patience = Duration::from_secs(60);
-        (Edge { queue, heard_at, patience, metrics: Arc::default() }, Self(asked))
+        let edge =
+            Edge { leases: queue.clone(), queue, heard_at, patience, metrics: Arc::default() };
+        (edge, Self(asked))
     }
 
     /// Answers the next request.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use orrery_model::limits::SLOTS;
+
 /// Most workers of one comet: a connection's number carries its worker's in the lowest eight bits.
 pub(crate) const WORKERS_MAX: usize = 1 << WORKER_BITS;
 
@@ -22,7 +24,12 @@ pub(crate) const DELIVERIES_PER_TURN: usize = 256;
 /// Requests waiting for the stream to logic. When it is full whoever asks waits.
 pub(crate) const EDGE_QUEUE: usize = 4096;
 
-/// Requests on one stream to logic that wait for their answers. Above it the queue waits.
+/// Attaches, keep-alives and detaches waiting for the stream to logic, ahead of all other requests. A comet asks
+/// for one after the other; what makes it more are the looks of the audit and those that were given up.
+pub(crate) const EDGE_LEASE_QUEUE: usize = 16;
+
+/// Requests on one stream to logic that wait for their answers. Above it the queue waits, and
+/// only what is about the lease is sent.
 pub(crate) const EDGE_UNANSWERED_MAX: usize = 8192;
 
 /// Requests in one message to logic.
@@ -72,8 +79,10 @@ pub(crate) const GAP_MAX: Duration = Duration::from_secs(1);
 /// Steps in which work that is paced over a second is done (rebinds, broadcasts, evictions).
 pub(crate) const PACE_STEP: Duration = Duration::from_millis(20);
 
-/// Goodbyes under way at once: enough to fill batches, few enough to leave room for connects.
-pub(crate) const GOODBYES_IN_FLIGHT: usize = 1024;
+/// Unbinds of goodbyes under way at once, as many writes that list rooms, and as many that let go of them: one a
+/// slot. A shard that does not answer holds up its own slots and no others, and all together are enough to fill
+/// batches.
+pub(crate) const LINES_MAX: usize = SLOTS;
 
 /// Connections, and routes, in one page of the audit: each connection costs the registry up to two look-ups
 /// at once, and a page of the largest routes stays below a gRPC message.
@@ -84,9 +93,6 @@ pub(crate) const AUDIT_PAGES_MIN: u32 = 16;
 
 /// Shortest pause between two pages of the audit: whatever is configured, it stays a trickle.
 pub(crate) const AUDIT_PAUSE_MIN: Duration = Duration::from_millis(10);
-
-/// Listing writes under way at once.
-pub(crate) const LISTINGS_IN_FLIGHT: usize = 256;
 
 /// Paced broadcasts under way on one worker; one more is dropped as too much to do.
 pub(crate) const BROADCASTS_MAX: usize = 64;
@@ -119,3 +125,5 @@ const _: () = assert!(CHANGES_WAITING_MAX < ANSWERS_WAITING_MAX);
 const _: () = assert!(EDGE_BATCH <= EDGE_UNANSWERED_MAX);
 const _: () = assert!(SWEEP_PERIOD.as_millis() < GAP_MAX.as_millis());
 const _: () = assert!(AUDIT_PAGE * orrery_model::limits::ROUTE_BYTES_MAX < 4 << 20);
+// Where the half of all slots is not answered there is still room for the requests of the others.
+const _: () = assert!(3 * LINES_MAX / 2 < EDGE_UNANSWERED_MAX);

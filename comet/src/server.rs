@@ -47,15 +47,15 @@ pub struct Handle {
 /// [`StartError`] when the configuration makes no sense or a port cannot be listened on.
 pub async fn start(config: Config, host: Host) -> Result<Handle, StartError> {
     config.check()?;
-    let tcp = listen(&host, config.tcp).await?;
-    let websocket = listen(&host, config.websocket).await?;
-    let delivering = listen(&host, config.delivery).await?;
+    let tcp = listen(&host, config.tcp_listen).await?;
+    let websocket = listen(&host, config.websocket_listen).await?;
+    let delivering = listen(&host, config.delivery_listen).await?;
     let address = |listener: &dyn Listener, asked: SocketAddr| {
         listener.local_addr().map_err(|source| StartError::Listen { address: asked, source })
     };
-    let tcp_address = address(&*tcp, config.tcp)?;
-    let websocket_address = address(&*websocket, config.websocket)?;
-    let delivery_address = address(&*delivering, config.delivery)?;
+    let tcp_address = address(&*tcp, config.tcp_listen)?;
+    let websocket_address = address(&*websocket, config.websocket_listen)?;
+    let delivery_address = address(&*delivering, config.delivery_listen)?;
 
     let metrics = Arc::new(Metrics::default());
     let totals = Arc::new(Totals::default());
@@ -190,10 +190,7 @@ fn id(config: &Config, tcp: SocketAddr) -> Result<Id, StartError> {
 fn advertise(config: &Config, delivery: SocketAddr) -> control::Advertise {
     let advertise = config.advertise.clone();
     control::Advertise {
-        delivery: match advertise.delivery.as_str() {
-            "" => delivery.to_string(),
-            address => address.to_owned(),
-        },
+        delivery: config.delivery_advertise.clone().unwrap_or_else(|| delivery.to_string()),
         hostname: advertise.hostname,
         addresses: advertise.addresses,
         region: advertise.region,

@@ -20,7 +20,7 @@ struct Config {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Comet {
-    tcp_address: SocketAddr,
+    tcp_listen: SocketAddr,
     heartbeat_ms: u64,
     workers: Option<u16>,
     advertised: Vec<String>,
@@ -46,13 +46,13 @@ enum Slow {
 struct Logic {
     ratio: f64,
     weights: BTreeMap<String, u32>,
-    edge_address: String,
+    edge_listen: String,
 }
 
 impl Default for Comet {
     fn default() -> Self {
         Self {
-            tcp_address: SocketAddr::from(([127, 0, 0, 1], 3101)),
+            tcp_listen: SocketAddr::from(([127, 0, 0, 1], 3101)),
             heartbeat_ms: 480_000,
             workers: None,
             advertised: Vec::new(),
@@ -107,8 +107,8 @@ fn each_slip_is_named_with_its_place() {
         ("heartbeat_ms = 1", &[], {
             "FILE:1: unknown key heartbeat_ms, did you mean comet.heartbeat_ms?"
         }),
-        ("[logic]\ntcp_address = '127.0.0.1:1'", &[], {
-            "FILE:2: unknown key logic.tcp_address, did you mean comet.tcp_address?"
+        ("[logic]\ntcp_listen = '127.0.0.1:1'", &[], {
+            "FILE:2: unknown key logic.tcp_listen, did you mean comet.tcp_listen?"
         }),
         // Values of the wrong type; texts are not repeated, they may be secrets.
         ("[comet]\nheartbeat_ms = 'soon'", &[], "FILE:2: comet.heartbeat_ms: a text is not u64"),
@@ -116,15 +116,15 @@ fn each_slip_is_named_with_its_place() {
             "FILE:2: comet.heartbeat_ms: integer `-1` is not u64"
         }),
         ("[comet]\nworkers = 65536", &[], "FILE:2: comet.workers: integer `65536` is not u16"),
-        ("[logic]\nedge_address = 3118", &[], {
-            "FILE:2: logic.edge_address: integer `3118` is not a string"
+        ("[logic]\nedge_listen = 3118", &[], {
+            "FILE:2: logic.edge_listen: integer `3118` is not a string"
         }),
         ("[comet]\nadvertised = ['a',\n 2]", &[], {
             "FILE:3: comet.advertised.1: integer `2` is not a string"
         }),
         ("comet = 3", &[], "FILE:1: comet: a section with keys is expected here"),
         ("[comet.heartbeat_ms]\nx = 1", &[], "FILE:1: comet.heartbeat_ms: a section is not u64"),
-        ("[comet]\ntcp_address = 'here'", &[], "FILE:2: comet.tcp_address: invalid socket address"),
+        ("[comet]\ntcp_listen = 'here'", &[], "FILE:2: comet.tcp_listen: invalid socket address"),
         ("[comet]\nslow = 'wait'", &[], {
             "FILE:2: comet.slow: unknown variant `wait`, expected `drop_oldest` or `close`"
         }),
@@ -179,14 +179,14 @@ fn later_layers_win_key_by_key() {
     let loaded: Config = Layers::new()
         .file(&file.path)
         .environment(environment)
-        .flag("--listen", "comet.tcp_address", "127.0.0.1:9")
+        .flag("--listen", "comet.tcp_listen", "127.0.0.1:9")
         .flag("--set", "comet.workers", "6")
         .load()
         .unwrap();
     let expected = Config {
         insecure: false,
         comet: Comet {
-            tcp_address: "127.0.0.1:9".parse().unwrap(),
+            tcp_listen: "127.0.0.1:9".parse().unwrap(),
             heartbeat_ms: 1,
             workers: Some(6),
             advertised: vec!["one:1".to_owned(), "two:2".to_owned()],
@@ -196,7 +196,7 @@ fn later_layers_win_key_by_key() {
         logic: Logic {
             ratio: 0.5,
             weights: BTreeMap::from([("big".to_owned(), 3), ("small".to_owned(), 1)]),
-            edge_address: String::new(),
+            edge_listen: String::new(),
         },
     };
     assert_eq!(loaded, expected);

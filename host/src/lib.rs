@@ -8,6 +8,7 @@ pub mod net;
 pub mod random;
 pub mod system;
 pub mod tasks;
+pub mod trace;
 
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ pub use clock::Clock;
 pub use net::{Listener, Net, Peer, Role, Stream};
 pub use random::Random;
 pub use tasks::{Task, Tasks};
+pub use trace::Trace;
 
 /// What the outside world hands to a node. Cheap to clone.
 #[derive(Clone)]

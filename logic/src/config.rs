@@ -11,11 +11,11 @@ use serde::{Deserialize, Serialize};
 pub struct Config {
     /// Where backends speak HTTP (`/v1/…` and goim's paths). Default 127.0.0.1:3111; port 0 takes a
     /// free one.
-    pub http_address: SocketAddr,
+    pub http_listen: SocketAddr,
     /// Where backends speak gRPC. Default 127.0.0.1:3119.
-    pub grpc_address: SocketAddr,
+    pub grpc_listen: SocketAddr,
     /// Where comets speak gRPC. Default 127.0.0.1:3118.
-    pub edge_address: SocketAddr,
+    pub edge_listen: SocketAddr,
     /// `host:port` of the registry service of some router nodes; the rest are learned from them.
     /// Default 127.0.0.1:3121.
     pub routers: Vec<String>,
@@ -96,9 +96,9 @@ impl Default for Config {
     fn default() -> Self {
         let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         Self {
-            http_address: local(3111),
-            grpc_address: local(3119),
-            edge_address: local(3118),
+            http_listen: local(3111),
+            grpc_listen: local(3119),
+            edge_listen: local(3118),
             routers: vec!["127.0.0.1:3121".to_owned()],
             auth: AuthMode::Closed,
             push_timeout_ms: 3_000,

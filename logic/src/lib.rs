@@ -4,7 +4,6 @@
 //! use case (`push`), which looks up where the addressed connections are and delivers to their comets.
 //! Comets open a session (`edge`) to authenticate their devices and to write routes.
 
-mod accept;
 mod api;
 mod auth;
 mod comets;
@@ -22,6 +21,7 @@ mod losers;
 mod metrics;
 mod nodes;
 mod online;
+mod port;
 mod push;
 mod registry;
 

@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use orrery_host::{Host, Listener, Task, grpc};
-use orrery_proto::edge::edge_server::EdgeServer;
-use orrery_proto::push::push_service_server::{PushServiceServer, SERVICE_NAME};
+use orrery_host::grpc::{KEEP_ALIVE, incoming};
+use orrery_host::{Host, Listener, Task};
+use orrery_proto::edge::edge_server::{self, EdgeServer};
+use orrery_proto::push::push_service_server::{self, PushServiceServer};
 use tokio::time::{Instant, interval, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -24,13 +25,17 @@ use crate::edge::EdgeService;
 use crate::edge::desk::Desk;
 use crate::error::StartError;
 use crate::goim::Goim;
-use crate::grpc::Grpc;
-use crate::http::{router, serve};
-use crate::limits::{REQUEST_BYTES_MAX, STOP_MAX, STREAMS_PER_CONNECTION_MAX};
+use crate::grpc::{self, Grpc};
+use crate::http::{self, router};
+use crate::limits::{
+    GRPC_CONNECTIONS_MAX, HTTP_CONNECTIONS_MAX, REQUEST_BYTES_MAX, STOP_MAX,
+    STREAMS_PER_CONNECTION_MAX,
+};
 use crate::losers::Losers;
 use crate::metrics::Metrics;
 use crate::nodes::Nodes;
 use crate::online::Online;
+use crate::port::Port;
 use crate::push::{Engine, Pushes};
 use crate::registry::Registry;
 
@@ -38,6 +43,9 @@ use orrery_model::limits::INTERNAL_MESSAGE_BYTES_MAX;
 
 /// How often the health service looks whether this node is ready.
 const HEALTH_EVERY: Duration = Duration::from_millis(250);
+
+/// What health checks are told of: the whole, and each service.
+const SERVICES: [&str; 3] = ["", push_service_server::SERVICE_NAME, edge_server::SERVICE_NAME];
 
 /// A running logic. Dropping it ends it at once; [`Handle::stop`] ends it in order.
 pub struct Handle {
@@ -63,9 +71,9 @@ pub struct Handle {
 /// [`StartError`] when a port cannot be opened or the configuration cannot work.
 pub async fn start(config: Config, host: Host) -> Result<Handle, StartError> {
     check(&config)?;
-    let http = listen(&host, config.http_address, "HTTP").await?;
-    let grpc = listen(&host, config.grpc_address, "gRPC").await?;
-    let edge = listen(&host, config.edge_address, "the edge").await?;
+    let http = listen(&host, config.http_listen, "HTTP").await?;
+    let grpc = listen(&host, config.grpc_listen, "gRPC").await?;
+    let edge = listen(&host, config.edge_listen, "the edge").await?;
     let config = Arc::new(config);
     let metrics = Metrics::new();
     let registry = Registry::new(&config.routers, metrics.clone(), host.clone());
@@ -119,7 +127,7 @@ pub async fn start(config: Config, host: Host) -> Result<Handle, StartError> {
         servers: vec![
             ports.http(http.0, router),
             ports.grpc(grpc.0, api, health.clone()),
-            ports.edge(edge.0, service),
+            ports.edge(edge.0, service, health.clone()),
         ],
         health,
         stopping,
@@ -146,7 +154,7 @@ impl Handle {
     pub async fn stop(mut self) {
         let deadline = Instant::now() + STOP_MAX;
         self.health_task.cancel();
-        for service in ["", SERVICE_NAME] {
+        for service in SERVICES {
             self.health.set_service_status(service, ServingStatus::NotServing).await;
         }
         self.stopping.cancel();
@@ -197,7 +205,7 @@ async fn tell_health(health: HealthReporter, readiness: Readiness) {
             Err(_) => ServingStatus::NotServing,
         };
         if told.replace(status as u8) != Some(status as u8) {
-            for service in ["", SERVICE_NAME] {
+            for service in SERVICES {
                 health.set_service_status(service, status).await;
             }
         }
@@ -212,8 +220,8 @@ struct Ports<'a> {
 
 impl Ports<'_> {
     fn http(&self, listener: Box<dyn Listener>, router: axum::Router) -> Task {
-        let serve = serve::serve(listener, router, self.host.clone(), self.stopping.clone());
-        self.host.tasks.spawn("http port", serve)
+        let port = self.port("http port", listener, HTTP_CONNECTIONS_MAX);
+        self.host.tasks.spawn(port.name, http::serve::serve(port, router))
     }
 
     fn grpc(&self, listener: Box<dyn Listener>, api: Arc<Api>, health: HealthReporter) -> Task {
@@ -226,19 +234,34 @@ impl Ports<'_> {
         let routes = Routes::new(push)
             .add_service(HealthServer::new(HealthService::from_health_reporter(health)))
             .add_service(reflection);
-        let serve =
-            crate::grpc::serve::serve(listener, routes, self.host.clone(), self.stopping.clone());
-        self.host.tasks.spawn("push port", serve)
+        let port = self.port("push port", listener, GRPC_CONNECTIONS_MAX);
+        self.host.tasks.spawn(port.name, grpc::serve::serve(port, routes))
     }
 
-    fn edge(&self, listener: Box<dyn Listener>, service: EdgeService) -> Task {
+    fn edge(
+        &self,
+        listener: Box<dyn Listener>,
+        service: EdgeService,
+        health: HealthReporter,
+    ) -> Task {
         let service =
             EdgeServer::new(service).max_decoding_message_size(INTERNAL_MESSAGE_BYTES_MAX);
         let stopped = self.stopping.clone().cancelled_owned();
         let server = server()
+            .add_service(HealthServer::new(HealthService::from_health_reporter(health)))
             .add_service(service)
-            .serve_with_incoming_shutdown(grpc::incoming(listener), stopped);
+            .serve_with_incoming_shutdown(incoming(listener), stopped);
         self.spawn("edge port", server)
+    }
+
+    fn port(
+        &self,
+        name: &'static str,
+        listener: Box<dyn Listener>,
+        connections_max: usize,
+    ) -> Port {
+        let (host, stopped) = (self.host.clone(), self.stopping.clone());
+        Port { name, listener, connections_max, host, stopped }
     }
 
     fn spawn(
@@ -257,8 +280,8 @@ impl Ports<'_> {
 fn server() -> Server {
     Server::builder()
         .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
-        .http2_keepalive_interval(Some(grpc::KEEP_ALIVE))
-        .http2_keepalive_timeout(Some(grpc::KEEP_ALIVE))
+        .http2_keepalive_interval(Some(KEEP_ALIVE))
+        .http2_keepalive_timeout(Some(KEEP_ALIVE))
 }
 
 pub(crate) fn check(config: &Config) -> Result<(), StartError> {

@@ -72,6 +72,9 @@ pub struct Placement {
     pub replicas: Vec<NodeId>,
 }
 
+/// From this version of the protocol on a leader says to which placement it answers: [`Placed::version`].
+pub const PLACED_VERSION_PROTOCOL: u32 = 2;
+
 /// Where the replicas of a shard are, as its leader last said.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Placed {
@@ -83,6 +86,16 @@ pub struct Placed {
     pub voters: Vec<NodeId>,
     /// The nodes that only follow, in order.
     pub learners: Vec<NodeId>,
+    /// The version of the placement that the leader knew when it said so; none where it did not say, as
+    /// the build before did not.
+    pub version: Option<u64>,
+}
+
+impl Placed {
+    /// What orders the reports of one shard: where its members were decided, and then for what.
+    pub fn age(&self) -> (u64, Option<u64>) {
+        (self.log_index, self.version)
+    }
 }
 
 /// Where the numbers of a cluster begin, so that one made from a backup gives none again.

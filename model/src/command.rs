@@ -222,6 +222,10 @@ pub enum Refusal {
     /// There is no such route to change.
     #[error("no such route")]
     NotBound,
+    /// Too many removed connections of the comet are not settled. The same may be asked again once `settled`
+    /// has moved.
+    #[error("the comet has too many removed connections that are not settled")]
+    Unsettled,
     /// The command breaks a rule that a correct comet keeps (a limit, a bind of a room, and the like).
     #[error("invalid command: {0}")]
     Invalid(&'static str),

@@ -1,6 +1,6 @@
 //! What the log of the control shard says: the cluster itself, its comets and their lives.
 
-use crate::cluster::{Counters, NodeState, Placed, Placement};
+use crate::cluster::{Counters, NodeState, PLACED_VERSION_PROTOCOL, Placed, Placement};
 use crate::id::{CometId, CometRef, Incarnation, NodeId, ShardId};
 use crate::slot::SlotTable;
 
@@ -60,8 +60,10 @@ impl ControlCommand {
             | Self::AddNode(_)
             | Self::UpdateNode(_)
             | Self::SetNodeState { .. }
-            | Self::Place(_)
-            | Self::Placed(_) => 1,
+            | Self::Place(_) => 1,
+            // Where some would not understand which placement is answered, nobody may go by it.
+            Self::Placed(placed) if placed.version.is_none() => 1,
+            Self::Placed(_) => PLACED_VERSION_PROTOCOL,
             Self::Found(found) if found.counters == Counters::default() => 1,
             Self::Found(_) => 2,
         }

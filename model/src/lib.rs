@@ -9,6 +9,7 @@ pub mod command;
 pub mod control;
 pub mod id;
 pub mod limits;
+mod memory;
 pub mod message;
 pub mod policy;
 pub mod record;

@@ -14,7 +14,7 @@ use rustix::process::Signal;
 use support::{DEADLINE, Dev, http, orrery, push_to_user, refusal};
 
 async fn connect(dev: &Dev, user: &str) -> Device {
-    let address = dev.address("comet.websocket").to_string();
+    let address = dev.address("comet.websocket_listen").to_string();
     let options = Options::new(Transport::Json, address).user(user).room("live://1");
     Device::connect(&*Host::system().net, options).await.unwrap()
 }
@@ -32,7 +32,7 @@ async fn push_travels_from_backend_to_device_and_the_end_is_orderly() {
     let dev = Dev::start(data.path(), &[]).await;
     let mut alice = connect(&dev, "alice").await;
 
-    let receipt = push_to_user(dev.address("logic.http_address"), "/v1/push", "alice", "one").await;
+    let receipt = push_to_user(dev.address("logic.http_listen"), "/v1/push", "alice", "one").await;
     assert_eq!(receipt["summary"]["written"], 1, "{receipt}");
     assert_eq!(hear(&mut alice).await, "one");
     // The demo page's way to the same call.
@@ -67,10 +67,10 @@ async fn three_nodes_two_logics_and_two_comets_work_as_one() {
         let seq = alice.welcome().seq.expect("a connection has a seq");
         assert!(seq > last, "seq {seq} came after {last} in round {round}");
         last = seq;
-        let second = dev.address("comet-2.websocket").to_string();
+        let second = dev.address("comet-2.websocket_listen").to_string();
         let options = Options::new(Transport::Json, second).user("bob");
         let mut bob = Device::connect(&*Host::system().net, options).await.unwrap();
-        for logic in ["logic.http_address", "logic-2.http_address"] {
+        for logic in ["logic.http_listen", "logic-2.http_listen"] {
             for (user, device) in [("alice", &mut alice), ("bob", &mut bob)] {
                 let receipt = push_to_user(dev.address(logic), "/v1/push", user, "one").await;
                 assert_eq!(receipt["summary"]["written"], 1, "{user} by {logic}: {receipt}");
@@ -131,12 +131,12 @@ async fn taken_port_is_named_with_its_role_and_key() {
     let keys = [
         "router.registry_listen",
         "router.peers_listen",
-        "logic.http_address",
-        "logic.grpc_address",
-        "logic.edge_address",
-        "comet.tcp",
-        "comet.websocket",
-        "comet.delivery",
+        "logic.http_listen",
+        "logic.grpc_listen",
+        "logic.edge_listen",
+        "comet.tcp_listen",
+        "comet.websocket_listen",
+        "comet.delivery_listen",
         "admin.listen",
     ];
     for key in keys {

@@ -59,12 +59,12 @@ async fn three_processes_do_what_one_does() {
     );
     let logic = format!(
         "[admin]\nlisten = '{}'\n[logic]\nauth = 'open'\nrouters = ['{registry}']\n\
-         http_address = '{http_}'\ngrpc_address = '{grpc}'\nedge_address = '{edge}'\n",
+         http_listen = '{http_}'\ngrpc_listen = '{grpc}'\nedge_listen = '{edge}'\n",
         admins[1],
     );
     let comet = format!(
-        "[admin]\nlisten = '{}'\n[comet]\nlogic = ['{edge}']\nwebsocket = '{websocket}'\n\
-         tcp = '127.0.0.1:0'\ndelivery = '127.0.0.1:0'\n",
+        "[admin]\nlisten = '{}'\n[comet]\nlogic = ['{edge}']\nwebsocket_listen = '{websocket}'\n\
+         tcp_listen = '127.0.0.1:0'\ndelivery_listen = '127.0.0.1:0'\n",
         admins[2],
     );
     let mut router = role("router", &config(&folder, "router.toml", &router));
@@ -91,12 +91,12 @@ async fn strangers_are_kept_out_of_every_role() {
     for (role, key) in [
         ("router", "router.registry_listen"),
         ("router", "router.peers_listen"),
-        ("logic", "logic.http_address"),
-        ("logic", "logic.grpc_address"),
-        ("logic", "logic.edge_address"),
-        ("comet", "comet.tcp"),
-        ("comet", "comet.websocket"),
-        ("comet", "comet.delivery"),
+        ("logic", "logic.http_listen"),
+        ("logic", "logic.grpc_listen"),
+        ("logic", "logic.edge_listen"),
+        ("comet", "comet.tcp_listen"),
+        ("comet", "comet.websocket_listen"),
+        ("comet", "comet.delivery_listen"),
         ("comet", "admin.listen"),
     ] {
         let line = refusal(orrery(&[role, "--set", &format!("{key}=0.0.0.0:0")])).await;

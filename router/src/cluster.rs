@@ -1,35 +1,36 @@
 //! Cluster: what operators ask of a node: who it is, how the cluster stands, and changes of it.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
 use orrery_model::cluster::{Node, NodeState, Placed, Placement};
 use orrery_model::control::{ControlCommand, ControlRefusal, Found};
 use orrery_model::{NodeId, ShardId};
-use orrery_proto::storage::SnapshotMeta;
 use orrery_router_store::Space;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::blocking::blocking;
+use crate::audit::{Asked, Asker};
+use crate::backup::Backup;
 use crate::error::{ReadError, WriteError};
+use crate::limits::{BACKUPS_AT_ONCE_MAX, SNAPSHOT_LOOK};
 use crate::lobby::{Lobby, Phase};
 use crate::member::Member;
 use crate::plan;
 use crate::raft::group::{Group, Progress};
+use crate::room::Room;
 use crate::server::not_ready;
+use crate::thrift;
 
 pub(crate) use crate::lobby::{AdoptError, Adoption};
-
-/// How often a snapshot that was asked for is looked for.
-const SNAPSHOT_LOOK: Duration = Duration::from_millis(20);
 
 /// What operators ask of a node. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct ClusterPlane {
     lobby: Arc<Lobby>,
+    /// A permit for each backup that may be under way at once.
+    backups: Arc<Semaphore>,
 }
 
 /// Who a node is.
@@ -50,6 +51,8 @@ pub(crate) struct Status {
     pub(crate) not_ready: Option<String>,
     pub(crate) nodes: Vec<(Node, NodeState)>,
     pub(crate) placements: Vec<(Placement, Option<Placed>)>,
+    /// Replicas of each shard when the cluster was founded; 0 before the control shard knows.
+    pub(crate) replicas_founded: usize,
     pub(crate) replicas: Vec<ReplicaStatus>,
     pub(crate) table_epoch: u64,
     pub(crate) comets: u64,
@@ -142,20 +145,17 @@ pub(crate) enum BackupError {
     NotMember,
     #[error("this node has no replica of shard {0}")]
     NoShard(ShardId),
+    /// Another one is under way: later.
+    #[error("this node is giving a backup already")]
+    Busy,
     /// See [`ReadError`].
     #[error(transparent)]
     Read(#[from] ReadError),
 }
 
-/// Everything that a shard holds, at one index of its log.
-pub(crate) struct Backup {
-    pub(crate) meta: SnapshotMeta,
-    pub(crate) records: Box<dyn Iterator<Item = Bytes> + Send>,
-}
-
 impl ClusterPlane {
     pub(crate) fn new(lobby: Arc<Lobby>) -> Self {
-        Self { lobby }
+        Self { lobby, backups: Arc::new(Semaphore::new(BACKUPS_AT_ONCE_MAX)) }
     }
 
     fn member(&self) -> Result<Arc<Member>, NotMember> {
@@ -178,16 +178,22 @@ impl ClusterPlane {
         }
     }
 
-    /// Makes this node a member of a cluster. A repeat changes nothing.
+    /// Makes this node a member of a cluster, and says so in the audit log. A repeat changes nothing.
     ///
     /// # Errors
     /// See [`AdoptError`].
-    pub(crate) async fn adopt(&self, adoption: Adoption) -> Result<(), AdoptError> {
-        let Adoption { cluster_id, node, founding, .. } = &adoption;
-        let (cluster_id, node, founds) = (cluster_id.clone(), *node, founding.is_some());
-        self.lobby.adopt(adoption).await?;
-        tracing::info!(target: "audit", cluster_id, %node, founds, "node adopted");
-        Ok(())
+    pub(crate) async fn adopt(&self, adoption: Adoption, asker: Asker) -> Result<(), AdoptError> {
+        let Adoption { cluster_id, node, instance, founding, .. } = &adoption;
+        let how = if founding.is_some() { "founding it" } else { "joining it" };
+        let change = format!("node {node} {instance:?} belongs to cluster {cluster_id:?}, {how}");
+        let asked = Asked::begin(asker, change);
+        let adopted = self.lobby.adopt(adoption).await;
+        match &adopted {
+            Ok(()) => asked.done(None),
+            Err(error @ AdoptError::Disk(_)) => asked.unknown(error),
+            Err(error) => asked.refused(error),
+        }
+        adopted
     }
 
     /// How the cluster stands, as this node knows.
@@ -201,12 +207,17 @@ impl ClusterPlane {
         let placement =
             |placement: &Placement| (placement.clone(), view.placed.get(&placement.shard).cloned());
         let replica = |group: &Arc<Group>| replica(&member, group);
-        let comets = member.shards.control().replica().control(|state, _| state.comets().count());
+        let control = member.shards.control().replica();
+        let (comets, replicas_founded) = control.control(|state, _| {
+            let founded = |shard| state.first_replicas(shard).map(|replicas| replicas.len());
+            (state.comets().count(), state.shards().filter_map(founded).max().unwrap_or(0))
+        });
         Ok(Status {
             description: self.describe(),
             not_ready: not_ready(&self.lobby),
             nodes: view.nodes.values().cloned().collect(),
             placements: view.placements.values().map(placement).collect(),
+            replicas_founded,
             replicas: member.shards.groups().iter().map(replica).collect(),
             table_epoch: view.table.as_ref().map_or(0, |table| table.epoch),
             comets: comets as u64,
@@ -223,36 +234,23 @@ impl ClusterPlane {
     pub(crate) async fn change(
         &self,
         command: ControlCommand,
-        by: &str,
-        peer: Option<SocketAddr>,
+        asker: Asker,
         deadline: Instant,
     ) -> Result<u64, ChangeError> {
         let member = self.member().map_err(|NotMember| ChangeError::NotMember)?;
         check(&command)?;
-        let view = member.around.views.now();
-        let (needs, speaks) = (command.protocol(), view.protocol);
-        if needs > speaks {
-            return Err(ChangeError::Protocol { needs, speaks });
+        if member.shards.control().group().leading_term().is_none() {
+            // Whoever leads leaves the line.
+            return Err(not_leader(&member, None));
         }
-        let told = format!("{command:?}");
-        let written = member.shards.control().write_in_turn(command, deadline).await;
-        let written = written.map_err(|error| match error {
-            WriteError::NotLeader { leader } => {
-                let leader = leader.or_else(|| member.shards.control().group().leader());
-                let leader = leader.and_then(|leader| view.member(leader));
-                ChangeError::NotLeader { leader: leader.map(|(node, _)| node.registry.clone()) }
-            }
-            error => ChangeError::Write(error),
-        })?;
-        match written.reply {
-            Ok(_) => {
-                let log_index = written.log_index;
-                let peer = peer.map(|peer| peer.to_string()).unwrap_or_default();
-                tracing::info!(target: "audit", by, peer, log_index, command = told, "cluster changed");
-                Ok(log_index)
-            }
-            Err(refusal) => Err(refusal.into()),
+        let asked = Asked::begin(asker, format!("{command:?}"));
+        let changed = write(&member, command, deadline).await;
+        match &changed {
+            Ok(log_index) => asked.done(Some(*log_index)),
+            Err(error @ ChangeError::Write(WriteError::Unknown(_))) => asked.unknown(error),
+            Err(error) => asked.refused(error),
         }
+        changed
     }
 
     /// Lets replicas of this node write snapshots now, and gives the log index of each newest one then.
@@ -270,15 +268,14 @@ impl ClusterPlane {
         if let Some(missing) = missing {
             return Err(SnapshotError::NoShard(*missing));
         }
-        if member.around.room.is_full() {
-            return Err(SnapshotError::Failed("the disk is below its reserve".to_owned()));
-        }
         let asked = |group: &&Arc<Group>| shards.is_empty() || shards.contains(&group.shard());
-        let written = groups.iter().filter(asked).map(|group| write_snapshot(group, deadline));
+        let room = &member.around.room;
+        let written =
+            groups.iter().filter(asked).map(|group| write_snapshot(room, group, deadline));
         join_all(written).await.into_iter().collect()
     }
 
-    /// Everything that a shard holds. Only its leader answers, linearizably.
+    /// Everything that a shard holds. Only its leader answers, linearizably, and only one at a time.
     ///
     /// # Errors
     /// See [`BackupError`].
@@ -288,6 +285,7 @@ impl ClusterPlane {
         deadline: Instant,
     ) -> Result<Backup, BackupError> {
         let member = self.member().map_err(|NotMember| BackupError::NotMember)?;
+        let permit = self.backups.clone().try_acquire_owned().map_err(|_| BackupError::Busy)?;
         let group = match shard {
             ShardId::CONTROL => {
                 member.shards.control().confirm(deadline).await?;
@@ -301,17 +299,8 @@ impl ClusterPlane {
         };
         let host = &member.around.host;
         let captured = group.replica().capture_all(host.random.uuid());
-        let records = move || {
-            let mut records = Vec::new();
-            captured.each_record(|record| {
-                records.push(record);
-                true
-            });
-            Ok((captured.meta()?, records))
-        };
-        let encoded = blocking(&host.tasks, "backup", records).await;
-        let (meta, records) = encoded.map_err(|error| ReadError::Unavailable(error.to_string()))?;
-        Ok(Backup { meta, records: Box::new(records.into_iter()) })
+        let begun = Backup::begin(captured, permit, &host.tasks);
+        Ok(begun.map_err(|error| ReadError::Unavailable(error.to_string()))?)
     }
 }
 
@@ -331,6 +320,31 @@ fn check(command: &ControlCommand) -> Result<(), ChangeError> {
             Err(ChangeError::NotAllowed("only the cluster itself writes this kind of command"))
         }
     }
+}
+
+async fn write(
+    member: &Member,
+    command: ControlCommand,
+    deadline: Instant,
+) -> Result<u64, ChangeError> {
+    let (needs, speaks) = (command.protocol(), member.around.views.now().protocol);
+    if needs > speaks {
+        return Err(ChangeError::Protocol { needs, speaks });
+    }
+    let written = member.shards.control().write_in_turn(command, deadline).await;
+    let written = written.map_err(|error| match error {
+        WriteError::NotLeader { leader } => not_leader(member, leader),
+        error => ChangeError::Write(error),
+    })?;
+    written.reply?;
+    Ok(written.log_index)
+}
+
+fn not_leader(member: &Member, leader: Option<NodeId>) -> ChangeError {
+    let leader = leader.or_else(|| member.shards.control().group().leader());
+    let view = member.around.views.now();
+    let leader = leader.and_then(|leader| view.member(leader));
+    ChangeError::NotLeader { leader: leader.map(|(node, _)| node.registry.clone()) }
 }
 
 fn replica(member: &Member, group: &Arc<Group>) -> ReplicaStatus {
@@ -367,22 +381,29 @@ fn replica(member: &Member, group: &Arc<Group>) -> ReplicaStatus {
 }
 
 /// Has a snapshot of everything applied by now written, and waits for it.
-async fn write_snapshot(group: &Group, deadline: Instant) -> Result<(ShardId, u64), SnapshotError> {
+async fn write_snapshot(
+    room: &Room,
+    group: &Group,
+    deadline: Instant,
+) -> Result<(ShardId, u64), SnapshotError> {
     let shard = group.shard();
     let failed = |detail: String| SnapshotError::Failed(format!("shard {shard}: {detail}"));
+    if room.is_full() {
+        let written = thrift::write_snapshot(room, group, deadline).await;
+        return written.map(|index| (shard, index)).map_err(|error| failed(error.to_string()));
+    }
     let applied = group.progress().applied_index;
-    group.snapshot_now().await.map_err(|error| failed(error.to_string()))?;
     let written = async {
         loop {
             let index = group.progress().snapshot_index;
             if index >= applied {
-                return index;
+                return Ok((shard, index));
             }
+            // Not only once: while an older one is being written nothing is begun.
+            group.snapshot_now().await.map_err(|error| failed(error.to_string()))?;
             sleep(SNAPSHOT_LOOK).await;
         }
     };
-    match timeout_at(deadline, written).await {
-        Ok(index) => Ok((shard, index)),
-        Err(_) => Err(failed("not written in time".to_owned())),
-    }
+    let in_time = timeout_at(deadline, written).await;
+    in_time.unwrap_or_else(|_| Err(failed("not written in time".to_owned())))
 }

@@ -1,11 +1,11 @@
 //! Cluster service: operating the cluster as gRPC offers it. Every node answers for itself; changes are
 //! taken by the leader of the control shard.
 
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures_util::{Stream, stream};
+use futures_util::{Stream, StreamExt as _};
 use orrery_host::Peer;
 use orrery_model::control::{ControlCommand, Found};
 use orrery_model::{NodeId, ShardId};
@@ -17,11 +17,12 @@ use tokio::time::Instant;
 use tonic::metadata::MetadataValue;
 use tonic::{Request, Response, Status};
 
+use crate::audit::Asker;
 use crate::cluster::{
-    AdoptError, Adoption, Backup, BackupError, ChangeError, ClusterPlane, Description, NotMember,
+    AdoptError, Adoption, BackupError, ChangeError, ClusterPlane, Description, NotMember,
     ReplicaStatus, Role, SnapshotError, Status as NodeStatus,
 };
-use crate::limits::{BACKUP_CHUNK_BYTES, SNAPSHOT_TIMEOUT};
+use crate::limits::SNAPSHOT_TIMEOUT;
 
 /// The metadata key under which the registry address of the control shard's leader is named.
 const LEADER: &str = "orrery-leader";
@@ -58,6 +59,7 @@ impl Cluster for ClusterService {
         &self,
         request: Request<wire::AdoptRequest>,
     ) -> Result<Response<wire::AdoptResponse>, Status> {
+        let peer = peer(&request);
         let request = request.into_inner();
         let founding = request.founding.map(Found::try_from).transpose().map_err(invalid)?;
         let adoption = Adoption {
@@ -67,7 +69,7 @@ impl Cluster for ClusterService {
             shards: request.shards,
             founding,
         };
-        self.plane.adopt(adoption).await?;
+        self.plane.adopt(adoption, Asker { by: request.by, peer }).await?;
         Ok(Response::new(wire::AdoptResponse {}))
     }
 
@@ -82,11 +84,12 @@ impl Cluster for ClusterService {
         &self,
         request: Request<wire::ChangeRequest>,
     ) -> Result<Response<wire::ChangeResponse>, Status> {
-        let peer = request.extensions().get::<Peer>().and_then(|peer| peer.address);
+        let peer = peer(&request);
         let request = request.into_inner();
         let command = request.command.ok_or_else(|| Status::invalid_argument("no command"))?;
         let command = ControlCommand::try_from(command).map_err(invalid)?;
-        let log_index = self.plane.change(command, &request.by, peer, self.deadline()).await?;
+        let asker = Asker { by: request.by, peer };
+        let log_index = self.plane.change(command, asker, self.deadline()).await?;
         Ok(Response::new(wire::ChangeResponse { log_index }))
     }
 
@@ -108,62 +111,12 @@ impl Cluster for ClusterService {
     ) -> Result<Response<Self::BackupStream>, Status> {
         let shard = ShardId(request.into_inner().shard);
         let backup = self.plane.backup(shard, self.deadline()).await?;
-        let chunks = stream::iter(Chunks::new(backup, BACKUP_CHUNK_BYTES).map(Ok));
-        Ok(Response::new(Box::pin(chunks)))
+        Ok(Response::new(Box::pin(backup.map(Ok))))
     }
 }
 
-/// Packs a shard's records into messages.
-struct Chunks {
-    backup: Option<Backup>,
-    chunk_bytes: usize,
-    first: bool,
-    records: u64,
-    crc: crc32fast::Hasher,
-}
-
-impl Chunks {
-    fn new(backup: Backup, chunk_bytes: usize) -> Self {
-        Self {
-            backup: Some(backup),
-            chunk_bytes,
-            first: true,
-            records: 0,
-            crc: crc32fast::Hasher::new(),
-        }
-    }
-
-    fn count(&mut self, record: &Bytes) {
-        let length = u32::try_from(record.len()).expect("a record fits a message");
-        self.crc.update(&length.to_le_bytes());
-        self.crc.update(record);
-        self.records += 1;
-    }
-}
-
-impl Iterator for Chunks {
-    type Item = wire::BackupChunk;
-
-    fn next(&mut self) -> Option<wire::BackupChunk> {
-        let mut backup = self.backup.take()?;
-        let mut chunk = wire::BackupChunk::default();
-        if std::mem::take(&mut self.first) {
-            chunk.meta = Some(backup.meta.clone());
-        }
-        let mut bytes = 0;
-        while bytes < self.chunk_bytes {
-            let Some(record) = backup.records.next() else {
-                let crc32 = self.crc.clone().finalize();
-                chunk.end = Some(wire::BackupEnd { records: self.records, crc32 });
-                return Some(chunk);
-            };
-            bytes += record.len();
-            self.count(&record);
-            chunk.records.push(record);
-        }
-        self.backup = Some(backup);
-        Some(chunk)
-    }
+fn peer<T>(request: &Request<T>) -> Option<SocketAddr> {
+    request.extensions().get::<Peer>().and_then(|peer| peer.address)
 }
 
 fn described(description: Description) -> wire::DescribeResponse {
@@ -201,6 +154,7 @@ fn status(status: NodeStatus) -> wire::StatusResponse {
         disk_free_bytes: space.map_or(0, |space| space.free_bytes),
         disk_total_bytes: space.map_or(0, |space| space.total_bytes),
         disk_full: status.disk_full,
+        replicas_founded: u32::try_from(status.replicas_founded).unwrap_or(0),
     }
 }
 
@@ -296,6 +250,7 @@ impl From<BackupError> for Status {
         match error {
             BackupError::NotMember => NotMember.into(),
             BackupError::NoShard(_) => Self::unavailable(detail),
+            BackupError::Busy => Self::resource_exhausted(detail),
             BackupError::Read(error) => error.into(),
         }
     }
@@ -303,42 +258,4 @@ impl From<BackupError> for Status {
 
 fn invalid(error: WireError) -> Status {
     Status::invalid_argument(error.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use orrery_proto::storage::SnapshotMeta;
-
-    use super::*;
-
-    fn backup(records: usize) -> Backup {
-        let records = (0..records).map(|n| Bytes::from(format!("record {n:03}")));
-        Backup { meta: SnapshotMeta::default(), records: Box::new(records) }
-    }
-
-    #[test]
-    fn chunks_carry_the_meta_first_all_records_in_order_and_the_sum_last() {
-        let chunks: Vec<_> = Chunks::new(backup(100), 50).collect();
-        assert!(chunks.len() > 10, "{}", chunks.len());
-        assert!(chunks.iter().enumerate().all(|(n, chunk)| chunk.meta.is_some() == (n == 0)));
-        let (last, others) = chunks.split_last().unwrap();
-        assert!(others.iter().all(|chunk| chunk.end.is_none()));
-        let records: Vec<_> = chunks.iter().flat_map(|chunk| &chunk.records).collect();
-        assert_eq!(records.len(), 100);
-        assert!(records.is_sorted());
-        let mut sum = crc32fast::Hasher::new();
-        for record in records {
-            sum.update(&10_u32.to_le_bytes());
-            sum.update(record);
-        }
-        let end = last.end.as_ref().unwrap();
-        assert_eq!((end.records, end.crc32), (100, sum.finalize()));
-    }
-
-    #[test]
-    fn a_shard_that_holds_nothing_is_one_chunk() {
-        let chunks: Vec<_> = Chunks::new(backup(0), 50).collect();
-        assert_eq!(chunks.len(), 1);
-        assert!(chunks[0].meta.is_some() && chunks[0].end.is_some());
-    }
 }

@@ -60,8 +60,9 @@ pub struct Config {
     pub log_keep_entries: u64,
     /// Fewest entries that are purged at once. Default 2000: few large purges cost less than many.
     pub purge_batch_entries: u64,
-    /// Bytes of the newest entries that each shard keeps in memory, so that applying them reads no
-    /// disk. Default 4 MiB.
+    /// About how many bytes of memory each shard fills with its newest entries, so that applying and
+    /// replicating them reads no disk. An entry takes several times as much as on disk. Default 4 MiB:
+    /// some eight thousand binds, more than are under way at once.
     pub log_tail_bytes: usize,
     /// How often a shard's leader tells its replicas that it lives, in milliseconds. Default 100.
     pub heartbeat_ms: u64,
@@ -118,6 +119,14 @@ impl Config {
                 self.protocol == PROTOCOL || self.protocol + 1 == PROTOCOL,
                 "protocol: must be this build's version or the one before it",
             ),
+            (
+                self.registry_advertise.as_deref() != Some(""),
+                "registry_advertise: must not be empty; without it the address listened on is told",
+            ),
+            (
+                self.peers_advertise.as_deref() != Some(""),
+                "peers_advertise: must not be empty; without it the address listened on is told",
+            ),
             (self.keep_alive_ms > 0, "keep_alive_ms: must not be 0"),
             (
                 self.lease_ms >= 100,
@@ -165,6 +174,11 @@ mod tests {
         assert!(config.check().unwrap_err().starts_with("lease_ms"));
         let config = Config { shards: Some(0), ..Config::default() };
         assert!(config.check().unwrap_err().starts_with("shards"));
+        let empty = || Some(String::new());
+        let config = Config { registry_advertise: empty(), ..Config::default() };
+        assert!(config.check().unwrap_err().starts_with("registry_advertise"));
+        let config = Config { peers_advertise: empty(), ..Config::default() };
+        assert!(config.check().unwrap_err().starts_with("peers_advertise"));
         for protocol in [PROTOCOL - 2, PROTOCOL + 1] {
             let config = Config { protocol, ..Config::default() };
             assert!(config.check().unwrap_err().starts_with("protocol"));

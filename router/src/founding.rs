@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use orrery_model::control::{ControlCommand, ControlRefusal, Found};
 use orrery_model::{NodeId, ShardId};
 use tokio::time::{Instant, sleep, timeout};
@@ -12,6 +13,7 @@ use crate::plan;
 use crate::raft::group::Group;
 use crate::shard::ControlShard;
 use crate::shards::Shards;
+use crate::view::View;
 
 /// Begins the shards that the plan has this node begin, and wakes those that are this node alone.
 ///
@@ -54,6 +56,21 @@ fn first_members(plan: &Found, shard: ShardId, me: NodeId) -> Option<Vec<(NodeId
         Some((*id, node.peers.clone()))
     };
     replicas.iter().map(address).collect()
+}
+
+/// Who is to begin a shard that nobody has begun, as far as is known here. Nobody else ever does: should that
+/// node's disk be lost before, the cluster stays without the shard.
+pub(crate) fn awaited(group: &Group, view: &View, founding: &Bytes) -> Option<NodeId> {
+    let shard = group.shard();
+    let members = group.members();
+    let begun = view.placed.contains_key(&shard)
+        || !members.learners.is_empty()
+        || members.voters.iter().any(|voters| !voters.is_empty());
+    if begun {
+        return None;
+    }
+    let plan = plan::decode(founding).ok().flatten()?;
+    plan::placement(&plan, shard).replicas.first().copied()
 }
 
 /// Founds the cluster when this node leads the control shard and nobody has. Runs until it is founded.

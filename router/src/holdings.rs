@@ -9,12 +9,12 @@ use futures_util::future::join_all;
 use orrery_host::Task;
 use orrery_model::cluster::Placed;
 use orrery_model::{NodeId, ShardId};
-use orrery_router_store::Write;
 use tokio::time::{sleep, timeout};
 
 use crate::blocking::blocking;
 use crate::desk::Desk;
 use crate::limits::{LOOK_AGAIN, SHUTDOWN_TIMEOUT};
+use crate::raft::departure;
 use crate::raft::group::{Ground, Group};
 use crate::raft::members::Members;
 use crate::shard::Shard;
@@ -73,14 +73,20 @@ impl Holdings {
         Ok(())
     }
 
-    /// The shards whose logs hold something on this disk.
+    /// The shards whose logs hold something on this disk. Of others it removes what they left over.
     async fn left_here(&self, shards: u32) -> Result<BTreeSet<ShardId>, HoldError> {
         let store = self.ground.store.clone();
         let look = move || {
+            let of = |shard: ShardId, error: &dyn std::error::Error| {
+                io::Error::other(format!("shard {shard}: {error}"))
+            };
             let held = |shard: &ShardId| match store.log_state(*shard) {
-                Ok(log) if log.empty && log.purged.is_none() => None,
+                Ok(log) if log.empty && log.purged.is_none() => {
+                    let removed = departure::remove_leftover(&*store, *shard);
+                    removed.err().map(|error| Err(of(*shard, &error)))
+                }
                 Ok(_) => Some(Ok(*shard)),
-                Err(error) => Some(Err(io::Error::other(format!("shard {shard}: {error}")))),
+                Err(error) => Some(Err(of(*shard, &error))),
             };
             (1..=shards).map(ShardId).collect::<Vec<_>>().iter().filter_map(held).collect()
         };
@@ -148,7 +154,7 @@ impl Holdings {
         Ok(())
     }
 
-    /// Ends a replica and forgets what it held, all but its vote.
+    /// Ends a replica and forgets what it held, all but its vote and how far it had acknowledged.
     async fn leave(&mut self, id: ShardId) -> Result<(), HoldError> {
         // Before the core ends, or its supervisor takes that for a failure.
         let tasks = self.open.remove(&id);
@@ -159,10 +165,8 @@ impl Holdings {
             return Err(HoldError { what: "leave", shard: id, source });
         }
         let leave = |source| HoldError { what: "leave", shard: id, source };
-        self.ground.log_writer.write(id, Write::Clear).await.map_err(leave)?;
-        let store = self.ground.store.clone();
-        let remove = move || store.remove_snapshot(id).map_err(io::Error::other);
-        blocking(&self.ground.host.tasks, "remove-snapshot", remove).await.map_err(leave)?;
+        shard.group().clear_log(&self.ground.log_writer).await.map_err(leave)?;
+        shard.group().remove_snapshot().await.map_err(leave)?;
         tracing::info!(shard = %id, "the replica of the shard was given up");
         Ok(())
     }
@@ -199,7 +203,7 @@ mod tests {
 
     fn placed(voters: &[u64], log_index: u64) -> Placed {
         let voters = voters.iter().copied().map(NodeId).collect();
-        Placed { shard: ShardId(1), log_index, voters, learners: Vec::new() }
+        Placed { shard: ShardId(1), log_index, voters, learners: Vec::new(), version: None }
     }
 
     #[test]

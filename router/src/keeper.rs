@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use orrery_model::cluster::{NodeState, Placed};
+use orrery_host::Task;
+use orrery_model::cluster::{NodeState, PLACED_VERSION_PROTOCOL, Placed};
 use orrery_model::control::ControlCommand;
 use orrery_model::{NodeId, ShardId};
 use tokio::time::{Instant, sleep, timeout};
@@ -31,13 +32,15 @@ pub(crate) struct Keeper<K: Kind> {
     /// The term in which this node leads, and since when.
     leads: Option<(u64, Instant)>,
     handed_over: Option<Instant>,
+    /// Tells the control shard where the replicas are.
+    telling: Option<Task>,
     metrics: ShardMetrics,
 }
 
 impl<K: Kind> Keeper<K> {
     pub(crate) fn new(shard: Arc<Shard<K>>, around: Surroundings, desk: Arc<Desk>) -> Self {
         let metrics = around.metrics.shard(shard.id());
-        Self { shard, around, desk, leads: None, handed_over: None, metrics }
+        Self { shard, around, desk, leads: None, handed_over: None, telling: None, metrics }
     }
 
     /// Runs until it is dropped.
@@ -62,12 +65,12 @@ impl<K: Kind> Keeper<K> {
         self.shard.replica().snapshots().suspend(self.around.room.is_full());
         let Some(since) = self.leads_since() else { return KEEPER_LOOK };
         let view = self.around.views.now();
-        let group = self.shard.group();
+        let group = self.shard.group().clone();
         let Some(wanted) = wanted(&view, group.shard()).filter(|_| view.learnt) else {
             return KEEPER_LOOK;
         };
         let members = group.members();
-        self.tell(&view, &members).await;
+        self.tell(&view, &members);
         let replication = group.replication();
         let following = |node| self.following(&view, &replication, node);
         let step = keep(self.around.me(), &wanted, &members, following);
@@ -150,27 +153,40 @@ impl<K: Kind> Keeper<K> {
         KEEPER_LOOK
     }
 
-    /// Tells the control shard where the replicas are, unless it knows.
-    async fn tell(&self, view: &View, members: &Members) {
+    /// Tells the control shard where the replicas are, unless it knows. What the shard needs next does not wait
+    /// for that: the control shard may be without its quorum.
+    fn tell(&mut self, view: &View, members: &Members) {
+        if self.telling.as_ref().is_some_and(|telling| !telling.is_finished()) {
+            return;
+        }
         if !members.committed || members.joint || members.voters.iter().all(BTreeSet::is_empty) {
             return;
         }
         let shard = self.shard.id();
+        // A node of the build before would not know what to do with it.
+        let version = (view.protocol >= PLACED_VERSION_PROTOCOL)
+            .then(|| view.placements.get(&shard).map(|placement| placement.version))
+            .flatten();
         let placed = Placed {
             shard,
             log_index: members.log_index,
             voters: members.all_voters().into_iter().collect(),
             learners: members.learners.iter().copied().collect(),
+            version,
         };
         let known = view.placed.get(&shard);
-        if known.is_some_and(|known| known.log_index >= placed.log_index) {
+        if known.is_some_and(|known| known.age() >= placed.age()) {
             return;
         }
         let deadline = Instant::now() + UPKEEP_TIMEOUT;
-        // Told again at the next look, should it be lost.
-        if let Err(error) = self.desk.write(ControlCommand::Placed(placed), deadline).await {
-            tracing::debug!(%shard, %error, "the shard's members are not told yet");
-        }
+        let desk = self.desk.clone();
+        let telling = async move {
+            // Told again at a later look, should it be lost.
+            if let Err(error) = desk.write(ControlCommand::Placed(placed), deadline).await {
+                tracing::debug!(%shard, %error, "the shard's members are not told yet");
+            }
+        };
+        self.telling = Some(self.around.host.tasks.spawn("shard-telling", telling));
     }
 }
 
@@ -242,4 +258,70 @@ fn closest(group: &Group, view: &View, me: NodeId) -> Option<NodeId> {
         state.is_some_and(|state| state != NodeState::Active)
     };
     candidates.min_by_key(|(node, replica)| (drained(*node), replica.lag)).map(|(node, _)| node)
+}
+
+#[cfg(test)]
+mod tests {
+    use orrery_host::Host;
+    use orrery_router_store::model::ModelDisk;
+
+    use super::*;
+    use crate::Config;
+    use crate::peers::Me;
+    use crate::reports::Reports;
+    use crate::view::Views;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+    const SHARD: ShardId = ShardId(1);
+
+    async fn node() -> crate::Handle {
+        let any = ([127, 0, 0, 1], 0).into();
+        let config = Config {
+            found_alone: true,
+            shards: Some(1),
+            registry_listen: any,
+            peers_listen: any,
+            ..Config::default()
+        };
+        let disk = Arc::new(ModelDisk::blank(NodeId(1), "first"));
+        let handle = crate::start(config, Host::system(), disk).await.unwrap();
+        let ready = async {
+            while handle.ready().is_err() {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(PATIENCE, ready).await.expect("it becomes ready");
+        handle
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn what_the_control_shard_is_not_told_yet_holds_nothing_up() {
+        let handle = node().await;
+        let member = handle.member();
+        let mut view = (*member.around.views.now()).clone();
+        view.placed.remove(&SHARD);
+        let around = Surroundings { views: Views::fixed(view), ..member.around.clone() };
+        // What it is told waits, as where its leader has lost the quorum.
+        let group = member.shards.control().group().clone();
+        let (control, _waits) = Shard::idle(group, &around, around.metrics.shard(ShardId::CONTROL));
+        let me = Me {
+            cluster_id: member.identity.cluster_id.clone(),
+            node: member.identity.node,
+            instance: member.identity.instance.clone(),
+            protocol: around.node.protocol,
+            instance_of: crate::peers::InstanceOf::default(),
+        };
+        let desk = Desk::new(Arc::new(control), around.clone(), me, Arc::new(Reports::default()));
+        let shard = member.shards.get(SHARD).expect("it is there");
+        let mut keeper = Keeper::new(shard, around, Arc::new(desk));
+
+        let begun = Instant::now();
+        let pause = timeout(UPKEEP_TIMEOUT, keeper.look()).await.expect("it does not wait");
+        assert!(begun.elapsed() < UPKEEP_TIMEOUT / 2, "it took {:?}", begun.elapsed());
+        assert_eq!(pause, KEEPER_LOOK);
+        assert!(!keeper.telling.as_ref().expect("it is being told").is_finished());
+        drop(keeper);
+        drop(member);
+        handle.stop().await;
+    }
 }

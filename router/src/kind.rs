@@ -119,5 +119,12 @@ impl Kind for Control {
         command.protocol()
     }
 
-    fn adapt(_command: &mut ControlCommand, _protocol: u32) {}
+    fn adapt(command: &mut ControlCommand, protocol: u32) {
+        // All then take it for an answer to whatever is wanted, as the older build does.
+        if command.protocol() > protocol
+            && let ControlCommand::Placed(placed) = command
+        {
+            placed.version = None;
+        }
+    }
 }

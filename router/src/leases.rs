@@ -70,17 +70,21 @@ impl LeaseKeeper {
         deadline: Instant,
     ) -> Result<Standing, ReadError> {
         let arrived_ms = self.now_ms();
-        self.control.confirm(deadline).await?;
         loop {
+            // Each time: while it waited, another leader may have ended the comet.
+            let term = self.control.group().leading_term();
+            self.control.confirm(deadline).await?;
             let outcome = self.outcome.notified();
             tokio::pin!(outcome);
             // Listens before it looks, or the outcome could come in between.
             outcome.as_mut().enable();
-            let kept = self.with_leases(|leases| match self.expiring.lock().contains(comet) {
-                true => KeepAlive::Waits,
-                false => leases.keep_alive(comet, arrived_ms),
+            let kept = self.with_term(|now, leases| match self.expiring.lock().contains(comet) {
+                // Led again, in a term that was not confirmed.
+                _ if term != Some(now) => None,
+                true => Some(KeepAlive::Waits),
+                false => Some(leases.keep_alive(comet, arrived_ms)),
             });
-            match kept.ok_or(ReadError::NotLeader { leader: None })? {
+            match kept.flatten().ok_or(ReadError::NotLeader { leader: None })? {
                 KeepAlive::Renewed => return Ok(Standing::Living),
                 KeepAlive::NotLeased => {
                     let standing = self.control.replica().control(|state, _| state.standing(comet));
@@ -218,5 +222,73 @@ impl Kept {
         for (id, incarnation) in before {
             self.leases.ended(&CometRef { id, incarnation });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use orrery_host::Host;
+    use orrery_model::control::{Advertise, Attach};
+    use orrery_model::{Id, NodeId};
+    use orrery_router_store::model::ModelDisk;
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::Config;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    async fn node() -> crate::Handle {
+        let any = ([127, 0, 0, 1], 0).into();
+        let config = Config {
+            found_alone: true,
+            shards: Some(1),
+            registry_listen: any,
+            peers_listen: any,
+            ..Config::default()
+        };
+        let disk = Arc::new(ModelDisk::blank(NodeId(1), "first"));
+        let handle = crate::start(config, Host::system(), disk).await.unwrap();
+        while handle.ready().is_err() {
+            sleep(Duration::from_millis(5)).await;
+        }
+        handle
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn who_waited_for_an_expiry_is_answered_only_by_a_leader_confirmed_since() {
+        let looks = async {
+            let handle = node().await;
+            let member = handle.member();
+            let advertise =
+                Advertise { delivery: "127.0.0.1:3109".to_owned(), ..Advertise::default() };
+            let id = Id::new("comet-a").unwrap();
+            let attach =
+                Attach { comet: id.clone(), instance: "one".to_owned(), attempt: 1, advertise };
+            let deadline = Instant::now() + PATIENCE;
+            let incarnation = member.control.attach(attach, deadline).await.unwrap();
+            let comet = CometRef { id, incarnation };
+            let control = member.shards.control().clone();
+            let keeper = LeaseKeeper::new(control.clone(), 10_000, Counter::default());
+            let alive = keeper.keep_alive(&comet, deadline).await;
+            assert_eq!(alive, Ok(Standing::Living));
+
+            // An expiry is in doubt, and this node loses the shard before its outcome is known.
+            keeper.expiring.lock().insert(comet.clone());
+            *keeper.kept.lock() = None;
+            let (answer, ()) = tokio::join!(keeper.keep_alive(&comet, deadline), async {
+                while keeper.kept.lock().is_none() {
+                    sleep(Duration::from_millis(1)).await;
+                }
+                control.group().shutdown().await;
+                assert!(control.group().leading_term().is_some(), "it was not told of another");
+                keeper.expiring.lock().clear();
+                keeper.outcome.notify_waiters();
+            });
+            assert!(matches!(answer, Err(ReadError::Unavailable(_))), "{answer:?}");
+            drop((member, control, keeper));
+            handle.stop().await;
+        };
+        timeout(PATIENCE, looks).await.expect("each is answered");
     }
 }

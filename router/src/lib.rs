@@ -6,7 +6,7 @@
 //!
 //! - `server` starts and stops the node; `life` is what it goes through, `lobby` what it is at the moment.
 //! - `service`, `session` and `request` are the registry's gRPC; `cluster` and `cluster_service` operate the
-//!   cluster; `peers` and `duties` are what router nodes say to each other.
+//!   cluster, `audit` says who had it changed, `backup` copies a shard; `peers` and `duties` are what router nodes say to each other.
 //! - `member` is everything that a node of a cluster runs. `view` is what it knows of the cluster.
 //! - `founding` and `opening` make empty shards a cluster; `holdings` opens and leaves replicas; `keep`
 //!   decides and `keeper` does what brings a shard's members where they should be; `planner` says where.
@@ -17,6 +17,8 @@
 //!   log, `reads` confirms leadership before its state is read.
 //! - `raft` is the only folder that names openraft; `log_writer` makes everything durable.
 
+mod audit;
+mod backup;
 mod blocking;
 mod cluster;
 mod cluster_service;
@@ -29,6 +31,11 @@ mod error;
 mod failure;
 mod fences;
 mod founding;
+#[cfg(test)]
+#[path = "../tests/router/gated_store.rs"]
+// Each test uses another part of it.
+#[allow(dead_code, clippy::unwrap_used, clippy::disallowed_methods)]
+mod gated_store;
 mod holdings;
 mod keep;
 mod keeper;
@@ -58,6 +65,7 @@ mod session;
 mod shard;
 mod shards;
 mod surroundings;
+mod thrift;
 mod view;
 
 pub use config::Config;

@@ -7,10 +7,12 @@ use orrery_host::{Host, Listener, Tasks};
 use orrery_model::cluster::Node;
 use orrery_router_store::{Blank, Disk, Identity, Store, StoreError};
 use tokio::sync::{mpsc, watch};
+use tokio::time::{sleep, timeout};
 
 use crate::blocking::blocking;
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::limits::{LET_GO_LOOK, LET_GO_TIMEOUT};
 use crate::lobby::{AdoptError, Lobby, Offer, Phase, repeat};
 use crate::member::{Beginning, Member};
 use crate::metrics::Metrics;
@@ -55,6 +57,7 @@ impl Life {
         };
         let identity = store.identity().clone();
         self.lobby.enter(Phase::Joining(identity.clone()));
+        let held = store.clone();
         let beginning = Beginning {
             config: self.config,
             host: self.host,
@@ -79,6 +82,8 @@ impl Life {
         self.lobby.enter(Phase::Gone);
         if in_order {
             member.end().await;
+            drop(member);
+            let_go(held).await;
         }
     }
 
@@ -87,7 +92,10 @@ impl Life {
         if self.config.found_alone {
             let identity = alone(&self.config, &self.host, &self.lobby.node());
             return match self.adopt(identity).await {
-                Ok(store) => Some(store),
+                Ok(store) => {
+                    self.take_in(store.identity());
+                    Some(store)
+                }
                 Err(error) => {
                     self.failure.report(format!("the data directory: {error}"));
                     None
@@ -100,9 +108,8 @@ impl Life {
             match self.adopt(identity).await {
                 Ok(store) => {
                     // Before the answer: who has it may ask for the next thing at once.
-                    self.lobby.enter(Phase::Joining(store.identity().clone()));
+                    self.take_in(store.identity());
                     let _ = answer.send(Ok(()));
-                    self.refuse_others(store.identity());
                     return Some(store);
                 }
                 Err(error) => {
@@ -113,8 +120,9 @@ impl Life {
         }
     }
 
-    /// Answers what was offered meanwhile.
-    fn refuse_others(&mut self, held: &Identity) {
+    /// Says whose the directory is, and answers what else was offered meanwhile.
+    fn take_in(&mut self, held: &Identity) {
+        self.lobby.enter(Phase::Joining(held.clone()));
         while let Ok((asked, answer)) = self.offers.try_recv() {
             let _ = answer.send(repeat(held, &asked));
         }
@@ -125,6 +133,19 @@ impl Life {
         let disk = self.disk.clone();
         let adopt = move || disk.adopt(identity).map_err(std::io::Error::other);
         blocking(&self.host.tasks, "adopt", adopt).await
+    }
+}
+
+/// Waits until nobody else has the directory open, and closes it: what openraft runs beside its cores ends
+/// by itself a moment after them.
+async fn let_go(held: Arc<dyn Store>) {
+    let others_end = async {
+        while Arc::strong_count(&held) > 1 {
+            sleep(LET_GO_LOOK).await;
+        }
+    };
+    if timeout(LET_GO_TIMEOUT, others_end).await.is_err() {
+        tracing::warn!("the data directory is still open after the node has ended");
     }
 }
 

@@ -85,6 +85,10 @@ pub(crate) const LANE_IDLE_MAX: Duration = Duration::from_secs(3);
 /// Most lanes that one peer may have open here: a few for each shard. Beyond that the stream is ended.
 pub(crate) const LANES_PER_PEER_MAX: usize = 4096;
 
+/// Most bytes of appends that a shard's core holds unanswered, of all lanes together: what two lanes may
+/// have under way, since a lane that ended leaves its requests behind. More are refused (`OVERLOADED`).
+pub(crate) const BACKLOG_BYTES_MAX: usize = 8 << 20;
+
 /// Most requests to one peer that wait for the connection; lanes wait when as many do.
 pub(crate) const PEER_REQUESTS_WAITING_MAX: usize = 1024;
 
@@ -138,12 +142,22 @@ pub(crate) const SNAPSHOT_PART_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) const SNAPSHOT_INSTALL_TIMEOUT: Duration = Duration::from_secs(120);
 
 const _: () = assert!(LANE_BYTES_MAX >= PEER_MESSAGE_BYTES);
+const _: () = assert!(BACKLOG_BYTES_MAX >= 2 * LANE_BYTES_MAX);
 const _: () = assert!(PEER_QUEUE_BYTES_MAX >= 2 * PEER_MESSAGE_BYTES);
 const _: () = assert!(LINK_PULSE.as_millis() * 2 < LINK_SILENCE_MAX.as_millis());
 const _: () = assert!(2 * LOG_READ_BYTES_MAX + PEER_MESSAGE_BYTES < INTERNAL_MESSAGE_BYTES_MAX);
 const _: () = assert!(SNAPSHOT_PART_BYTES < INTERNAL_MESSAGE_BYTES_MAX);
 
-/// How long `stop` waits for the node's shards and log to end, after its services have.
+/// How long `stop` waits for the peers' calls to end before the shards do.
+pub(crate) const PEERS_END_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// How long `stop` waits for the last who use the data directory to let it go, after the log's writer ended.
+pub(crate) const LET_GO_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How often `stop` looks whether they have.
+pub(crate) const LET_GO_LOOK: Duration = Duration::from_millis(2);
+
+/// How long `stop` waits for the node's peers, shards and log to end, after its services have.
 pub(crate) const END_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// How often health checks are told anew whether the node can serve.
@@ -200,16 +214,65 @@ pub(crate) const PLANNER_PAUSE: Duration = Duration::from_millis(200);
 /// How often the disk's room is looked at.
 pub(crate) const ROOM_LOOK: Duration = Duration::from_secs(1);
 
+/// A snapshot is written below the reserve if this percentage of its bytes is free: the state and other
+/// shards' logs grow meanwhile.
+pub(crate) const SNAPSHOT_ROOM_PERCENT: u64 = 120;
+
+/// Below the reserve a shard that has written a snapshot writes the next one after this percentage of the
+/// entries that it takes otherwise, so that its log never grows by much.
+pub(crate) const THRIFT_ENTRIES_PERCENT: u64 = 2;
+
+/// How long a shard waits, below the reserve, before it sees again whether a snapshot fits: to find out costs
+/// about half as much as writing it.
+pub(crate) const THRIFT_PAUSE: Duration = Duration::from_secs(5);
+
+/// How often a snapshot that was asked for is looked for.
+pub(crate) const SNAPSHOT_LOOK: Duration = Duration::from_millis(20);
+
 /// A disk that fell below its reserve has room again at this percentage of it.
 pub(crate) const ROOM_REGAINED_PERCENT: u64 = 125;
 
 /// Most entries that a replica may be behind its shard's leader while the node counts as ready.
 pub(crate) const READY_LAG_MAX: u64 = 1000;
 
+/// So many of the longest election timeouts a replica may hear nothing of its leader while it still counts
+/// as having one: an election that goes well fits in, so that a leader that dies does not make the others
+/// unready. A leader itself counts until its lease is over, when it takes no more writes.
+pub(crate) const LEADER_SILENCE_ELECTIONS_MAX: u32 = 2;
+
+/// For so many of them, in turns, a leader without its quorum keeps silent and speaks up.
+pub(crate) const QUORUM_PROBE_ELECTIONS: u32 = 3;
+
+/// For so many of them a leader must be heard without a pause once it was silent for too long, before it
+/// counts again: longer than it speaks up without its quorum.
+pub(crate) const LEADER_STEADY_ELECTIONS: u32 = 4;
+
 /// Most bytes of records in one message of a backup, unless a single one is larger.
 pub(crate) const BACKUP_CHUNK_BYTES: usize = 1 << 20;
 
-/// How long a snapshot that was asked for may take.
+/// Most messages of a backup that are made before they are fetched.
+pub(crate) const BACKUP_CHUNKS_WAITING_MAX: usize = 1;
+
+/// Most backups that a node gives at once; more are refused (`OVERLOADED`). Each holds on to whatever of
+/// its shard's state changes while it is fetched.
+pub(crate) const BACKUPS_AT_ONCE_MAX: usize = 1;
+
+/// How long a message of a backup may wait to be fetched before the backup is given up: nobody else gets
+/// one meanwhile. As long as the client waits for the next one.
+pub(crate) const BACKUP_STALL_MAX: Duration = Duration::from_secs(30);
+
+/// Most bytes of each text in a line of the audit log: what is asked for comes from outside.
+pub(crate) const AUDIT_TEXT_BYTES_MAX: usize = 2048;
+
+/// Longest id of a cluster, in bytes: every message between nodes carries it. Those that we draw have 36.
+pub(crate) const CLUSTER_ID_BYTES_MAX: usize = 128;
+
+/// Most snapshots that a node writes at once; further shards wait. Writing one takes a core for a while,
+/// and holds on to whatever of the state changes meanwhile: all shards together would leave those that
+/// serve neither time nor memory.
+pub(crate) const SNAPSHOTS_AT_ONCE_MAX: usize = 1;
+
+/// How long a snapshot that was asked for may take, waiting for those of all other shards included.
 pub(crate) const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(120);
 
 const _: () = assert!(RESPONSES_BYTES_MAX < INTERNAL_MESSAGE_BYTES_MAX);
@@ -218,3 +281,11 @@ const _: () = assert!(CLOCK_TICK.as_millis() < CLOCK_GAP_MAX.as_millis());
 const _: () = assert!(HANDOVER_SILENCE_MAX.as_millis() < LIVE_SILENCE_MAX.as_millis());
 const _: () = assert!(2 * REPORT_PERIOD.as_millis() < REPORT_LIFE.as_millis());
 const _: () = assert!(ROOM_REGAINED_PERCENT > 100);
+const _: () = assert!(SNAPSHOT_ROOM_PERCENT > 100 && THRIFT_ENTRIES_PERCENT < 100);
+const _: () = assert!(LEADER_STEADY_ELECTIONS > QUORUM_PROBE_ELECTIONS);
+// Or a leader that speaks up now and then would never be silent for too long.
+const _: () = assert!(QUORUM_PROBE_ELECTIONS > LEADER_SILENCE_ELECTIONS_MAX);
+
+/// Traces that the span of an entry names. An entry can hold a thousand commands, and each of their requests
+/// tells its entry by itself.
+pub(crate) const TRACES_NAMED_MAX: usize = 32;

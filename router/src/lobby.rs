@@ -3,15 +3,16 @@
 
 use std::sync::{Arc, Weak};
 
+use orrery_model::NodeId;
 use orrery_model::cluster::Node;
 use orrery_model::control::Found;
-use orrery_model::{NodeId, ShardId};
 use orrery_router_store::{Blank, Identity};
 use parking_lot::RwLock;
 use tokio::sync::{mpsc, oneshot};
 use tonic::Status;
 
 use crate::failure::Failure;
+use crate::limits::CLUSTER_ID_BYTES_MAX;
 use crate::member::Member;
 use crate::plan::{self, PlanError};
 
@@ -172,23 +173,20 @@ pub(crate) fn repeat(held: &Identity, asked: &Identity) -> Result<(), AdoptError
 
 fn identity(adoption: Adoption) -> Result<Identity, AdoptError> {
     let Adoption { cluster_id, node, instance, shards, founding } = adoption;
-    if cluster_id.is_empty() {
-        return Err(AdoptError::Invalid("a cluster needs an id".to_owned()));
+    if !(1..=CLUSTER_ID_BYTES_MAX).contains(&cluster_id.len()) {
+        let wrong = format!("the id of a cluster has 1 to {CLUSTER_ID_BYTES_MAX} bytes");
+        return Err(AdoptError::Invalid(wrong));
     }
     if !(1..=orrery_model::limits::SLOTS).contains(&(shards as usize)) {
         return Err(AdoptError::Invalid(format!("{shards} is no number of data shards")));
     }
     if let Some(plan) = &founding {
-        plan::check(plan, &cluster_id, shards, node, &instance).map_err(|error| match error {
+        let checked = plan::check_whole(plan)
+            .and_then(|()| plan::check(plan, &cluster_id, shards, node, &instance));
+        checked.map_err(|error| match error {
             PlanError::NotInPlan { .. } => AdoptError::NotInPlan(error.to_string()),
-            PlanError::Malformed(_) | PlanError::Contradicts(_) => {
-                AdoptError::Invalid(error.to_string())
-            }
+            _ => AdoptError::Invalid(error.to_string()),
         })?;
-        let control = plan::placement(plan, ShardId::CONTROL);
-        if control.replicas.is_empty() {
-            return Err(AdoptError::Invalid("the plan has no nodes".to_owned()));
-        }
     }
     let founding = founding.as_ref().map(plan::encode).unwrap_or_default();
     Ok(Identity { cluster_id, node, instance, shards, founding })

@@ -147,6 +147,11 @@ impl Worker {
                 Write::Committed(position) => {
                     self.committed.insert(job.shard, position);
                 }
+                Write::Clear => {
+                    // It spoke of entries that are no more; behind this it would become durable alone.
+                    self.committed.remove(&job.shard);
+                    writes.push((job.shard, Write::Clear));
+                }
                 write => writes.push((job.shard, write)),
             }
         }
@@ -173,7 +178,9 @@ impl Worker {
         let result = self.store.write(WriteBatch { writes });
         self.metrics.sync_seconds.observe(begun.elapsed().as_secs_f64());
         result.map_err(|error| {
-            self.failure.report(format!("the log cannot be written: {error}"));
+            // The engine's words for it are not what an operator looks for.
+            let why = if error.is_full() { "the disk is full: " } else { "" };
+            self.failure.report(format!("{why}the log cannot be written: {error}"));
             io::Error::other(error)
         })
     }
@@ -262,5 +269,20 @@ mod tests {
         writer.write(SHARD, committed(b"two")).await.unwrap();
         task.stop().await;
         assert_eq!(store.committed(SHARD).unwrap().as_deref(), Some(&b"two"[..]));
+    }
+
+    #[tokio::test]
+    async fn what_is_committed_goes_with_a_log_that_is_cleared() {
+        let (store, writer, task, _failure) = start(&disk());
+        let committed = |at: &'static [u8]| Write::Committed(Bytes::from_static(at));
+        let other = ShardId(0);
+        writer.write(SHARD, append(0)).await.unwrap();
+        writer.write(SHARD, committed(b"old")).await.unwrap();
+        writer.write(other, committed(b"kept")).await.unwrap();
+        writer.write(SHARD, Write::Clear).await.unwrap();
+        assert_eq!(store.committed(SHARD).unwrap(), None);
+        task.stop().await;
+        assert_eq!(store.committed(SHARD).unwrap(), None);
+        assert_eq!(store.committed(other).unwrap().as_deref(), Some(&b"kept"[..]));
     }
 }

@@ -21,7 +21,10 @@ use crate::duties::DutiesService;
 use crate::failure::Failure;
 use crate::holdings::{HoldError, Holdings};
 use crate::leases::LeaseKeeper;
-use crate::limits::{READY_LAG_MAX, RECLAIM_PERIOD, SHUTDOWN_TIMEOUT, STOP_HANDOVER_TIMEOUT};
+use crate::limits::{
+    PEERS_END_TIMEOUT, READY_LAG_MAX, RECLAIM_PERIOD, SHUTDOWN_TIMEOUT, SNAPSHOTS_AT_ONCE_MAX,
+    STOP_HANDOVER_TIMEOUT,
+};
 use crate::log_writer::{LogWriter, LogWriterTask};
 use crate::metrics::Metrics;
 use crate::peers::{self, Gate, Groups, Links, Me, PeersService};
@@ -34,7 +37,7 @@ use crate::shard::Shard;
 use crate::shards::{Reached, Shards};
 use crate::surroundings::Surroundings;
 use crate::view::Views;
-use crate::{fences, founding, keeper, opening, planner, presence};
+use crate::{fences, founding, keeper, opening, planner, presence, thrift};
 
 /// Why a member did not start. Final for the node.
 #[derive(Debug, thiserror::Error)]
@@ -166,6 +169,7 @@ impl Member {
             spawn.spawn("planner", planner::run(control.clone(), reports)),
             spawn.spawn("presence", present),
             spawn.spawn("disk-room", look),
+            spawn.spawn("thrift", thrift::run(around.clone(), shards.clone())),
             spawn.spawn("reclaim", reclaim(around.host.clone(), store.clone(), failure)),
         ]);
         let parts = Parts { upkeep, peers, peers_stop, reached, ticker, log_writer };
@@ -193,7 +197,7 @@ impl Member {
             };
             report.push((
                 name,
-                ready(&group).and_then(|()| match open() {
+                self.ready(&group).and_then(|()| match open() {
                     true => Ok(()),
                     false => Err("its slots are not open yet".to_owned()),
                 }),
@@ -215,12 +219,31 @@ impl Member {
         report
     }
 
-    fn knows_the_cluster(&self) -> Result<(), String> {
+    fn ready(&self, group: &Group) -> Result<(), String> {
+        ready(group).map_err(|why| self.not_begun(group).unwrap_or(why))
+    }
+
+    /// Why a shard that was not begun yet is not, as far as this node knows.
+    fn not_begun(&self, group: &Group) -> Option<String> {
+        let view = self.around.views.now();
+        let node = founding::awaited(group, &view, &self.identity.founding)?;
+        Some(format!("was not begun yet, which node {node} is to do"))
+    }
+
+    /// Whether this node knows a cluster that it is part of.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub(crate) fn knows_the_cluster(&self) -> Result<(), String> {
         let view = self.around.views.now();
         if !view.learnt {
             return Err(match self.desk.shut_out() {
                 Some(why) => format!("other nodes do not talk to this one: {why}"),
-                None => "the cluster is not founded yet".to_owned(),
+                None => {
+                    let why = self.not_begun(self.shards.control().group());
+                    let why = why.map(|why| format!(": its control shard {why}"));
+                    format!("the cluster is not founded yet{}", why.unwrap_or_default())
+                }
             });
         }
         if let Some(why) = self.desk.shut_out() {
@@ -253,22 +276,39 @@ impl Member {
     pub(crate) async fn end(&self) {
         let Some(parts) = self.parts.lock().take() else { return };
         let Parts { upkeep, peers, peers_stop, reached, ticker, log_writer } = parts;
-        drop((upkeep, ticker));
-        self.shards.shutdown().await;
+        let upkeep: Vec<Task> = upkeep.into_iter().chain([ticker]).collect();
+        upkeep.iter().for_each(Task::cancel);
+        for task in upkeep {
+            task.join().await;
+        }
+        // A core that is gone would call everything that still comes an error.
         peers_stop.send_replace(true);
-        drop((peers, reached));
+        if timeout(PEERS_END_TIMEOUT, peers.join()).await.is_err() {
+            tracing::info!("peers still talked to the node when it stopped");
+        }
+        drop(reached);
+        let spoke: Vec<bool> =
+            self.shards.groups().iter().map(|group| group.fall_silent()).collect();
+        if spoke.contains(&true) {
+            // A heartbeat is given up after an interval, and then nobody misses the core.
+            sleep(Duration::from_millis(self.around.config.heartbeat_ms) * 3 / 2).await;
+        }
+        self.shards.shutdown().await;
         if timeout(SHUTDOWN_TIMEOUT, log_writer.stop()).await.is_err() {
             tracing::warn!("the log's writer did not end in time");
         }
     }
 }
 
-/// Whether a replica is of use: it knows its leader, has caught up with its own log and is close to what
-/// is committed.
+/// Whether a replica is of use: it has a leader, has caught up with its own log and is close to what is
+/// committed.
 fn ready(group: &Group) -> Result<(), String> {
     let at = group.progress();
     if at.leader.is_none() {
-        return Err("has no leader".to_owned());
+        return Err(match group.leading_term() {
+            Some(_) => "has lost its quorum".to_owned(),
+            None => "has no leader".to_owned(),
+        });
     }
     if !group.has_recovered() {
         return Err("is catching up with its log".to_owned());
@@ -286,8 +326,9 @@ fn ground(around: &Surroundings, store: &Arc<dyn Store>, me: Me) -> (Ground, Log
         LogWriter::start(store.clone(), &host.tasks, around.failure.clone(), around.metrics.log());
     let views = around.views.clone();
     let address = move |node| views.now().member(node).map(|(node, _)| node.peers.clone());
-    let peers = Links::new(host.clone(), me, address);
-    (Ground { store: store.clone(), host, log_writer, peers }, task)
+    let peers = Links::new(host.clone(), me, around.metrics.peers(), address);
+    let snapshot_permits = Arc::new(Semaphore::new(SNAPSHOTS_AT_ONCE_MAX));
+    (Ground { store: store.clone(), host, log_writer, peers, snapshot_permits }, task)
 }
 
 /// Lets the store give back the space of purged entries, every now and then.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use orrery_model::ShardId;
+use orrery_model::{NodeId, ShardId};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _};
 use prometheus_client::metrics::MetricType;
@@ -36,10 +36,16 @@ struct WriteLabels {
     outcome: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PeerLabel {
+    peer: u64,
+}
+
 /// What a router node counts.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Metrics {
     log: LogMetrics,
+    peers: PeerMetrics,
     entry_commands: EntryCommands,
     writes: Family<WriteLabels, Counter>,
     reads: Family<OutcomeLabels, Counter>,
@@ -94,6 +100,105 @@ impl Default for LogMetrics {
     }
 }
 
+/// What the ways to all other nodes count.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct PeerMetrics {
+    sent_messages: Family<PeerLabel, Counter>,
+    sent_bytes: Family<PeerLabel, Counter>,
+    received_messages: Family<PeerLabel, Counter>,
+    received_bytes: Family<PeerLabel, Counter>,
+    queued_bytes: Family<PeerLabel, Gauge>,
+    refused: Family<PeerLabel, Counter>,
+    silent_heartbeats: Family<PeerLabel, Counter>,
+    broken: Family<PeerLabel, Counter>,
+    snapshot_bytes: Family<PeerLabel, Counter>,
+}
+
+/// What the way to one node counts.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct LinkMetrics {
+    pub(crate) sent_messages: Counter,
+    pub(crate) sent_bytes: Counter,
+    pub(crate) received_messages: Counter,
+    pub(crate) received_bytes: Counter,
+    pub(crate) queued_bytes: Gauge,
+    pub(crate) refused: Counter,
+    pub(crate) silent_heartbeats: Counter,
+    pub(crate) broken: Counter,
+    pub(crate) snapshot_bytes: Counter,
+}
+
+impl PeerMetrics {
+    /// For the way to one node.
+    pub(crate) fn link(&self, node: NodeId) -> LinkMetrics {
+        let label = PeerLabel { peer: node.0 };
+        let of = |counters: &Family<PeerLabel, Counter>| counters.get_or_create(&label).clone();
+        LinkMetrics {
+            sent_messages: of(&self.sent_messages),
+            sent_bytes: of(&self.sent_bytes),
+            received_messages: of(&self.received_messages),
+            received_bytes: of(&self.received_bytes),
+            queued_bytes: self.queued_bytes.get_or_create(&label).clone(),
+            refused: of(&self.refused),
+            silent_heartbeats: of(&self.silent_heartbeats),
+            broken: of(&self.broken),
+            snapshot_bytes: of(&self.snapshot_bytes),
+        }
+    }
+
+    fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "peer_sent_messages",
+            "Messages of appends and heartbeats sent to the peer",
+            self.sent_messages.clone(),
+        );
+        registry.register_with_unit(
+            "peer_sent",
+            "Bytes of appends and heartbeats sent to the peer",
+            Unit::Bytes,
+            self.sent_bytes.clone(),
+        );
+        registry.register(
+            "peer_received_messages",
+            "Messages of answers from the peer",
+            self.received_messages.clone(),
+        );
+        registry.register_with_unit(
+            "peer_received",
+            "Bytes of answers from the peer",
+            Unit::Bytes,
+            self.received_bytes.clone(),
+        );
+        registry.register_with_unit(
+            "peer_queued",
+            "Bytes of appends that wait for the connection to the peer",
+            Unit::Bytes,
+            self.queued_bytes.clone(),
+        );
+        registry.register(
+            "peer_refused",
+            "Appends, heartbeats, votes and snapshots that the peer refused",
+            self.refused.clone(),
+        );
+        registry.register(
+            "peer_heartbeats_unanswered",
+            "Heartbeats that the peer did not answer in time",
+            self.silent_heartbeats.clone(),
+        );
+        registry.register(
+            "peer_streams_broken",
+            "Streams of appends to the peer that broke or could not be opened",
+            self.broken.clone(),
+        );
+        registry.register_with_unit(
+            "peer_snapshot_sent",
+            "Bytes of snapshots sent to the peer",
+            Unit::Bytes,
+            self.snapshot_bytes.clone(),
+        );
+    }
+}
+
 #[derive(Debug, Clone)]
 struct EntryCommands(Histogram);
 
@@ -121,6 +226,11 @@ impl Metrics {
     /// For the log's writer.
     pub(crate) fn log(&self) -> LogMetrics {
         self.log.clone()
+    }
+
+    /// For the ways to other nodes.
+    pub(crate) fn peers(&self) -> PeerMetrics {
+        self.peers.clone()
     }
 
     /// For one shard.
@@ -162,6 +272,7 @@ impl Metrics {
             Unit::Seconds,
             self.log.sync_seconds.clone(),
         );
+        self.peers.register(registry);
         registry.register(
             "entry_commands",
             "Commands in one log entry",
@@ -260,8 +371,8 @@ type ProgressGauge = (&'static str, &'static str, fn(&Progress) -> u64);
 
 const PROGRESS: [ProgressGauge; 8] = [
     ("term", "Raft term", |at| at.term),
-    ("leads", "1 where this node leads the shard", |at| at.leads.into()),
-    ("leader", "Node that leads the shard, 0 where not known", |at| {
+    ("leads", "1 where this node leads the shard and its quorum answers", |at| at.leads.into()),
+    ("leader", "Node that leads the shard and is heard, 0 where there is none", |at| {
         at.leader.map_or(0, |leader| leader.0)
     }),
     ("last_index", "Last log index", |at| at.last_index),

@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 use orrery_model::cluster::{Counters, Node, Placement};
-use orrery_model::control::{Found, shards_of};
+use orrery_model::control::{ControlCommand, ControlRefusal, Found, shards_of};
 use orrery_model::{NodeId, ShardId, SlotTable, ring};
 use orrery_proto::registry as wire;
+use orrery_router_core::control::{Control, check_found};
 use prost::Message as _;
 
 /// The epoch of the slot table that a cluster begins with.
@@ -22,6 +23,12 @@ pub(crate) enum PlanError {
     /// It says one thing here and another there.
     #[error("the plan contradicts itself: {0}")]
     Contradicts(&'static str),
+    /// The control shard would refuse to be founded so.
+    #[error("no cluster can be founded so: {0}")]
+    Refused(#[from] ControlRefusal),
+    /// The control shard would never be founded so: not every node of the plan understands it.
+    #[error("the plan needs protocol {needs}, which not every node of it speaks")]
+    Protocol { needs: u32 },
 }
 
 /// The plan as it is kept.
@@ -68,6 +75,19 @@ pub(crate) fn check(
     match found.nodes.iter().any(|held| held.id == node && held.instance == instance) {
         true => Ok(()),
         false => Err(PlanError::NotInPlan { node, instance: instance.to_owned() }),
+    }
+}
+
+/// Checks that a cluster can be founded by a plan: a node that has taken one keeps it for good.
+///
+/// # Errors
+/// [`PlanError::Refused`], [`PlanError::Protocol`].
+pub(crate) fn check_whole(found: &Found) -> Result<(), PlanError> {
+    check_found(found)?;
+    let command = ControlCommand::Found(found.clone());
+    match Control::new().proposable(&command) {
+        true => Ok(()),
+        false => Err(PlanError::Protocol { needs: command.protocol() }),
     }
 }
 

@@ -34,8 +34,8 @@ pub(crate) async fn run(control: Arc<ControlShard>, reports: Arc<Reports>) {
         if leads.is_none_or(|(_, since)| since.elapsed() < PLANNER_LEADS_MIN) {
             continue;
         }
-        let live = live(&control, &reports);
-        for step in control.replica().control(|control, _| plan(control, &live)) {
+        let (live, unfit) = (live(&control, &reports), reports.unfit(Instant::now()));
+        for step in control.replica().control(|control, _| plan(control, &live, &unfit)) {
             tracing::info!(?step, "the cluster's plan goes on");
             let deadline = Instant::now() + UPKEEP_TIMEOUT;
             match control.write_in_turn(step, deadline).await.map(|written| written.reply) {

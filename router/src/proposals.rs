@@ -6,15 +6,16 @@ use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use orrery_host::Clock;
+use orrery_host::{Clock, Trace, trace};
 use orrery_model::limits::{BATCH_BYTES_MAX, COMMANDS_PER_BATCH_MAX};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
+use tracing::field::Empty;
 use tracing::{Instrument as _, Span};
 
 use crate::error::WriteError;
 use crate::kind::Kind;
-use crate::limits::{CLOCK_TICK, ENTRIES_IN_FLIGHT_MAX, PROPOSALS_WAITING_MAX};
+use crate::limits::{CLOCK_TICK, ENTRIES_IN_FLIGHT_MAX, PROPOSALS_WAITING_MAX, TRACES_NAMED_MAX};
 use crate::log_clock::LogClock;
 use crate::metrics::ShardMetrics;
 use crate::raft::group::{Group, Proposed};
@@ -41,8 +42,14 @@ type Answer<R> = oneshot::Sender<Result<Written<R>, WriteError>>;
 struct NextEntry<K: Kind> {
     commands: Vec<K::Command>,
     answers: Vec<Answer<K::Reply>>,
-    /// What asked for them, as far as anybody follows that.
-    causes: Vec<tracing::Id>,
+    causes: Causes,
+}
+
+/// What asked for the commands of an entry, as far as anybody follows that.
+#[derive(Default)]
+struct Causes {
+    spans: Vec<tracing::Id>,
+    traces: Vec<Trace>,
 }
 
 struct Proposal<K: Kind> {
@@ -52,6 +59,7 @@ struct Proposal<K: Kind> {
     term: Option<u64>,
     /// What asked for it.
     cause: Span,
+    trace: Option<Trace>,
     answer: Answer<K::Reply>,
 }
 
@@ -143,9 +151,12 @@ impl<K: Kind> Proposals<K> {
             return Err(WriteError::DiskFull);
         }
         let (answer, answered) = oneshot::channel();
-        let proposal = Proposal { command, bytes, term: None, cause: Span::current(), answer };
+        let proposal = proposal(command, bytes, None, answer);
         self.queue.try_send(proposal).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => WriteError::Overloaded,
+            // It may be full because nothing gets through, which another node can help.
+            mpsc::error::TrySendError::Full(_) => {
+                self.group.refuses().unwrap_or(WriteError::Overloaded)
+            }
             mpsc::error::TrySendError::Closed(_) => stopping(),
         })?;
         answer_of(answered, deadline).await
@@ -178,13 +189,23 @@ impl<K: Kind> Proposals<K> {
         let (answer, answered) = oneshot::channel();
         match timeout_at(deadline, self.queue.reserve()).await {
             Ok(Ok(place)) => {
-                place.send(Proposal { command, bytes, term, cause: Span::current(), answer });
+                place.send(proposal(command, bytes, term, answer));
             }
             Ok(Err(_)) => return Err(stopping()),
             Err(_) => return Err(WriteError::Overloaded),
         }
         answer_of(answered, deadline).await
     }
+}
+
+/// A proposal of whoever asks just now.
+fn proposal<K: Kind>(
+    command: K::Command,
+    bytes: usize,
+    term: Option<u64>,
+    answer: Answer<K::Reply>,
+) -> Proposal<K> {
+    Proposal { command, bytes, term, cause: Span::current(), trace: trace::current(), answer }
 }
 
 fn check_bytes(bytes: usize) -> Result<(), WriteError> {
@@ -217,7 +238,14 @@ impl<K: Kind> Batcher<K> {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut received = Vec::with_capacity(COMMANDS_PER_BATCH_MAX);
         loop {
-            let room = under_way.len() < ENTRIES_IN_FLIGHT_MAX && self.waiting.is_empty();
+            let full = under_way.len() == ENTRIES_IN_FLIGHT_MAX;
+            // Nobody is asked about an entry while as many are under way, and without a leader or its quorum
+            // none of these ends.
+            let stuck = full.then(|| self.group.refuses()).flatten();
+            if let Some(error) = &stuck {
+                self.refuse(error);
+            }
+            let room = self.waiting.is_empty() && (!full || stuck.is_some());
             tokio::select! {
                 // Outcomes first: they make room. Ticks before new work, or under load log time stops.
                 biased;
@@ -249,10 +277,17 @@ impl<K: Kind> Batcher<K> {
         }
     }
 
+    /// Answers those who wait that nothing was done.
+    fn refuse(&mut self, error: &WriteError) {
+        for proposal in self.waiting.drain(..) {
+            let _ = proposal.answer.send(Err(error.clone()));
+        }
+    }
+
     /// The next entry, where there is something to write. An empty one only while nothing else is under
     /// way: it lets the state machine sweep one slice.
     fn next_entry(&mut self, idle: bool, term: Option<u64>) -> Option<NextEntry<K>> {
-        let (mut commands, mut answers, mut causes) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut commands, mut answers, mut causes) = (Vec::new(), Vec::new(), Causes::default());
         let mut bytes = ENTRY_OVERHEAD_BYTES;
         while let Some(proposal) = self.waiting.front() {
             let more = proposal.bytes + COMMAND_OVERHEAD_BYTES;
@@ -268,7 +303,8 @@ impl<K: Kind> Batcher<K> {
             // Whoever asked has given up: it knows nothing of the outcome, so none is as good as any.
             if !proposal.answer.is_closed() {
                 bytes += more;
-                causes.extend(proposal.cause.id());
+                causes.spans.extend(proposal.cause.id());
+                causes.traces.extend(proposal.trace);
                 commands.push(proposal.command);
                 answers.push(proposal.answer);
             }
@@ -278,11 +314,17 @@ impl<K: Kind> Batcher<K> {
     }
 
     /// The span of an entry, from here until it is applied; follows from all that it was asked for by.
-    fn span(&self, commands: usize, term: Option<u64>, causes: Vec<tracing::Id>) -> Span {
+    fn span(&self, commands: usize, term: Option<u64>, causes: Causes) -> Span {
         let shard = self.group.shard();
-        let span = tracing::debug_span!("entry", %shard, commands, term);
-        for cause in causes {
+        let span =
+            tracing::debug_span!("entry", %shard, commands, term, index = Empty, traces = Empty);
+        for cause in causes.spans {
             span.follows_from(cause);
+        }
+        if !causes.traces.is_empty() {
+            let traces = causes.traces.iter().take(TRACES_NAMED_MAX);
+            let traces: Vec<_> = traces.map(|trace| trace.id().to_string()).collect();
+            span.record("traces", traces.join(" "));
         }
         span
     }
@@ -310,6 +352,9 @@ async fn settle<K: Kind>(proposed: Proposed, answers: Vec<Answer<K::Reply>>) -> 
         Ok((log_index, replies.ok_or_else(unanswered)?))
     });
     let written = outcome.is_ok();
+    if let Ok((log_index, _)) = &outcome {
+        Span::current().record("index", *log_index);
+    }
     // Who does not wait any more needs no answer.
     match outcome {
         Ok((log_index, replies)) => {

@@ -15,7 +15,7 @@ use crate::limits::REPORT_LIFE;
 pub(crate) struct Report {
     /// The fence events that each of its replicas has applied.
     pub(crate) cursors: BTreeMap<ShardId, u64>,
-    /// It should lead nothing: its disk is below its reserve, or it is stopping.
+    /// It should lead nothing and take no more replicas: its disk is below its reserve, or it is stopping.
     pub(crate) unfit: bool,
 }
 
@@ -63,7 +63,7 @@ impl Reports {
         held.nodes.iter().filter(|(_, (at, _))| !late(at)).map(|(node, _)| *node).collect()
     }
 
-    /// The nodes that should lead nothing, as they last said.
+    /// The nodes that should lead nothing and take no more replicas, as they last said.
     pub(crate) fn unfit(&self, now: Instant) -> BTreeSet<NodeId> {
         let live = self.live(now);
         let held = self.0.lock();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use orrery_host::Tasks;
 use orrery_router_store::{Space, Store};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::sleep;
 
 use crate::blocking::blocking;
@@ -23,17 +23,24 @@ pub(crate) struct Seen {
 pub(crate) struct Room {
     reserve_bytes: u64,
     seen: watch::Sender<Seen>,
+    turns: Arc<Semaphore>,
 }
 
 impl Room {
     /// A disk that was not looked at yet; a reserve of 0 is never fallen below.
     pub(crate) fn new(reserve_bytes: u64) -> Self {
-        Self { reserve_bytes, seen: watch::Sender::new(Seen::default()) }
+        let (seen, turns) = (watch::Sender::new(Seen::default()), Arc::new(Semaphore::new(1)));
+        Self { reserve_bytes, seen, turns }
     }
 
     /// Whether the disk is below its reserve.
     pub(crate) fn is_full(&self) -> bool {
         self.seen.borrow().full
+    }
+
+    /// A permit for whoever writes below the reserve what others have to count on: one at a time.
+    pub(crate) fn turns(&self) -> Arc<Semaphore> {
+        self.turns.clone()
     }
 
     /// What was last seen.

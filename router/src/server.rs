@@ -9,12 +9,13 @@ use orrery_host::{Host, Listener, Task};
 use orrery_model::NodeId;
 use orrery_model::control::Node;
 use orrery_model::limits::INTERNAL_MESSAGE_BYTES_MAX;
-use orrery_proto::cluster::cluster_server::ClusterServer;
-use orrery_proto::registry::registry_server::RegistryServer;
+use orrery_proto::cluster::cluster_server::{self, ClusterServer};
+use orrery_proto::registry::registry_server::{self, RegistryServer};
 use orrery_router_store::Disk;
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
+use tonic_health::ServingStatus;
 use tonic_health::server::{HealthReporter, health_reporter};
 
 use crate::cluster::ClusterPlane;
@@ -170,8 +171,9 @@ impl Handle {
     /// shards, log. Takes a few seconds at most, whatever its clients do.
     pub async fn stop(self) {
         drop(self.upkeep);
-        self.health.set_not_serving::<RegistryServer<RegistryService>>().await;
-        self.health.set_not_serving::<ClusterServer<ClusterService>>().await;
+        for service in ["", registry_server::SERVICE_NAME, cluster_server::SERVICE_NAME] {
+            self.health.set_service_status(service, ServingStatus::NotServing).await;
+        }
         if self.failure.reason().is_none()
             && let Ok(member) = self.lobby.member()
         {
@@ -276,18 +278,21 @@ pub(crate) fn not_ready(lobby: &Lobby) -> Option<String> {
     parts.filter_map(|(part, ready)| Some(format!("{part} {}", ready.err()?))).next()
 }
 
-/// Tells health checks what the node serves: who it is, always; the registry once it is ready.
+/// Tells health checks what the node serves: who it is, always; the registry, and so the whole, once it is
+/// ready.
 async fn show_health(health: HealthReporter, lobby: Arc<Lobby>) {
     let mut shown = None;
     health.set_serving::<ClusterServer<ClusterService>>().await;
     loop {
         let ready = not_ready(&lobby).is_none();
-        if shown != Some(ready) {
-            match ready {
-                true => health.set_serving::<RegistryServer<RegistryService>>().await,
-                false => health.set_not_serving::<RegistryServer<RegistryService>>().await,
+        if shown.replace(ready) != Some(ready) {
+            let status = match ready {
+                true => ServingStatus::Serving,
+                false => ServingStatus::NotServing,
+            };
+            for service in ["", registry_server::SERVICE_NAME] {
+                health.set_service_status(service, status).await;
             }
-            shown = Some(ready);
         }
         sleep(HEALTH_LOOK).await;
     }

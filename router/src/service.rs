@@ -21,6 +21,7 @@ use crate::control::LifeError;
 use crate::lobby::Lobby;
 use crate::member::Member;
 use crate::session::Session;
+use crate::view::View;
 
 /// The metadata key under which the registry address of the control shard's leader is named.
 const LEADER_KEY: &str = "orrery-leader";
@@ -79,8 +80,14 @@ impl Registry for RegistryService {
         _request: Request<wire::GetTableRequest>,
     ) -> Result<Response<wire::GetTableResponse>, Status> {
         let member = self.member()?;
-        let view = member.around.views.now();
-        let starting = || Status::unavailable("the cluster is not founded yet");
+        // With the index that it stands at: the node's own view may be a moment behind.
+        let control = member.shards.control().replica();
+        let (view, log_index) = control.control(|control, index| (View::learnt(control), index));
+        let starting = || {
+            let why = member.knows_the_cluster().err();
+            Status::unavailable(why.unwrap_or_else(|| "the cluster is not founded yet".to_owned()))
+        };
+        let view = view.ok_or_else(starting)?;
         let table = view.table.as_ref().ok_or_else(starting)?;
         let me = &member.around.node;
         // Of itself this node knows the newest.
@@ -89,6 +96,7 @@ impl Registry for RegistryService {
             cluster_id: member.identity.cluster_id.clone(),
             table: Some(table.as_ref().into()),
             nodes: nodes.map(Into::into).collect(),
+            log_index,
         }))
     }
 

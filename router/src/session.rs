@@ -11,6 +11,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, FuturesUnordered};
 use futures_util::{FutureExt as _, Stream, StreamExt as _};
+use orrery_host::{Trace, trace};
 use orrery_model::ShardId;
 use orrery_proto::registry as wire;
 use orrery_proto::registry::failure::Reason;
@@ -19,8 +20,9 @@ use prost::Message as _;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tonic::{Status, Streaming};
-use tracing::Instrument as _;
+use tracing::field::Empty;
 use tracing::instrument::Instrumented;
+use tracing::{Instrument as _, Span};
 
 use crate::error::failure;
 use crate::limits::{RESPONSES_BYTES_MAX, RESPONSES_PER_MESSAGE_MAX, SESSION_REQUESTS_MAX};
@@ -130,7 +132,13 @@ impl Session {
         // One for all that came at once; each entry that their writes get into follows from it.
         let span = tracing::debug_span!("requests", requests = requests.len());
         for request in requests {
-            self.under_way.push(self.answer(request, now).instrument(span.clone()));
+            // One of its own for what somebody follows: it is found by its trace, and leads to its entry.
+            let (span, trace) = follow(&span, &request);
+            let answer = match trace {
+                Some(_) => trace::within(trace, self.answer(request, now)).boxed(),
+                None => self.answer(request, now),
+            };
+            self.under_way.push(answer.instrument(span));
         }
     }
 
@@ -146,7 +154,12 @@ impl Session {
             Some(shard) => request::answer(shard, request.kind, now + timeout).boxed(),
             None => std::future::ready(Err(self.not_here(shard))).boxed(),
         };
-        answer.map(move |answer| request::response(id, answer)).boxed()
+        let answer = answer.map(move |answer| {
+            let response = request::response(id, answer);
+            Span::current().record("index", response.log_index);
+            response
+        });
+        answer.boxed()
     }
 
     /// Says that a shard is not here, and who should know.
@@ -174,6 +187,25 @@ impl Session {
         }
         responses
     }
+}
+
+/// The span of a request, and the trace it belongs to, where that is followed here.
+fn follow(batch: &Span, request: &wire::Request) -> (Span, Option<Trace>) {
+    let trace = match batch.is_disabled() {
+        true => None,
+        false => Trace::parse(&request.traceparent),
+    };
+    let span = match trace {
+        Some(trace) => tracing::debug_span!(
+            parent: batch,
+            "request",
+            trace = %trace.id(),
+            shard = request.shard,
+            index = Empty,
+        ),
+        None => batch.clone(),
+    };
+    (span, trace)
 }
 
 /// Waits until the node is stopping; false where it is gone.

@@ -49,6 +49,18 @@ impl<K: Kind> Shard<K> {
         (Self { group, proposals, reads }, tasks)
     }
 
+    /// A group of which nobody carries out what is asked, and what is to be kept so that it waits.
+    #[cfg(test)]
+    pub(crate) fn idle(
+        group: Arc<Group>,
+        around: &Surroundings,
+        metrics: ShardMetrics,
+    ) -> (Self, impl Sized + use<K>) {
+        let (proposals, batcher) = Proposals::new(group.clone(), around, metrics.clone());
+        let (reads, confirmer) = Reads::new(group.clone(), metrics);
+        (Self { group, proposals, reads }, (batcher, confirmer))
+    }
+
     /// Which shard this is.
     pub(crate) fn id(&self) -> ShardId {
         self.group.shard()

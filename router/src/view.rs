@@ -44,7 +44,7 @@ impl View {
     }
 
     /// What the control shard says, once it says anything.
-    fn learnt(control: &Control) -> Option<Self> {
+    pub(crate) fn learnt(control: &Control) -> Option<Self> {
         let found = control.found()?;
         let by_shard = |placement: &Placement| (placement.shard, placement.clone());
         let nodes = control.nodes().map(|(node, state)| (node.id, (node.clone(), state)));
@@ -89,6 +89,12 @@ impl Views {
     /// The view that a node begins with.
     pub(crate) fn new(plan: Option<&Found>) -> Self {
         Self(watch::Sender::new(Arc::new(View::planned(plan))))
+    }
+
+    /// One that stays as it is.
+    #[cfg(test)]
+    pub(crate) fn fixed(view: View) -> Self {
+        Self(watch::Sender::new(Arc::new(view)))
     }
 
     /// The newest one.

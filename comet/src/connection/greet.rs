@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use orrery_comet_core::{Accepts, Close, Dialect, Established};
+use orrery_host::trace;
 use orrery_model::message::CloseReason;
 use orrery_model::{Id, Kind};
 use orrery_proto::edge::authenticate::Protocol;
@@ -15,6 +16,8 @@ use orrery_proto::edge::edge_request::Kind as Request;
 use orrery_proto::edge::edge_response::Kind as Response;
 use orrery_proto::edge::{Authenticate, Identity};
 use tokio::time::{Instant, sleep, timeout_at};
+use tracing::Instrument as _;
+use tracing::field::Empty;
 
 use super::Connection;
 use super::task::{End, Next, Task};
@@ -33,6 +36,8 @@ impl Task {
         deadline: Instant,
     ) -> Result<(), End> {
         let connection = self.connection.clone();
+        let span = tracing::debug_span!("connect", conn = %registration.conn(), trace = Empty);
+        let trace = self.worker.comet.presence.trace(&span);
         let greeting = async {
             let credentials = self.credentials().await?;
             let identity = self.authenticate(registration, credentials, remote).await?;
@@ -40,6 +45,7 @@ impl Task {
             self.welcome(&identity, names);
             Ok(())
         };
+        let greeting = trace::within(trace, greeting).instrument(span);
         let in_time = timeout_at(deadline, async {
             tokio::select! {
                 biased;

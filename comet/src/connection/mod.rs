@@ -9,7 +9,6 @@ mod task;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, VecDeque};
-use std::mem;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Waker};
@@ -293,7 +292,9 @@ impl Connection {
     /// Takes what the registry calls it from now on.
     fn named(&self, names: Names) {
         *self.names.borrow_mut() = Some(names);
-        for held in mem::take(&mut *self.held.borrow_mut()) {
+        // Taken first: what is for a later life still is held again.
+        let held = self.held.take();
+        for held in held {
             match held {
                 Held::Target(delivery, number) => self.take_target(&delivery, number),
                 Held::Room(bytes, slip) => self.outbox.borrow_mut().push_promised(bytes, slip),
@@ -380,5 +381,39 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         self.had_turn();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::{Semaphore, mpsc};
+
+    use super::*;
+    use crate::delivery::{ReplyTo, Target};
+
+    fn names(incarnation: u64, seq: u64) -> Names {
+        let primary = (Address::user(Id::new("1").unwrap()), Seq(seq));
+        Names { incarnation: Incarnation(incarnation), primary, secondary: None }
+    }
+
+    #[test]
+    fn what_is_held_for_a_later_life_is_held_on_when_an_earlier_one_gives_a_name() {
+        let limits = OutboxLimits { frames: 8, bytes: 1024 };
+        let session = Session::new(Dialect::Tcp, 0);
+        let connection = Connection::new(Conn(256), session, limits, Rc::default());
+        let later = names(2, 8);
+        let (address, seq) = later.primary.clone();
+        let targets = vec![Target { address: Some(address), conn: Conn(256), seq }];
+        let work = Work::Close { targets, reason: CloseReason::Kicked };
+        let (receipts, _sent) = mpsc::channel(1);
+        let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        let reply = ReplyTo { receipts, place };
+        let delivery = Arc::new(Delivery::new(1, Incarnation(2), false, work, reply));
+
+        connection.take_target(&delivery, 0);
+        connection.named(names(1, 7));
+        assert!(!connection.is_closing(), "it is not yet known what it is called in that life");
+        connection.named(later);
+        assert!(connection.is_closing());
     }
 }

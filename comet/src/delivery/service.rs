@@ -1,5 +1,6 @@
 //! Service: the gRPC door through which logic delivers.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -9,17 +10,20 @@ use std::time::Duration;
 use futures_util::{Stream, StreamExt, stream};
 use orrery_host::{Host, Listener, Task};
 use orrery_model::limits::INTERNAL_MESSAGE_BYTES_MAX;
-use orrery_proto::delivery::delivery_server::{Delivery as Contract, DeliveryServer};
+use orrery_proto::delivery::delivery_server::{Delivery as Contract, DeliveryServer, SERVICE_NAME};
 use orrery_proto::delivery::{CensusPage, CensusRequest, Deliveries, Receipts};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
+use tonic_health::ServingStatus;
+use tonic_health::server::{HealthReporter, health_reporter};
 
 use super::{census, session};
 use crate::comet::Comet;
 use crate::limits::RECEIPTS_OUTBOUND;
 use crate::mailbox::Workers;
+use crate::presence::Life;
 
 /// How long the transport may take to say goodbye when the server stops.
 const FAREWELL: Duration = Duration::from_millis(500);
@@ -44,16 +48,25 @@ impl Server {
         address: SocketAddr,
     ) -> Self {
         let stop = CancellationToken::new();
+        let life = comet.presence.life();
         let service = Service { comet, workers, host: host.clone(), stop: stop.clone() };
         let service =
             DeliveryServer::new(service).max_decoding_message_size(INTERNAL_MESSAGE_BYTES_MAX);
         let stopped = stop.clone().cancelled_owned();
+        let (health, health_service) = health_reporter();
+        let told = tell_health(health, life);
+        let served = tonic::transport::Server::builder()
+            .http2_keepalive_interval(Some(KEEP_ALIVE))
+            .add_service(health_service)
+            .add_service(service)
+            .serve_with_incoming_shutdown(orrery_host::grpc::incoming(listener), stopped);
         let task = host.tasks.spawn("delivery", async move {
-            let served = tonic::transport::Server::builder()
-                .http2_keepalive_interval(Some(KEEP_ALIVE))
-                .add_service(service)
-                .serve_with_incoming_shutdown(orrery_host::grpc::incoming(listener), stopped)
-                .await;
+            let served = tokio::select! {
+                // First: nobody is to be told anything before it is known.
+                biased;
+                never = told => match never {},
+                served = served => served,
+            };
             if let Err(error) = served {
                 tracing::error!(%error, "the delivery service ended");
             }
@@ -69,6 +82,23 @@ impl Server {
     pub(crate) async fn stop(self) {
         self.stop.cancel();
         let _ = tokio::time::timeout(FAREWELL, self.task.join()).await;
+    }
+}
+
+/// Tells health checks whether logic can deliver here: for as long as the comet lives.
+async fn tell_health(health: HealthReporter, mut life: watch::Receiver<Life>) -> Infallible {
+    loop {
+        let status = match *life.borrow_and_update() {
+            Life::Attached(_) => ServingStatus::Serving,
+            Life::Attaching | Life::Superseded | Life::Ended => ServingStatus::NotServing,
+        };
+        for service in ["", SERVICE_NAME] {
+            health.set_service_status(service, status).await;
+        }
+        if life.changed().await.is_err() {
+            // Whoever could end the comet is gone, and with it this task's owner.
+            std::future::pending().await
+        }
     }
 }
 

@@ -44,6 +44,14 @@ impl Conns {
     }
 
     /// Every conn below this one is decided.
+    ///
+    /// It is one number for all shards, since a comet does not know which of them it speaks to. So one bind
+    /// whose outcome a shard leaves unknown holds it back in every shard (the goodbye of a connection that was
+    /// decided does not), and each address that a later connection leaves costs its shard a mark until then:
+    /// at most `MARKS_PER_COMET_MAX`, where the shard answers binds of this comet with
+    /// [`Refusal::Unsettled`]. They are repeated, and end with their device's patience or with the outage.
+    ///
+    /// [`Refusal::Unsettled`]: orrery_model::command::Refusal::Unsettled
     pub(crate) fn settled(&self) -> Conn {
         self.undecided.first().copied().unwrap_or(self.next())
     }

@@ -1,18 +1,16 @@
-//! Goodbyes: the queue of connections that went, each repeated until the registry acknowledged it.
+//! Goodbyes: the connections that went, each repeated until the registry acknowledged it.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
-use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
 use orrery_model::command::{Command, Outcome, RouteName, Unbind};
-use orrery_model::{Address, Conn, Incarnation};
+use orrery_model::{Address, Conn, Incarnation, Slot};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Presence;
+use super::lines::Lines;
 use super::write::WriteError;
-use crate::limits::GOODBYES_IN_FLIGHT;
 
 /// What is left to remove of one connection.
 #[derive(Debug)]
@@ -27,22 +25,31 @@ pub(super) struct Goodbye {
     pub(super) stray: bool,
 }
 
-/// Goodbyes that wait: no more than there may be connections, and a page of the audit.
+/// A goodbye's part at one address. Whoever drops the last one has said it all.
+#[derive(Debug)]
+struct Part {
+    address: Address,
+    route: RouteName,
+    goodbye: Arc<Goodbye>,
+}
+
+/// Goodbyes that wait: of no more connections than there may be, and a page of the audit.
 #[derive(Debug, Default)]
-pub(super) struct Goodbyes(VecDeque<Goodbye>);
+pub(super) struct Goodbyes(Lines<Part>);
 
 impl Goodbyes {
-    pub(super) fn push(&mut self, goodbye: Goodbye) {
-        self.0.push_back(goodbye);
+    pub(super) fn push(&mut self, mut goodbye: Goodbye) {
+        let unbinds = std::mem::take(&mut goodbye.unbinds);
+        let goodbye = Arc::new(goodbye);
+        for (address, route) in unbinds {
+            self.0.push(address.slot(), Part { address, route, goodbye: goodbye.clone() });
+        }
     }
 
-    pub(super) fn pop(&mut self) -> Option<Goodbye> {
-        self.0.pop_front()
-    }
-
-    /// All of them: their incarnation ended, and their routes with it.
+    /// Forgets what waits: its incarnation ended, and the routes with it. Gives back the goodbyes of which
+    /// nothing is under way.
     pub(super) fn clear(&mut self) -> Vec<Goodbye> {
-        std::mem::take(&mut self.0).into()
+        self.0.clear().into_iter().filter_map(|part| Arc::into_inner(part.goodbye)).collect()
     }
 }
 
@@ -50,9 +57,9 @@ impl Goodbyes {
 pub(super) async fn run(presence: Arc<Presence>) {
     let mut under_way = FuturesUnordered::new();
     loop {
-        while under_way.len() < GOODBYES_IN_FLIGHT {
-            let Some(goodbye) = presence.state.lock().goodbyes.pop() else { break };
-            under_way.push(say(&presence, goodbye));
+        loop {
+            let Some((slot, part)) = presence.state.lock().goodbyes.0.poll() else { break };
+            under_way.push(say(&presence, slot, part));
         }
         tokio::select! {
             Some(()) = under_way.next() => {}
@@ -61,28 +68,27 @@ pub(super) async fn run(presence: Arc<Presence>) {
     }
 }
 
-async fn say(presence: &Presence, goodbye: Goodbye) {
+async fn say(presence: &Presence, slot: Slot, part: Part) {
+    let Part { address, route, goodbye } = part;
     let comet = presence.comet(goodbye.incarnation);
-    let unbind = |address: &Address, route: RouteName| {
+    let unbind = |settled| {
         let (address, comet) = (address.clone(), comet.clone());
-        presence.write(goodbye.incarnation, move |settled| {
-            let (address, comet) = (address.clone(), comet.clone());
-            Command::Unbind(Unbind { address, comet, route, settled })
-        })
+        Command::Unbind(Unbind { address, comet, route, settled })
     };
-    let unbinds = goodbye.unbinds.iter().map(|(address, route)| unbind(address, *route));
-    for outcome in join_all(unbinds).await {
-        match outcome {
-            Ok(Outcome::Unbound { removed: true }) if goodbye.stray => {
-                presence.metrics.audit_stray_routes.inc();
-            }
-            Ok(_) | Err(WriteError::Fenced) => {}
-            Err(WriteError::Refused(refusal)) => {
-                tracing::error!(conn = %goodbye.conn, %refusal, "the registry refused a goodbye");
-            }
+    match presence.write(goodbye.incarnation, unbind).await {
+        Ok(Outcome::Unbound { removed: true }) if goodbye.stray => {
+            presence.metrics.audit_stray_routes.inc();
+        }
+        Ok(_) | Err(WriteError::Fenced) => {}
+        Err(WriteError::Refused(refusal)) => {
+            tracing::error!(conn = %goodbye.conn, %refusal, "the registry refused a goodbye");
         }
     }
-    presence.state.lock().conns.end(goodbye.conn);
+    let mut state = presence.state.lock();
+    state.goodbyes.0.done(slot);
+    let Some(goodbye) = Arc::into_inner(goodbye) else { return };
+    state.conns.end(goodbye.conn);
+    drop(state);
     if !goodbye.stray {
         presence.metrics.goodbyes.inc();
     }

@@ -146,3 +146,143 @@ impl Presence {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+
+    use futures_util::StreamExt;
+    use futures_util::future::join_all;
+    use futures_util::stream::BoxStream;
+    use orrery_host::Host;
+    use orrery_model::Id;
+    use orrery_model::control::Advertise;
+    use orrery_proto::edge::edge_server::{Edge as Service, EdgeServer};
+    use orrery_proto::edge::{EdgeRequest, EdgeRequests, EdgeResponse, EdgeResponses, Identity};
+    use tokio::sync::Semaphore;
+    use tokio::time::{MissedTickBehavior, interval};
+    use tonic::{Status, Streaming};
+
+    use super::*;
+    use crate::config::Config;
+    use crate::edge::Edge;
+    use crate::limits::EDGE_UNANSWERED_MAX;
+    use crate::mailbox::Workers;
+    use crate::presence::{Parts, Profile};
+
+    const TICK: Duration = Duration::from_millis(50);
+    const LEASE_TICKS: u32 = 20;
+
+    /// A logic whose data shards never answer, while the control shard does.
+    #[derive(Clone, Default)]
+    struct HalfMute {
+        writes: Arc<AtomicUsize>,
+        /// Ticks since the last keep-alive.
+        silence: Arc<AtomicU32>,
+    }
+
+    impl HalfMute {
+        fn answer(&self, request: EdgeRequest) -> Option<EdgeResponse> {
+            let kind = match request.kind? {
+                Request::Attach(_) => Response::Attached(Attached {
+                    incarnation: 1,
+                    lease_ms: LEASE_TICKS * TICK.as_millis() as u32,
+                    keep_alive_ms: 2 * TICK.as_millis() as u32,
+                    rebind_per_second: 0,
+                }),
+                Request::KeepAlive(_) => {
+                    self.silence.store(0, Ordering::Relaxed);
+                    Response::KeptAlive(KeptAlive { alive: true, superseded: false })
+                }
+                Request::Write(_) => {
+                    self.writes.fetch_add(1, Ordering::Relaxed);
+                    return None;
+                }
+                other => panic!("nobody asks {other:?}"),
+            };
+            Some(EdgeResponse { id: request.id, kind: Some(kind) })
+        }
+    }
+
+    #[tonic::async_trait]
+    impl Service for HalfMute {
+        type SessionStream = BoxStream<'static, Result<EdgeResponses, Status>>;
+
+        async fn session(
+            &self,
+            request: tonic::Request<Streaming<EdgeRequests>>,
+        ) -> Result<tonic::Response<Self::SessionStream>, Status> {
+            let logic = self.clone();
+            let answers = request.into_inner().filter_map(move |batch| {
+                let requests = batch.map(|batch| batch.requests).unwrap_or_default();
+                let responses: Vec<_> =
+                    requests.into_iter().filter_map(|request| logic.answer(request)).collect();
+                let answered = (!responses.is_empty()).then_some(Ok(EdgeResponses { responses }));
+                std::future::ready(answered)
+            });
+            Ok(tonic::Response::new(answers.boxed()))
+        }
+    }
+
+    #[tokio::test]
+    async fn writes_that_nobody_answers_do_not_cost_the_comet_its_life() {
+        const CONNECTS: usize = 9000;
+        const _: () = assert!(CONNECTS > EDGE_UNANSWERED_MAX);
+        let (host, logic) = (Host::system(), HalfMute::default());
+        let listener = host.net.listen(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let service = EdgeServer::new(logic.clone());
+        let _server = host.tasks.spawn("logic", async move {
+            let server = tonic::transport::Server::builder().add_service(service);
+            server.serve_with_incoming(orrery_host::grpc::incoming(listener)).await.unwrap();
+        });
+        // Longer than the test: what is not answered keeps its place.
+        let config = Config { logic: vec![address], edge_request_ms: 600_000, ..Config::default() };
+        let (edge, _edge) = Edge::start(&config, &host, Arc::default(), Arc::default()).unwrap();
+        let presence = Presence::new(Parts {
+            id: Id::new("c").unwrap(),
+            advertise: Advertise::default(),
+            room_linger: Duration::ZERO,
+            audit: Duration::from_secs(600),
+            edge,
+            host: host.clone(),
+            workers: Workers::new(1).0,
+            metrics: Arc::default(),
+        });
+        let _tasks = presence.run();
+        let incarnation = presence.attached().await.unwrap();
+
+        let places = Arc::new(Semaphore::new(CONNECTS));
+        let connects = (0..CONNECTS).map(|n| {
+            let place = places.clone().try_acquire_owned().unwrap();
+            let mut registration = presence.begin(0, place);
+            let identity = Identity { key: n.to_string(), ..Identity::default() };
+            registration.identify(Arc::new(Profile::try_from(&identity).unwrap()));
+            async move { registration.bind().await }
+        });
+        let three_leases = async {
+            // The lease's clock stands still where this process does.
+            let mut ticks = interval(TICK);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            let mut clogged = 0;
+            for tick in 0..600 {
+                ticks.tick().await;
+                let silence = logic.silence.fetch_add(1, Ordering::Relaxed);
+                assert!(silence < LEASE_TICKS, "the lease ran out at tick {tick}");
+                let is_clogged = logic.writes.load(Ordering::Relaxed) >= EDGE_UNANSWERED_MAX;
+                clogged += u32::from(is_clogged);
+                if clogged == 3 * LEASE_TICKS {
+                    return;
+                }
+            }
+            panic!("{} writes are not so many as may wait", logic.writes.load(Ordering::Relaxed));
+        };
+        tokio::select! {
+            bound = join_all(connects) => panic!("nobody answers binds, but {:?}", bound.first()),
+            () = three_leases => {}
+        }
+        assert_eq!(presence.incarnation(), Some(incarnation));
+        assert_eq!(presence.metrics.lives_lost.get(), 0);
+    }
+}

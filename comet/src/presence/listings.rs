@@ -1,14 +1,16 @@
 //! Listings: for which rooms this comet is listed in the registry, and which writes say so.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use orrery_model::{Address, Version};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-/// A listing write to carry out: repeat it until its answer is known, then call
-/// [`Listings::written`] or [`Listings::refused`].
+use super::lines::Lines;
+
+/// A listing write to carry out: repeat it until its answer is known, then call [`Listings::written`] or
+/// [`Listings::refused`]; or [`Listings::given_up`], if its incarnation has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ListWrite {
     /// The room.
@@ -45,7 +47,9 @@ struct Entry {
 pub(crate) struct Listings {
     rooms: BTreeMap<Address, Entry>,
     idle: BTreeSet<(Instant, Address)>,
-    writes: VecDeque<ListWrite>,
+    /// Writes that list the comet: somebody waits for them, so no removal does that they would have to wait for.
+    to_list: Lines<ListWrite>,
+    to_unlist: Lines<ListWrite>,
     version: Version,
 }
 
@@ -85,8 +89,8 @@ impl Listings {
             Standing::Unlisted | Standing::Unlisting(_) => {
                 self.version = self.version.next();
                 entry.standing = Standing::Listing(self.version);
-                let (room, version) = (room.clone(), self.version);
-                self.writes.push_back(ListWrite { room, version, list: true });
+                let write = ListWrite { room: room.clone(), version: self.version, list: true };
+                self.to_list.push(room.slot(), write);
             }
         }
         let (told, wait) = oneshot::channel();
@@ -96,13 +100,27 @@ impl Listings {
         Some(wait)
     }
 
-    /// The next write to carry out. At most one waits for each room and direction of change.
+    /// The next write to carry out. For each slot one that lists and one that does not are under way at a time;
+    /// behind them, as a rule, waits at most one of either for each room.
     pub(crate) fn poll_write(&mut self) -> Option<ListWrite> {
-        self.writes.pop_front()
+        let (_, write) = self.to_list.poll().or_else(|| self.to_unlist.poll())?;
+        Some(write)
+    }
+
+    /// A write is under way no more, and nothing came of it: [`Listings::restart`] has written down, or will,
+    /// what is to be said in the next incarnation.
+    pub(crate) fn given_up(&mut self, write: &ListWrite) {
+        self.done(write);
+    }
+
+    fn done(&mut self, write: &ListWrite) {
+        let lines = if write.list { &mut self.to_list } else { &mut self.to_unlist };
+        lines.done(write.room.slot());
     }
 
     /// The registry acknowledged a write.
     pub(crate) fn written(&mut self, write: &ListWrite) {
+        self.done(write);
         let Some(entry) = self.rooms.get_mut(&write.room) else { return };
         if entry.standing == Standing::Listing(write.version) {
             entry.standing = Standing::Listed;
@@ -121,6 +139,7 @@ impl Listings {
 
     /// The registry refused a write for good.
     pub(crate) fn refused(&mut self, write: &ListWrite) {
+        self.done(write);
         let Some(entry) = self.rooms.get_mut(&write.room) else { return };
         if matches!(entry.standing, Standing::Listing(v) | Standing::Unlisting(v) if v == write.version)
         {
@@ -145,7 +164,9 @@ impl Listings {
                 Standing::Listed => {
                     self.version = self.version.next();
                     entry.standing = Standing::Unlisting(self.version);
-                    self.writes.push_back(ListWrite { room, version: self.version, list: false });
+                    let slot = room.slot();
+                    let write = ListWrite { room, version: self.version, list: false };
+                    self.to_unlist.push(slot, write);
                 }
                 Standing::Unlisted => self.forget(&room),
                 // Being listed for members that went meanwhile: look again later.
@@ -160,14 +181,15 @@ impl Listings {
 
     /// A new incarnation is listed nowhere: lists the rooms that have members, forgets the others.
     pub(crate) fn restart(&mut self) {
-        self.writes.clear();
+        self.to_list.clear();
+        self.to_unlist.clear();
         self.idle.clear();
         self.rooms.retain(|_, entry| entry.members > 0);
         for (room, entry) in &mut self.rooms {
             self.version = self.version.next();
             entry.standing = Standing::Listing(self.version);
-            let (room, version) = (room.clone(), self.version);
-            self.writes.push_back(ListWrite { room, version, list: true });
+            let write = ListWrite { room: room.clone(), version: self.version, list: true };
+            self.to_list.push(room.slot(), write);
         }
     }
 
@@ -274,8 +296,9 @@ mod tests {
         let mut wait = listings.ensure(&room()).unwrap();
         let old = listings.poll_write().unwrap();
         listings.restart();
-        listings.written(&old);
-        assert!(wait.try_recv().is_err(), "an answer of the old incarnation does not count");
+        assert_eq!(listings.poll_write(), None, "the old one is still under way");
+        listings.given_up(&old);
+        assert!(wait.try_recv().is_err(), "what the old incarnation was told does not count");
         let new = listings.poll_write().unwrap();
         assert!(new.list && new.version > old.version);
         listings.written(&new);

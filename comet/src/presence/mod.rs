@@ -8,6 +8,7 @@ mod conns;
 mod goodbyes;
 mod isolation;
 mod lease;
+mod lines;
 mod listings;
 mod profile;
 mod rebind;
@@ -18,12 +19,13 @@ mod write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use orrery_host::{Host, Task};
+use orrery_host::{Host, Task, Trace};
 use orrery_model::control::Advertise;
 use orrery_model::{Address, CometId, CometRef, Conn, Incarnation};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
+use tracing::Span;
 
 use self::conns::Conns;
 pub(crate) use self::conns::worker_of;
@@ -146,6 +148,11 @@ impl Presence {
     /// The incarnation the comet lives under now.
     pub(crate) fn incarnation(&self) -> Option<Incarnation> {
         self.state.lock().incarnation
+    }
+
+    /// The trace of what is begun here, where anybody follows its span.
+    pub(crate) fn trace(&self, span: &Span) -> Option<Trace> {
+        Trace::of(span, None, &*self.host.random)
     }
 
     /// Over how many workers its connections are spread.

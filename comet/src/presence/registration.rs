@@ -34,7 +34,9 @@ impl BindError {
     /// Why the device's connection is closed for it.
     pub(crate) fn close_reason(&self) -> CloseReason {
         match self {
-            Self::Refused(Refusal::Outranked) => CloseReason::Replaced,
+            // A living connection is gone only where another took its place before a repeat of its bind could
+            // be answered. Told that it is lost, its device would come back and throw that one out.
+            Self::Refused(Refusal::Outranked | Refusal::Gone) => CloseReason::Replaced,
             Self::Refused(Refusal::Invalid(_)) | Self::Room(_) => CloseReason::Unauthorized,
             Self::Refused(_) => CloseReason::Lost,
             Self::Ended => CloseReason::Drain,
@@ -405,6 +407,15 @@ mod tests {
         let seq = Seq(bind.comet.unwrap().incarnation);
         let reply: Reply = Ok(Outcome::Bound(Bound { seq, losers: Vec::new() }));
         Response::Reply((&reply).into())
+    }
+
+    #[test]
+    fn a_device_whose_place_was_taken_is_told_so_whatever_its_bind_met() {
+        let reason = |refusal| BindError::Refused(refusal).close_reason();
+        assert_eq!(reason(Refusal::Outranked), CloseReason::Replaced);
+        assert_eq!(reason(Refusal::Gone), CloseReason::Replaced);
+        assert_eq!(reason(Refusal::NotBound), CloseReason::Lost);
+        assert_eq!(reason(Refusal::Invalid("malformed")), CloseReason::Unauthorized);
     }
 
     #[tokio::test]

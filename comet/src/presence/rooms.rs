@@ -12,7 +12,6 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::Presence;
 use super::listings::ListWrite;
 use super::write::WriteError;
-use crate::limits::LISTINGS_IN_FLIGHT;
 
 /// The registry will not list the room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -49,7 +48,7 @@ pub(super) async fn run(presence: Arc<Presence>) {
     let mut sweep = interval(Duration::from_secs(1).min(presence.room_linger.max(STEP)));
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        while under_way.len() < LISTINGS_IN_FLIGHT {
+        loop {
             let Some(write) = presence.state.lock().listings.poll_write() else { break };
             under_way.push(carry_out(&presence, write));
         }
@@ -68,8 +67,7 @@ const STEP: Duration = Duration::from_millis(10);
 
 async fn carry_out(presence: &Presence, write: ListWrite) {
     let Some(incarnation) = presence.incarnation() else {
-        // The next incarnation lists what is occupied then.
-        return;
+        return presence.state.lock().listings.given_up(&write);
     };
     let comet = presence.comet(incarnation);
     let command = |_settled| {
@@ -80,7 +78,7 @@ async fn carry_out(presence: &Presence, write: ListWrite) {
     match presence.write(incarnation, command).await {
         // Stale: a newer version of ours is there already, and its own answer counts.
         Ok(_) => presence.state.lock().listings.written(&write),
-        Err(WriteError::Fenced) => {}
+        Err(WriteError::Fenced) => presence.state.lock().listings.given_up(&write),
         Err(WriteError::Refused(refusal)) => {
             tracing::error!(room = %write.room, %refusal, "the registry refused a listing");
             presence.state.lock().listings.refused(&write);

@@ -6,7 +6,7 @@ use orrery_model::command::{Command, Outcome, Refusal, Reply};
 use orrery_model::{Conn, Incarnation};
 use orrery_proto::edge::edge_request::Kind as Request;
 use orrery_proto::edge::edge_response::Kind as Response;
-use tokio::time::sleep;
+use tokio::time::timeout;
 
 use super::{Life, Presence};
 use crate::limits::{REPEAT_PAUSE, REPEAT_PAUSE_MAX};
@@ -57,6 +57,8 @@ impl Presence {
                     }
                     // The table is changing hands: whoever owns the slot soon knows.
                     Ok(Err(Refusal::WrongShard { .. })) => {}
+                    // A shard that does not answer holds `settled` back; the others listen again after it.
+                    Ok(Err(Refusal::Unsettled)) => {}
                     Ok(Err(refusal)) => return Err(WriteError::Refused(refusal)),
                     Err(error) => tracing::warn!(%error, "logic sent a reply nobody understands"),
                 },
@@ -67,7 +69,9 @@ impl Presence {
                 Err(_) => {}
             }
             self.metrics.writes_repeated.inc();
-            sleep(pause.min(REPEAT_PAUSE_MAX) + self.jitter(pause)).await;
+            let over = life.wait_for(|life| *life != Life::Attached(incarnation));
+            // Not slept through: in the next life others wait in line behind this.
+            let _ = timeout(pause.min(REPEAT_PAUSE_MAX) + self.jitter(pause), over).await;
             pause = (pause * 2).min(REPEAT_PAUSE_MAX);
         }
     }

@@ -2,16 +2,20 @@
 
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use orrery_proto::delivery::{CloseReason, Outcome, Tally};
 use orrery_proto::edge::edge_request::Kind as Request;
 use orrery_proto::registry::command::Kind as Write;
 use tokio::time::Instant;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
 
 use crate::connect::{key, room, user};
-use crate::support::Stage;
 use crate::support::device::{BOTH, Device, Transport, frame};
 use crate::support::logic::Fate;
 use crate::support::session::{target, to_all, to_connections, to_room};
+use crate::support::{Stage, soon};
 
 /// What a device gets of a push.
 async fn pushed(device: &mut Device, op: i32, body: &[u8]) {
@@ -361,4 +365,40 @@ async fn the_census_counts_connections_addresses_and_members() {
     assert_eq!((page.incarnation, page.connections, page.ips), (1, 3, 1));
     let rooms: Vec<_> = page.rooms.iter().map(|room| (room.room.as_str(), room.count)).collect();
     assert_eq!(rooms, [("live://1", 2), ("live://2", 1)]);
+}
+
+#[tokio::test]
+async fn health_says_for_how_long_the_comet_can_be_delivered_to() {
+    let stage = Stage::new().await;
+    let address = stage.comet.delivery_address().to_string();
+    let channel = orrery_host::grpc::channel(stage.host.net.clone(), &address).unwrap();
+    let mut health = HealthClient::new(channel);
+    let mut watches = Vec::new();
+    for service in ["", "orrery.delivery.v1.Delivery"] {
+        let request = HealthCheckRequest { service: service.to_owned() };
+        let watch = health.watch(request).await.unwrap().into_inner();
+        watches.push(watch.map(|told| told.unwrap().status()));
+    }
+    for watch in &mut watches {
+        assert_eq!(soon("word of it", watch.next()).await, Some(ServingStatus::Serving));
+    }
+    // It is on its way to its next life, and cannot get there.
+    stage.logic.rule(|request| match request {
+        Request::Attach(_) => Fate::Fail,
+        _ => Fate::Answer,
+    });
+    stage.logic.alive(false);
+    for watch in &mut watches {
+        assert_eq!(soon("word of it", watch.next()).await, Some(ServingStatus::NotServing));
+    }
+    stage.logic.release();
+    for watch in &mut watches {
+        assert_eq!(soon("word of it", watch.next()).await, Some(ServingStatus::Serving));
+    }
+    let told = async {
+        for watch in &mut watches {
+            assert_eq!(soon("word of it", watch.next()).await, Some(ServingStatus::NotServing));
+        }
+    };
+    tokio::join!(stage.comet.stop(), told);
 }

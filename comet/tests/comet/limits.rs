@@ -54,7 +54,7 @@ async fn a_flood_of_frames_closes_the_connection() {
 async fn a_port_that_is_taken_is_named() {
     let stage = Stage::new().await;
     let taken = stage.comet.tcp_address();
-    let config = Config { tcp: taken, ..Config::default() };
+    let config = Config { tcp_listen: taken, ..Config::default() };
     match orrery_comet::start(config, Host::system()).await {
         Err(StartError::Listen { address, .. }) => assert_eq!(address, taken),
         Err(other) => panic!("{other}"),
@@ -69,4 +69,7 @@ async fn a_value_that_makes_no_sense_is_named() {
         panic!("no comet can run without an outbox")
     };
     assert_eq!(error.to_string(), "outbox_frames must be at least 1");
+    let config = Config { delivery_advertise: Some(String::new()), ..Config::default() };
+    let error = config.check().unwrap_err().to_string();
+    assert!(error.starts_with("delivery_advertise must not be empty"), "{error}");
 }

@@ -8,6 +8,7 @@ mod connect;
 mod deliver;
 mod json;
 mod limits;
+mod outage;
 mod pause;
 mod presence;
 mod rebind;

@@ -137,6 +137,24 @@ async fn a_refused_second_bind_undoes_the_first_and_closes() {
 }
 
 #[tokio::test]
+async fn a_device_whose_place_was_taken_before_its_bind_was_answered_is_told_so() {
+    let stage = Stage::new().await;
+    let mut asked = 0;
+    stage.logic.rule(move |request| match request {
+        Request::Write(write) if matches!(write.kind, Some(Write::Bind(_))) => {
+            asked += 1;
+            // It took effect; by the time it is repeated another connection has taken the place.
+            if asked == 1 { Fate::Break } else { Fate::Gone }
+        }
+        _ => Fate::Answer,
+    });
+    let mut device = stage.json().await;
+    device.send(json!({"type": "hello", "user": "1"})).await;
+    assert_eq!(device.closed().await, 4001);
+    stage.logic.until("the goodbye", |logic| logic.routes().is_empty()).await;
+}
+
+#[tokio::test]
 async fn a_comet_fenced_between_two_binds_of_a_device_starts_them_again() {
     let stage = Stage::new().await;
     let logic = stage.logic.clone();
@@ -279,6 +297,22 @@ async fn stopping_unbinds_everybody_and_detaches() {
     assert!(logic.routes().is_empty());
     assert_eq!(unbinds(&logic).len(), 4);
     assert!(matches!(logic.log().last(), Some(Request::Detach(_))), "the detach comes last");
+}
+
+#[tokio::test]
+async fn logic_is_told_to_deliver_where_the_comet_listens_unless_another_address_is_given() {
+    let told = |stage: &Stage| {
+        let attach = stage.logic.log().into_iter().find_map(|request| match request {
+            Request::Attach(attach) => attach.advertise,
+            _ => None,
+        });
+        attach.expect("an attach came").delivery
+    };
+    let stage = Stage::new().await;
+    assert_eq!(told(&stage), stage.comet.delivery_address().to_string());
+    let public = "comet-1.internal:3109";
+    let stage = Stage::with(|config| config.delivery_advertise = Some(public.to_owned())).await;
+    assert_eq!(told(&stage), public);
 }
 
 #[tokio::test]

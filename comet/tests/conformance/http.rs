@@ -59,9 +59,20 @@ impl Http {
     }
 
     pub(crate) async fn request(&mut self, method: &str, target: &str, body: &[u8]) -> Answer {
+        self.request_with("", method, target, body).await
+    }
+
+    /// The same with more headers, each with its end of line.
+    pub(crate) async fn request_with(
+        &mut self,
+        headers: &str,
+        method: &str,
+        target: &str,
+        body: &[u8],
+    ) -> Answer {
         let head = format!(
             "{method} {target} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\
-             Content-Type: application/x-www-form-urlencoded\r\n\r\n",
+             Content-Type: application/x-www-form-urlencoded\r\n{headers}\r\n",
             body.len()
         );
         let bytes = [head.as_bytes(), body].concat();

@@ -72,18 +72,18 @@ impl Plan {
                 ..Default::default()
             },
             logic: orrery_logic::Config {
-                http_address: any,
-                grpc_address: any,
-                edge_address: any,
+                http_listen: any,
+                grpc_listen: any,
+                edge_listen: any,
                 auth: orrery_logic::config::AuthMode::Open,
                 census_ms: 200,
                 comets_ms: 100,
                 ..Default::default()
             },
             comet: orrery_comet::Config {
-                tcp: any,
-                websocket: any,
-                delivery: any,
+                tcp_listen: any,
+                websocket_listen: any,
+                delivery_listen: any,
                 logic: Vec::new(),
                 workers: 2,
                 ..Default::default()

@@ -30,18 +30,15 @@ pub(crate) struct Desk {
 impl Desk {
     /// Answers a request, whatever happens.
     pub(super) async fn answer(&self, request: edge_request::Kind) -> Option<Kind> {
-        let (word, kind) = match request {
-            edge_request::Kind::Attach(attach) => ("attach", self.attach(attach).await),
-            edge_request::Kind::KeepAlive(comet) => ("keep_alive", self.keep_alive(comet).await),
-            edge_request::Kind::Detach(comet) => ("detach", self.detach(comet).await),
-            edge_request::Kind::Authenticate(device) => {
-                ("authenticate", self.identify(device).await)
-            }
-            edge_request::Kind::Write(command) => ("write", self.write(command).await),
-            edge_request::Kind::Audit(audit) => ("audit", self.audit(audit).await),
-            edge_request::Kind::AuditRoutes(audit) => {
-                ("audit_routes", self.audit_routes(audit).await)
-            }
+        let word = Self::word(&request);
+        let kind = match request {
+            edge_request::Kind::Attach(attach) => self.attach(attach).await,
+            edge_request::Kind::KeepAlive(comet) => self.keep_alive(comet).await,
+            edge_request::Kind::Detach(comet) => self.detach(comet).await,
+            edge_request::Kind::Authenticate(device) => self.identify(device).await,
+            edge_request::Kind::Write(command) => self.write(command).await,
+            edge_request::Kind::Audit(audit) => self.audit(audit).await,
+            edge_request::Kind::AuditRoutes(audit) => self.audit_routes(audit).await,
             // Messages of devices are not answered.
             edge_request::Kind::Received(_) => return None,
         };
@@ -53,6 +50,20 @@ impl Desk {
         };
         self.metrics.edge_request(word, result);
         Some(kind)
+    }
+
+    /// A request's word in metrics and spans.
+    pub(super) fn word(request: &edge_request::Kind) -> &'static str {
+        match request {
+            edge_request::Kind::Attach(_) => "attach",
+            edge_request::Kind::KeepAlive(_) => "keep_alive",
+            edge_request::Kind::Detach(_) => "detach",
+            edge_request::Kind::Authenticate(_) => "authenticate",
+            edge_request::Kind::Write(_) => "write",
+            edge_request::Kind::Received(_) => "received",
+            edge_request::Kind::Audit(_) => "audit",
+            edge_request::Kind::AuditRoutes(_) => "audit_routes",
+        }
     }
 
     /// Takes a message of a device. The hook to the backend goes here.

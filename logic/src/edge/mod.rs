@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, Stream, StreamExt};
-use orrery_host::{Host, Task};
+use orrery_host::{Host, Random, Task, Trace, trace};
 use orrery_model::CometId;
 use orrery_proto::edge::edge_server;
 use orrery_proto::edge::{
@@ -18,6 +18,7 @@ use orrery_proto::edge::{
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
+use tracing::{Instrument as _, Span, field};
 
 use crate::edge::desk::Desk;
 use crate::limits::{
@@ -63,6 +64,7 @@ impl edge_server::Edge for EdgeService {
             desk: self.desk.clone(),
             online: self.online.clone(),
             totals: self.online.changes(),
+            random: self.host.random.clone(),
             comet: None,
             under_way: FuturesUnordered::new(),
             leases: 0,
@@ -100,6 +102,7 @@ struct Session {
     desk: Arc<Desk>,
     online: Online,
     totals: watch::Receiver<u64>,
+    random: Arc<dyn Random>,
     /// Whose session it is, as far as its leases told.
     comet: Option<CometId>,
     under_way: FuturesUnordered<BoxFuture<'static, Ready>>,
@@ -142,7 +145,7 @@ impl Session {
 
     /// Begins a request.
     fn begin(&mut self, request: EdgeRequest) {
-        let EdgeRequest { id, kind } = request;
+        let EdgeRequest { id, kind, traceparent } = request;
         let Some(kind) = kind else {
             let failure = Desk::failure("the kind of the request is not known here");
             return self.ready(id, failure);
@@ -170,9 +173,23 @@ impl Session {
             return self.ready(id, Desk::failure("too many requests of this comet are under way"));
         }
         self.leases += usize::from(is_lease);
+        let (span, trace) = self.follow(&kind, &traceparent);
         let desk = self.desk.clone();
-        let answer = async move { (EdgeResponse { id, kind: desk.answer(kind).await }, is_lease) };
+        let answer = async move {
+            let answer = trace::within(trace, desk.answer(kind)).instrument(span);
+            (EdgeResponse { id, kind: answer.await }, is_lease)
+        };
         self.under_way.push(answer.boxed());
+    }
+
+    /// The span of a request, and the trace it belongs to. A device that connects is known and bound under the
+    /// one that its comet began.
+    fn follow(&self, kind: &edge_request::Kind, traceparent: &str) -> (Span, Option<Trace>) {
+        let request = Desk::word(kind);
+        let comet = self.comet.as_ref().map(field::display);
+        let span = tracing::debug_span!("edge_request", request, comet, trace = field::Empty);
+        let trace = Trace::of(&span, Trace::parse(traceparent), &*self.random);
+        (span, trace)
     }
 
     /// An answer that needs no work.

@@ -5,6 +5,7 @@ pub(crate) mod serve;
 use std::sync::Arc;
 use std::time::Duration;
 
+use orrery_host::trace::{TRACEPARENT, Trace, within};
 use orrery_proto::push as wire;
 use orrery_proto::push::push_service_server::PushService;
 use tonic::{Request, Response, Status};
@@ -23,7 +24,8 @@ impl PushService for Grpc {
         mut request: Request<wire::PushRequest>,
     ) -> Result<Response<wire::PushResponse>, Status> {
         let (timeout, entry) = (timeout(&request), entry(&mut request));
-        let receipt = self.0.push(request.into_inner(), timeout, entry).await?;
+        let trace = trace(&request);
+        let receipt = within(trace, self.0.push(request.into_inner(), timeout, entry)).await?;
         Ok(Response::new(receipt.into()))
     }
 
@@ -32,7 +34,8 @@ impl PushService for Grpc {
         mut request: Request<wire::PushManyRequest>,
     ) -> Result<Response<wire::PushManyResponse>, Status> {
         let (timeout, entry) = (timeout(&request), entry(&mut request));
-        let results = self.0.push_many(request.into_inner(), timeout, entry).await?;
+        let trace = trace(&request);
+        let results = within(trace, self.0.push_many(request.into_inner(), timeout, entry)).await?;
         let result = |result: Result<_, ApiError>| match result {
             Ok(receipt) => {
                 let response = Some(wire::PushResponse::from(receipt));
@@ -73,7 +76,9 @@ impl PushService for Grpc {
         mut request: Request<wire::DisconnectRequest>,
     ) -> Result<Response<wire::DisconnectResponse>, Status> {
         let (timeout, entry) = (timeout(&request), entry(&mut request));
-        let disconnected = self.0.disconnect(request.into_inner(), timeout, entry).await?;
+        let trace = trace(&request);
+        let disconnected =
+            within(trace, self.0.disconnect(request.into_inner(), timeout, entry)).await?;
         Ok(Response::new(disconnected.into()))
     }
 }
@@ -81,6 +86,11 @@ impl PushService for Grpc {
 /// A call's place among the calls of its connection.
 fn entry<T>(request: &mut Request<T>) -> Option<Arc<Entry>> {
     request.extensions_mut().remove()
+}
+
+/// The trace that a caller follows.
+fn trace<T>(request: &Request<T>) -> Option<Trace> {
+    Trace::parse(request.metadata().get(TRACEPARENT)?.to_str().ok()?)
 }
 
 /// The time a caller allows, from its `grpc-timeout`.

@@ -1,70 +1,43 @@
 //! Serve: gRPC over the host's listener. Tonic's own server first looks at a call in a task of the call,
 //! when the order of the calls is already lost; here each takes its place as it is received.
 
-use std::pin::pin;
-
 use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use orrery_host::{Host, Listener, Peer, Stream, grpc};
+use orrery_host::{Peer, grpc};
 use orrery_proto::push::push_service_server::SERVICE_NAME;
-use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
-use crate::accept::accept;
-use crate::limits::{GRPC_CONNECTIONS_MAX, STREAMS_PER_CONNECTION_MAX};
+use crate::limits::STREAMS_PER_CONNECTION_MAX;
 use crate::line::Line;
+use crate::port::Port;
 
 /// Serves until stopped, then until the calls under way are answered.
-pub(crate) async fn serve(
-    listener: Box<dyn Listener>,
-    routes: Routes,
-    host: Host,
-    stopped: CancellationToken,
-) {
-    let stop = stopped.clone();
+pub(crate) async fn serve(port: Port, routes: Routes) {
     let routes = routes.prepare();
-    let serve = |stream, peer| connection(stream, peer, routes.clone(), stop.clone());
-    accept(listener, GRPC_CONNECTIONS_MAX, host, stopped, serve).await;
-}
-
-async fn connection(
-    stream: Box<dyn Stream>,
-    peer: Peer,
-    routes: Routes,
-    stopped: CancellationToken,
-) {
-    let line = Line::default();
-    let routes = TowerToHyperService::new(routes);
-    // Hyper calls this in the order of the requests; only what it returns runs side by side.
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        if enters_queues(request.uri().path()) {
-            request.extensions_mut().insert(line.join());
-        }
-        request.extensions_mut().insert(peer.clone());
-        routes.call(request)
-    });
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
         .keep_alive_interval(grpc::KEEP_ALIVE)
         .keep_alive_timeout(grpc::KEEP_ALIVE);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-    let ended = tokio::select! {
-        biased;
-        ended = connection.as_mut() => ended,
-        () = stopped.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
+    let open = |stream, peer: Peer| {
+        let line = Line::default();
+        let routes = TowerToHyperService::new(routes.clone());
+        // Hyper calls this in the order of the requests; only what it returns runs side by side.
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            if enters_queues(request.uri().path()) {
+                request.extensions_mut().insert(line.join());
+            }
+            request.extensions_mut().insert(peer.clone());
+            routes.call(request)
+        });
+        builder.serve_connection(TokioIo::new(stream), service)
     };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a gRPC connection broke");
-    }
+    port.serve(open, http2::Connection::graceful_shutdown).await;
 }
 
 /// Whether a call has to keep its place among the others of its connection.
@@ -80,19 +53,18 @@ mod tests {
     use http_body_util::{BodyExt, Empty};
     use hyper::body::Bytes;
     use hyper::client::conn::http2::handshake;
+    use orrery_host::Host;
 
     use super::*;
 
     #[tokio::test]
     async fn a_call_knows_who_sent_it() {
         let host = Host::system();
-        let listener = host.net.listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
-        let address = listener.local_addr().unwrap().to_string();
+        let port = Port::any(&host).await;
+        let (address, stopped) = (port.address(), port.stopped.clone());
         let who = |Extension(peer): Extension<Peer>| async move { format!("{peer:?}") };
         let routes = Routes::from(Router::new().route("/", get(who)));
-        let stopped = CancellationToken::new();
-        let serving = serve(listener, routes, host.clone(), stopped.clone());
-        let serving = host.tasks.spawn("serve", serving);
+        let serving = host.tasks.spawn(port.name, serve(port, routes));
 
         let stream = TokioIo::new(host.net.connect(&address).await.unwrap());
         let (mut calls, connection) = handshake(TokioExecutor::new(), stream).await.unwrap();

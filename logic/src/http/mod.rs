@@ -10,8 +10,10 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
+use orrery_host::trace::{TRACEPARENT, Trace, within};
 use serde_json::Value;
 
 use crate::api::Api;
@@ -52,6 +54,10 @@ pub(crate) fn router(api: Arc<Api>, goim: Arc<Goim>, metrics: Metrics) -> Router
         let (goim, metrics) = (goim.clone(), metrics.clone());
         async move { elsewhere(&goim, &metrics, request).await }
     })
+    .layer(axum::middleware::from_fn(|request: Request, next: Next| {
+        let trace = request.headers().get(TRACEPARENT).and_then(|text| text.to_str().ok());
+        within(trace.and_then(Trace::parse), next.run(request))
+    }))
 }
 
 /// What is not under `/v1` is goim's; what is, and is not there, is answered in our own words.

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use futures_util::stream::FuturesUnordered;
-use orrery_host::Host;
+use orrery_host::{Host, Trace, trace};
 use orrery_model::CometRef;
 use tokio_util::sync::CancellationToken;
+use tracing::Span;
 
 use crate::comets::Comets;
 use crate::metrics::Metrics;
@@ -43,6 +44,11 @@ impl Engine {
     /// Ends what is under way; those who wait are told that nothing is known.
     pub(crate) fn stop(&self) {
         self.stopped.cancel();
+    }
+
+    /// The trace of a push: its caller's where that follows it, else one that begins here.
+    pub(super) fn trace(&self, span: &Span) -> Option<Trace> {
+        Trace::of(span, trace::current(), &*self.host.random)
     }
 
     /// Queues the tickets of one push. Never waits.
@@ -161,6 +167,8 @@ mod tests {
             wait_written: false,
             stale_ok: false,
             deadline: Instant::now() + Duration::from_millis(200),
+            span: Span::none(),
+            trace: None,
             _admission: Vec::new(),
         };
         let (sending, answers) = (Arc::new(sending), answers.clone());

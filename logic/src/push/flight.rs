@@ -12,13 +12,14 @@ use orrery_model::CometRef;
 use orrery_model::message::{Delivered, DropReason};
 use orrery_proto::delivery::{Deliver, Outcome, Receipt};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tracing::Instrument as _;
 
 use crate::comets;
 use crate::deliver::{Awaited, DeliverError};
 use crate::limits::{RESOLVE_MAX, RETRY_WAIT_MAX, TURN_MAX};
 use crate::push::engine::{Engine, Turn};
 use crate::push::legs::{End, Journey};
-use crate::push::look_up::Found;
+use crate::push::look_up::{Cause, Found};
 use crate::push::parcels::{Label, LegName, Parcel, Parcels};
 use crate::push::ticket::{Freshness, Place, Spot};
 use crate::registry::RegistryError;
@@ -153,10 +154,11 @@ impl Flight {
                         Sent::Awaiting(awaited) => {
                             let answer = timeout_at(label.deadline, awaited);
                             let legs = label.legs;
+                            label.span.record("targets", legs.len());
                             let step = |answer: Result<Result<Receipt, _>, _>| {
                                 Step::Answered(legs, answer.ok().and_then(Result::ok))
                             };
-                            self.steps.push(answer.map(step).boxed());
+                            self.steps.push(answer.map(step).instrument(label.span).boxed());
                         }
                         Sent::Ended(end) => label.legs.iter().for_each(|name| self.end(*name, end)),
                     }
@@ -238,7 +240,11 @@ impl Flight {
             {
                 group.second = SecondLookUp::UnderWay;
                 self.engine.metrics.looked_up_again();
-                let step = look_up_again(self.engine.clone(), index, group.place.clone(), deadline);
+                let waits = |journey: &&Journey| !journey.answered && journey.missed();
+                let waiting = group.journeys.iter().filter(waits).map(|journey| &journey.ticket);
+                let cause = Cause::of(&group.place, waiting);
+                let (engine, place) = (self.engine.clone(), group.place.clone());
+                let step = look_up_again(engine, index, place, deadline, cause);
                 self.steps.push(step.boxed());
             }
             if !under_way && again.is_none() || self.turn_over {
@@ -278,6 +284,12 @@ async fn hand_over(
     labels.into_iter().map(|label| (label, Sent::Ended(end))).collect()
 }
 
-async fn look_up_again(engine: Arc<Engine>, group: usize, place: Place, deadline: Instant) -> Step {
-    Step::Found(group, engine.look_up().place(&place, false, deadline).await)
+async fn look_up_again(
+    engine: Arc<Engine>,
+    group: usize,
+    place: Place,
+    deadline: Instant,
+    cause: Cause,
+) -> Step {
+    Step::Found(group, engine.look_up().place(&place, false, deadline, cause).await)
 }

@@ -4,14 +4,16 @@
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use orrery_host::{Trace, trace};
 use orrery_model::Kind;
 use tokio::time::{Instant, sleep, timeout};
+use tracing::{Instrument as _, Span};
 
 use crate::comets::Comets;
 use crate::error::ApiError;
 use crate::limits::{GATHER_MAX, LOOK_UP_MAX, LOOK_UP_PAUSE};
 use crate::push::queues::{Group, Queues};
-use crate::push::ticket::{Freshness, Place, Spot};
+use crate::push::ticket::{Freshness, Place, Spot, Ticket};
 use crate::registry::{Registry, RegistryError};
 
 /// A group, and where it goes.
@@ -20,6 +22,31 @@ pub(super) struct Found {
     pub(super) group: Group,
     pub(super) spots: Vec<Spot>,
     pub(super) freshness: Freshness,
+}
+
+/// What a look-up is for: its span, and the trace it goes by.
+pub(super) struct Cause {
+    span: Span,
+    trace: Option<Trace>,
+}
+
+impl Cause {
+    /// Of a look-up for these tickets: a part of what the first one's push does, that the others wait for.
+    pub(super) fn of<'a>(place: &Place, mut tickets: impl Iterator<Item = &'a Ticket>) -> Self {
+        let none = Self { span: Span::none(), trace: None };
+        let Some(first) = tickets.next().filter(|first| !first.sending.span.is_disabled()) else {
+            return none;
+        };
+        let kind = match place {
+            Place::Address(address) => address.kind.word(),
+            Place::Everybody(_) => "everybody",
+        };
+        let span = tracing::debug_span!(parent: &first.sending.span, "look_up", kind);
+        for ticket in tickets {
+            span.follows_from(&ticket.sending.span);
+        }
+        Self { span, trace: first.sending.trace }
+    }
 }
 
 /// What looks up.
@@ -41,7 +68,8 @@ impl LookUp<'_> {
             };
             let deadline = latest.min(Instant::now() + LOOK_UP_MAX);
             let stale_ok = group.tickets.iter().all(|ticket| ticket.sending.stale_ok);
-            match self.place(&group.place, stale_ok, deadline).await {
+            let cause = Cause::of(&group.place, group.tickets.iter());
+            match self.place(&group.place, stale_ok, deadline, cause).await {
                 Ok((spots, freshness)) => {
                     expire(&mut group, None);
                     return Found { group, spots, freshness };
@@ -62,6 +90,16 @@ impl LookUp<'_> {
 
     /// Where a place's connections are now.
     pub(super) async fn place(
+        &self,
+        place: &Place,
+        stale_ok: bool,
+        deadline: Instant,
+        Cause { span, trace }: Cause,
+    ) -> Result<(Vec<Spot>, Freshness), RegistryError> {
+        trace::within(trace, self.find(place, stale_ok, deadline)).instrument(span).await
+    }
+
+    async fn find(
         &self,
         place: &Place,
         stale_ok: bool,

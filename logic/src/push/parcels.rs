@@ -8,6 +8,8 @@ use orrery_model::CometRef;
 use orrery_proto::common;
 use orrery_proto::delivery::{Close, Deliver, Target, ToAll, ToConnections, ToRoom, deliver};
 use tokio::time::Instant;
+use tracing::Span;
+use tracing::field::Empty;
 
 use crate::limits::{COMET_MARGIN_MAX, TARGETS_PER_DELIVERY_MAX};
 use crate::push::legs::Journey;
@@ -33,6 +35,8 @@ pub(super) struct Parcel {
 pub(super) struct Label {
     pub(super) legs: Vec<LegName>,
     pub(super) deadline: Instant,
+    /// From here until it is answered.
+    pub(super) span: Span,
 }
 
 /// The parcels of each comet, in the order in which they must leave.
@@ -75,7 +79,8 @@ impl Parcels {
             wait_written: sending.wait_written,
             timeout_ms: millis(left - (left / 5).min(COMET_MARGIN_MAX)),
         };
-        let label = Label { legs: vec![name], deadline: sending.deadline };
+        let span = tracing::debug_span!(parent: &sending.span, "delivery", comet = %spot.comet, targets = Empty);
+        let label = Label { legs: vec![name], deadline: sending.deadline, span };
         parcels.push(Parcel { deliver, label });
     }
 

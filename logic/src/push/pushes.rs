@@ -8,6 +8,8 @@ use orrery_model::{Address, Seq};
 use orrery_proto::{common, delivery};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, timeout_at};
+use tracing::Instrument as _;
+use tracing::field::Empty;
 
 use crate::config::Config;
 use crate::error::ApiError;
@@ -50,17 +52,25 @@ impl Pushes {
         let begun = Instant::now();
         let Push { target, message, wait_for, stale_ok } = push;
         let wait_written = wait_for == WaitFor::Written;
-        let sent = self.admit(target.len(), message.body.len()).map(|admission| {
-            let deadline = begun + timeout;
-            let what = what(&target, &message);
-            self.send(
-                Sending { what, wait_written, stale_ok, deadline, _admission: admission },
-                &target,
-            )
+        let (kind, targets, bytes) = (target.word(), target.len(), message.body.len());
+        let span =
+            tracing::debug_span!("push", kind, targets, bytes, ?wait_for, stale_ok, trace = Empty);
+        let trace = self.engine.trace(&span);
+        let sent = self.admit(targets, bytes).map(|admission| {
+            let sending = Sending {
+                what: what(&target, &message),
+                wait_written,
+                stale_ok,
+                deadline: begun + timeout,
+                span: span.clone(),
+                trace,
+                _admission: admission,
+            };
+            self.send(sending, &target)
         });
         let metrics = self.metrics.clone();
         let in_flight = metrics.push_in_flight();
-        async move {
+        let receipt = async move {
             let _in_flight = in_flight;
             let result = match sent {
                 Ok(answers) => answers.collect().await,
@@ -70,7 +80,8 @@ impl Pushes {
             let counted = result.as_ref().map(|receipt| &receipt.summary).map_err(ApiError::reason);
             metrics.pushed(target.word(), begun.elapsed(), counted);
             result
-        }
+        };
+        receipt.instrument(span)
     }
 
     /// Closes connections.
@@ -82,23 +93,29 @@ impl Pushes {
         target: Target,
         timeout: Duration,
     ) -> impl Future<Output = Result<Disconnected, ApiError>> + Send + use<> {
-        let sent = self.admit(target.len(), 0).map(|admission| {
+        let (kind, targets) = (target.word(), target.len());
+        let span = tracing::debug_span!("disconnect", kind, targets, trace = Empty);
+        let trace = self.engine.trace(&span);
+        let sent = self.admit(targets, 0).map(|admission| {
             let sending = Sending {
                 what: What::Close(delivery::CloseReason::Kicked),
                 wait_written: false,
                 stale_ok: false,
                 deadline: Instant::now() + timeout,
+                span: span.clone(),
+                trace,
                 _admission: admission,
             };
             self.send(sending, &target)
         });
-        async move {
+        let told = async move {
             let mut disconnected = Disconnected::default();
             for told in sent?.collect().await? {
                 disconnected.address(&told.legs);
             }
             Ok(disconnected)
-        }
+        };
+        told.instrument(span)
     }
 
     /// Takes a push's share of what may be in flight.

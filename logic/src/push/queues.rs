@@ -103,6 +103,8 @@ mod tests {
             wait_written: false,
             stale_ok: false,
             deadline: Instant::now() + Duration::from_secs(1),
+            span: tracing::Span::none(),
+            trace: None,
             _admission: Vec::new(),
         });
         let (answers, _) = mpsc::channel(users.len());

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use orrery_host::Trace;
 use orrery_model::{Address, CometRef, Conn, Id, Seq};
 use orrery_proto::{common, delivery};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::Instant;
+use tracing::Span;
 
 use crate::error::ApiError;
 use crate::push::legs::Leg;
@@ -26,6 +28,9 @@ pub(super) struct Sending {
     pub(super) wait_written: bool,
     pub(super) stale_ok: bool,
     pub(super) deadline: Instant,
+    /// The span of the push, and its trace where anybody follows it.
+    pub(super) span: Span,
+    pub(super) trace: Option<Trace>,
     /// Its share of what may be in flight, given back with the last ticket.
     pub(super) _admission: Vec<OwnedSemaphorePermit>,
 }

@@ -37,7 +37,7 @@ impl Session {
     }
 
     async fn send(&self, requests: Vec<(u64, Ask)>) {
-        let request = |(id, kind)| EdgeRequest { id, kind: Some(kind) };
+        let request = |(id, kind)| EdgeRequest { id, kind: Some(kind), ..EdgeRequest::default() };
         let requests = requests.into_iter().map(request).collect();
         self.requests.send(EdgeRequests { requests }).await.unwrap();
     }
@@ -352,7 +352,7 @@ async fn messages_of_devices_are_counted_and_a_request_of_an_unknown_kind_fails(
         Ask::Received(Received { address: None, seq: 1, message })
     };
     session.send(vec![(0, received(4)), (0, received(5))]).await;
-    let requests = vec![EdgeRequest { id: 9, kind: None }];
+    let requests = vec![EdgeRequest { id: 9, ..EdgeRequest::default() }];
     session.requests.send(EdgeRequests { requests }).await.unwrap();
     let (id, answer) = session.next().await;
     assert!(matches!((id, answer), (9, Answer::Failure(_))));

@@ -21,6 +21,7 @@ use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 use crate::support::{Bed, Comet, PATIENCE, keys, request, route, users};
 
 const SERVICE: &str = "orrery.push.v1.PushService";
+const EDGE: &str = "orrery.edge.v1.Edge";
 
 #[tokio::test]
 async fn connections_are_listed_with_what_is_known_of_them() {
@@ -121,8 +122,12 @@ async fn each_of_many_pushes_has_its_own_result() {
 async fn health_is_told_for_each_service_and_follows_the_end() {
     let bed = Bed::new(&[]).await;
     let address = bed.logic.grpc_address.to_string();
-    let mut health = HealthClient::new(grpc::channel(bed.host.net.clone(), &address).unwrap());
-    for service in ["", SERVICE] {
+    let client =
+        |address: &str| HealthClient::new(grpc::channel(bed.host.net.clone(), address).unwrap());
+    let mut health = client(&address);
+    let mut edge = client(&bed.logic.edge_address.to_string());
+    for service in ["", SERVICE, EDGE] {
+        let health = if service == EDGE { &mut edge } else { &mut health };
         let request = HealthCheckRequest { service: service.into() };
         let mut watch = health.watch(request.clone()).await.unwrap().into_inner();
         let serving = async {
@@ -137,13 +142,21 @@ async fn health_is_told_for_each_service_and_follows_the_end() {
     let unknown = HealthCheckRequest { service: "other".into() };
     assert_eq!(health.check(unknown).await.unwrap_err().code(), Code::NotFound);
 
-    let request = HealthCheckRequest { service: SERVICE.into() };
-    let mut watch = health.watch(request).await.unwrap().into_inner();
-    assert_eq!(watch.next().await.unwrap().unwrap().status(), ServingStatus::Serving);
+    let mut watches = Vec::new();
+    for (health, service) in [(&mut health, SERVICE), (&mut edge, EDGE)] {
+        let request = HealthCheckRequest { service: service.into() };
+        let mut watch = health.watch(request).await.unwrap().into_inner();
+        assert_eq!(watch.next().await.unwrap().unwrap().status(), ServingStatus::Serving);
+        watches.push(watch);
+    }
     let begun = Instant::now();
-    let told = async { watch.next().await.unwrap().unwrap().status() };
-    let ((), told) = tokio::join!(bed.logic.stop(), told);
-    assert_eq!(told, ServingStatus::NotServing);
+    let told = async {
+        for watch in &mut watches {
+            let told = watch.next().await.unwrap().unwrap().status();
+            assert_eq!(told, ServingStatus::NotServing);
+        }
+    };
+    tokio::join!(bed.logic.stop(), told);
     // The watch was never closed by its client, and did not keep the service.
     assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
     assert!(bed.host.net.connect(&address).await.is_err());
@@ -155,15 +168,15 @@ async fn a_logic_without_registry_is_up_but_not_ready() {
     assert_eq!(bed.logic.ready(), Ok(()));
     let any = "127.0.0.1:0".parse().unwrap();
     let config = orrery_logic::Config {
-        http_address: any,
-        grpc_address: any,
-        edge_address: any,
+        http_listen: any,
+        grpc_listen: any,
+        edge_listen: any,
         routers: vec!["127.0.0.1:1".into()],
         ..Default::default()
     };
     let logic = orrery_logic::start(config.clone(), bed.host.clone()).await.unwrap();
     assert!(logic.ready().unwrap_err().contains("slot table"));
-    let taken = orrery_logic::Config { http_address: logic.http_address, ..config };
+    let taken = orrery_logic::Config { http_listen: logic.http_address, ..config };
     let error = orrery_logic::start(taken, bed.host.clone()).await.err().expect("a port is taken");
     assert!(error.to_string().contains(&logic.http_address.to_string()), "{error}");
     logic.stop().await;

@@ -47,9 +47,9 @@ struct Ready {
 
 #[derive(Debug, Deserialize)]
 struct Addresses {
-    #[serde(rename = "comet.tcp")]
+    #[serde(rename = "comet.tcp_listen")]
     comet: String,
-    #[serde(rename = "logic.grpc_address")]
+    #[serde(rename = "logic.grpc_listen")]
     push: String,
 }
 
@@ -146,10 +146,10 @@ mod tests {
 
     #[test]
     fn addresses_are_found_among_the_others() {
-        let line = r#"{"addresses":{"admin.listen":"127.0.0.1:1","comet.tcp":"127.0.0.1:2",
-            "logic.grpc_address":"127.0.0.1:3"},"ready_ms":421}"#;
+        let line = r#"{"addresses":{"admin.listen":"127.0.0.1:1","comet.tcp_listen":"127.0.0.1:2",
+            "logic.grpc_listen":"127.0.0.1:3"},"ready_ms":421}"#;
         let Addresses { comet, push } = read_ready(line).unwrap();
         assert_eq!((comet.as_str(), push.as_str()), ("127.0.0.1:2", "127.0.0.1:3"));
-        assert!(read_ready(r#"{"addresses":{"comet.tcp":"127.0.0.1:2"}}"#).is_err());
+        assert!(read_ready(r#"{"addresses":{"comet.tcp_listen":"127.0.0.1:2"}}"#).is_err());
     }
 }

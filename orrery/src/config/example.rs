@@ -63,17 +63,18 @@ mod tests {
     #[test]
     fn keys_without_a_default_are_shown_and_can_be_taken() {
         let mut shown = text(None);
-        for key in ["shards", "registry_advertise", "peers_advertise"] {
+        for key in ["shards", "registry_advertise", "peers_advertise", "delivery_advertise"] {
             assert!(shown.contains(&format!("\n# {key} = ")), "{key} is not shown");
             shown = shown.replace(&format!("# {key} = "), &format!("{key} = "));
         }
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("example.toml");
         std::fs::write(&path, shown).unwrap();
-        let router = Layers::new().file(path).load::<Config>().unwrap().router;
+        let Config { router, comet, .. } = Layers::new().file(path).load().unwrap();
         assert_eq!(router.shards, Some(4));
         assert_eq!(router.registry_advertise.as_deref(), Some("router-1.internal:3121"));
         assert_eq!(router.peers_advertise.as_deref(), Some("router-1.internal:3120"));
+        assert_eq!(comet.delivery_advertise.as_deref(), Some("comet-1.internal:3109"));
     }
 
     #[test]

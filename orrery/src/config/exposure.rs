@@ -36,9 +36,9 @@ mod tests {
         for role in Role::ALL {
             assert!(refuse_exposure(&config, role).is_ok());
         }
-        config.comet.tcp = "0.0.0.0:3101".parse().unwrap();
+        config.comet.tcp_listen = "0.0.0.0:3101".parse().unwrap();
         let refused = refuse_exposure(&config, Role::Comet).unwrap_err().to_string();
-        assert!(refused.starts_with("comet.tcp = 0.0.0.0:3101 would be open"), "{refused}");
+        assert!(refused.starts_with("comet.tcp_listen = 0.0.0.0:3101 would be open"), "{refused}");
         assert!(refuse_exposure(&config, Role::Logic).is_ok(), "another role's listener");
         config.insecure = true;
         assert!(refuse_exposure(&config, Role::Comet).is_ok());

@@ -43,12 +43,12 @@ impl Config {
         [
             role(Router, "router.registry_listen", &mut self.router.registry_listen),
             role(Router, "router.peers_listen", &mut self.router.peers_listen),
-            role(Logic, "logic.http_address", &mut self.logic.http_address),
-            role(Logic, "logic.grpc_address", &mut self.logic.grpc_address),
-            role(Logic, "logic.edge_address", &mut self.logic.edge_address),
-            role(Comet, "comet.tcp", &mut self.comet.tcp),
-            role(Comet, "comet.websocket", &mut self.comet.websocket),
-            role(Comet, "comet.delivery", &mut self.comet.delivery),
+            role(Logic, "logic.http_listen", &mut self.logic.http_listen),
+            role(Logic, "logic.grpc_listen", &mut self.logic.grpc_listen),
+            role(Logic, "logic.edge_listen", &mut self.logic.edge_listen),
+            role(Comet, "comet.tcp_listen", &mut self.comet.tcp_listen),
+            role(Comet, "comet.websocket_listen", &mut self.comet.websocket_listen),
+            role(Comet, "comet.delivery_listen", &mut self.comet.delivery_listen),
             listen(Part::Admin, "admin.listen", &mut self.admin.listen),
         ]
     }
@@ -67,5 +67,42 @@ impl Config {
         let listens = self.listens().into_iter();
         let mut own = listens.filter(|listen| listen.part == part && listen.address == address);
         own.next().map_or("its address", |listen| listen.key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use orrery_daemon::config::{Layers, keys_of};
+
+    use super::*;
+
+    #[test]
+    fn every_listener_is_named_alike_and_nothing_is_missing() {
+        let listens = Config::default().listens();
+        let mut listed: Vec<_> = listens.iter().map(|listen| listen.key).collect();
+        listed.sort();
+        let keys = keys_of(&Config::default()).unwrap().into_iter();
+        let keys: Vec<_> = keys.filter(|key| key.ends_with("listen")).collect();
+        assert_eq!(listed, keys);
+        listed.retain(|key| !key.ends_with("_listen"));
+        assert_eq!(listed, ["admin.listen"]);
+    }
+
+    #[test]
+    fn listener_under_another_name_is_refused_with_the_right_one() {
+        let mut names = vec![
+            ("logic.http_address", "logic.http_listen"),
+            ("logic.grpc_address", "logic.grpc_listen"),
+            ("logic.edge_address", "logic.edge_listen"),
+        ];
+        let listens = Config::default().listens();
+        let bare = listens.iter().map(|listen| listen.key.strip_suffix("_listen"));
+        names.extend(bare.zip(&listens).filter_map(|(bare, listen)| Some((bare?, listen.key))));
+        assert_eq!(names.len(), 3 + 8);
+        for (wrong, right) in names {
+            let layers = Layers::new().flag("--set", wrong, "127.0.0.1:1");
+            let error = layers.load::<Config>().unwrap_err().to_string();
+            assert_eq!(error, format!("flag --set: unknown key {wrong}, did you mean {right}?"));
+        }
     }
 }

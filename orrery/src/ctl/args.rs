@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use orrery_model::ShardId;
+
+use super::backup::GENERATIONS_MAX;
 
 /// What every command of `ctl` is told, and which one it is.
 #[derive(Debug, Args)]
@@ -78,6 +81,12 @@ pub(super) enum ClusterVerb {
     Members,
     /// The living comets.
     Comets,
+    /// Puts each shard on so many nodes: more than it was founded on, once there are more nodes.
+    Replicas {
+        /// How many; never fewer than the cluster was founded with.
+        #[arg(value_parser = clap::value_parser!(u32).range(1..=7))]
+        replicas: u32,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -109,11 +118,17 @@ pub(super) enum NodeVerb {
     Remove {
         /// Its number.
         node: u64,
+        /// Also where too few nodes stay to hold all replicas of a shard.
+        #[arg(long)]
+        fewer_replicas: bool,
         /// Returns at once; it goes on by itself.
         #[arg(long)]
         no_wait: bool,
     },
     /// Puts a blank node in the place of one that may be dead.
+    ///
+    /// A repeat goes on with what was begun; so the new node may also be one that was added since the
+    /// cluster was founded.
     Replace {
         /// The number of the one that goes.
         old: u64,
@@ -128,7 +143,7 @@ pub(super) enum NodeVerb {
     Drain {
         /// Its number.
         node: u64,
-        /// Lets it lead again.
+        /// Lets it lead again. Where it is leaving, it stays after all.
         #[arg(long)]
         undo: bool,
         /// Returns at once; it goes on by itself.
@@ -141,7 +156,8 @@ pub(super) enum NodeVerb {
 pub(super) enum LeaderVerb {
     /// Lets a node lead a shard, and prefers it from now on.
     Move {
-        /// The shard; 0 is the control shard.
+        /// The shard: its number, or `control`.
+        #[arg(value_parser = shard)]
         shard: u32,
         /// The node, which must hold a replica.
         node: u64,
@@ -170,7 +186,8 @@ pub(super) struct SnapshotOptions {
     /// Only this node.
     #[arg(long, value_name = "ID")]
     pub(super) node: Option<u64>,
-    /// Only these shards; 0 is the control shard.
+    /// Only these shards: numbers, or `control`.
+    #[arg(value_parser = shard)]
     pub(super) shards: Vec<u32>,
 }
 
@@ -189,19 +206,34 @@ pub(super) enum BackupVerb {
     /// Makes blank nodes a new cluster that never reuses a number of the old one.
     ///
     /// The new cluster has an id of its own, the old one's shards and slot table, and counters far above
-    /// the old ones: no seq and no incarnation is ever given twice. Routes are not carried over: every
-    /// comet of the old cluster is fenced in the new one, so none of its routes would be visible; comets
-    /// attach again and bind the connections they hold.
-    Restore {
-        /// The folder.
-        dir: PathBuf,
-        /// Registry addresses of the new nodes, all of them.
-        #[arg(long, value_name = "HOST:PORT", value_delimiter = ',', required = true, value_parser = host_port)]
-        nodes: Vec<String>,
-        /// Nodes that hold each shard. Default 3, or all where there are fewer.
-        #[arg(long, value_parser = clap::value_parser!(u32).range(1..=7))]
-        replicas: Option<u32>,
-    },
+    /// the old ones and those of earlier restores: no seq and no incarnation is ever given twice. Routes
+    /// are not carried over: every comet of the old cluster is fenced in the new one, so none of its routes
+    /// would be visible; comets attach again and bind the connections they hold.
+    Restore(RestoreOptions),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RestoreOptions {
+    /// The folder.
+    pub(super) dir: PathBuf,
+    /// Registry addresses of the new nodes, all of them.
+    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',', required = true, value_parser = host_port)]
+    pub(super) nodes: Vec<String>,
+    /// Nodes that hold each shard. Default 3, or all where there are fewer.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=7))]
+    pub(super) replicas: Option<u32>,
+    /// Which restore of this backup it is, from 1. Needed where the folder cannot be written; also to be
+    /// stated where it is a copy, which knows nothing of the restores of the others.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(GENERATIONS_MAX)))]
+    pub(super) generation: Option<u32>,
+}
+
+/// A shard as people call it, or as scripts do: there the control shard is 0.
+fn shard(text: &str) -> Result<u32, String> {
+    match text {
+        "control" => Ok(ShardId::CONTROL.0),
+        number => number.parse().map_err(|_| "expected a number or `control`".to_owned()),
+    }
 }
 
 fn host_port(text: &str) -> Result<String, String> {

@@ -9,7 +9,7 @@ use super::error::CtlError;
 use super::fleet::Fleet;
 use super::print::Output;
 use super::rows::{self, NodeRow, ShardRow};
-use super::{bootstrap, comets};
+use super::{bootstrap, comets, replicas};
 
 /// Everything at a glance.
 #[derive(Debug, Serialize)]
@@ -21,6 +21,9 @@ struct Status {
     table_epoch: u64,
     control_leader: Option<u64>,
     comets: Option<u64>,
+    /// Of the shard that has the fewest.
+    replicas: usize,
+    replicas_wanted: usize,
     removed_nodes: Vec<u64>,
     nodes: Vec<NodeRow>,
     shards: Vec<ShardRow>,
@@ -43,6 +46,7 @@ pub(super) async fn run(context: &Context, verb: ClusterVerb) -> Result<Output, 
             Ok(Output::new(rows::member_table(&rows), json!({ "members": rows })))
         }
         ClusterVerb::Comets => comets::run(context).await,
+        ClusterVerb::Replicas { replicas } => replicas::run(context, replicas as usize).await,
     }
 }
 
@@ -60,6 +64,8 @@ pub(super) fn status(fleet: &Fleet) -> Output {
         table_epoch: fleet.table_epoch,
         control_leader: control.map(|(node, _)| node.0),
         comets,
+        replicas: fleet.replicas_least(),
+        replicas_wanted: fleet.replicas_wanted(),
         removed_nodes: fleet.removed.iter().map(|node| node.0).collect(),
         nodes: rows::nodes(fleet),
         shards: rows::shards(fleet),
@@ -73,6 +79,11 @@ pub(super) fn status(fleet: &Fleet) -> Output {
         fleet.data_shards.len(),
         status.shards.len(),
     );
+    let wanted = match status.replicas < status.replicas_wanted {
+        true => format!(" ({} wanted)", status.replicas_wanted),
+        false => String::new(),
+    };
+    text += &format!("replicas {}{wanted}\n", status.replicas);
     text += &format!("comets   {}\n\n", super::print::maybe(status.comets));
     text += &rows::node_table(&status.nodes);
     text.push('\n');

@@ -1,9 +1,12 @@
 //! What a command works with: a client, a deadline, and the operator's name.
 
 use std::env;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use orrery_host::Host;
+use orrery_model::cluster::Placement;
 use orrery_model::control::ControlCommand;
 use orrery_router_client::Config;
 use orrery_router_client::cluster::{ClusterClient, ClusterError};
@@ -19,6 +22,9 @@ const NODE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Pause between two looks at something that is waited for.
 const LOOK_PAUSE: Duration = Duration::from_millis(100);
 
+/// How long somebody who watches is left without a word.
+const SILENCE_MAX: Duration = Duration::from_secs(3);
+
 /// Longest that a single change may take before it is tried again.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -30,23 +36,34 @@ pub(super) struct Context {
     /// When the command must be over.
     pub(super) deadline: Instant,
     /// Who gives it, for the audit line.
-    by: String,
+    pub(super) by: String,
+    begun: Instant,
+    /// Whether what is waited for was said, or is not to be.
+    said: Arc<AtomicBool>,
 }
 
 impl Context {
     pub(super) fn new(shared: &Shared, host: Host) -> Self {
         let deadline = Instant::now() + Duration::from_secs(shared.timeout);
-        Self::of(&shared.routers, deadline, host)
+        let context = Self::of(&shared.routers, deadline, host);
+        context.said.store(false, Ordering::Relaxed);
+        context
     }
 
+    /// One that says nothing while it waits.
     pub(super) fn of(routers: &[String], deadline: Instant, host: Host) -> Self {
-        let client = client_of(routers, &host);
-        Self { routers: routers.to_vec(), host, client, deadline, by: operator() }
+        let (routers, client) = (routers.to_vec(), client_of(routers, &host));
+        let (by, begun, said) = (operator(), Instant::now(), Arc::new(AtomicBool::new(true)));
+        Self { routers, host, client, deadline, by, begun, said }
     }
 
     /// The same, for other nodes.
     pub(super) fn at(&self, routers: &[String]) -> Self {
-        Self::of(routers, self.deadline, self.host.clone())
+        Self {
+            begun: self.begun,
+            said: self.said.clone(),
+            ..Self::of(routers, self.deadline, self.host.clone())
+        }
     }
 
     /// The same, knowing all nodes besides those that the operator named.
@@ -81,13 +98,31 @@ impl Context {
         }
     }
 
-    /// Waits before the next look.
+    /// Places a shard; returns why that was not taken, where another look may help: it was made from a placement
+    /// that is not the newest.
+    pub(super) async fn place(&self, placement: Placement) -> Result<Option<String>, CtlError> {
+        let until = self.deadline.min(Instant::now() + CHANGE_TIMEOUT);
+        match self.client.change(&ControlCommand::Place(placement), &self.by, until).await {
+            Ok(_) => Ok(None),
+            Err(
+                error @ (ClusterError::Refused { .. }
+                | ClusterError::Unknown { .. }
+                | ClusterError::Unreachable { .. }),
+            ) => Ok(Some(error.to_string())),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Waits before the next look. Says what for, once, when that takes long.
     ///
     /// # Errors
     /// [`CtlError::Late`] with what is still missing, when there is no time for another look.
     pub(super) async fn pause(&self, missing: impl Into<String>) -> Result<(), CtlError> {
         if Instant::now() + LOOK_PAUSE >= self.deadline {
             return Err(CtlError::Late(missing.into()));
+        }
+        if self.begun.elapsed() >= SILENCE_MAX && !self.said.swap(true, Ordering::Relaxed) {
+            eprintln!("orrery: waiting: {}", missing.into());
         }
         sleep(LOOK_PAUSE).await;
         Ok(())

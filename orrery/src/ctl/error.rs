@@ -22,6 +22,14 @@ pub(super) enum CtlError {
     Late(String),
 }
 
+/// What a node met, or did not do, that gave no answer to a question. Asking has no outcome to be in doubt of.
+pub(super) fn no_answer(error: ClusterError) -> String {
+    match error {
+        ClusterError::Unreachable { detail, .. } | ClusterError::Unknown { detail } => detail,
+        error => error.to_string(),
+    }
+}
+
 impl CtlError {
     pub(super) fn failed(what: impl Into<String>) -> Self {
         Self::Failed(what.into())

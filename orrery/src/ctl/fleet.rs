@@ -8,7 +8,9 @@ use orrery_model::{NodeId, ShardId};
 use orrery_router_client::cluster::{ReplicaReport, ReplicaRole, Report};
 
 use super::context::Context;
-use super::error::CtlError;
+use super::error::{CtlError, no_answer};
+use super::founding::{lost_disk, no_cluster};
+use super::print::shard_name;
 
 /// The cluster at one look.
 pub(super) struct Fleet {
@@ -21,6 +23,8 @@ pub(super) struct Fleet {
     pub(super) removed: Vec<NodeId>,
     /// Where each shard should be, and where it was when last told.
     pub(super) placements: BTreeMap<ShardId, (Placement, Option<Placed>)>,
+    /// Replicas of each shard when the cluster was founded; 0 where nobody says.
+    pub(super) replicas_founded: usize,
 }
 
 /// A node, with what it says of itself.
@@ -37,37 +41,31 @@ impl Fleet {
     /// # Errors
     /// [`CtlError::Unreachable`] when no node is reached that knows the cluster.
     pub(super) async fn look(context: &Context) -> Result<Self, CtlError> {
-        let table = context.client.table(context.soon()).await?;
-        let reports = join_all(table.nodes.iter().map(|node| async move {
-            let report = context.client.report(&node.registry, context.soon()).await;
-            (node, report.map_err(|error| error.to_string()))
-        }));
-        let mut reports: BTreeMap<NodeId, (Node, Result<Report, String>)> = reports
-            .await
-            .into_iter()
-            .map(|(node, report)| (node.id, (node.clone(), report)))
-            .collect();
-        for (node, report) in reports.values_mut() {
-            // Another node may have taken the address.
-            if let Ok(told) = &*report
-                && told.node.node.id != node.id
-            {
-                *report = Err(format!("{} is node {} now", node.registry, told.node.node.id));
-            }
-        }
-        let best = best_view(reports.values().filter_map(|(_, report)| report.as_ref().ok()));
-        let Some(best) = best else {
-            let why = reports.values().find_map(|(_, report)| report.as_ref().err().cloned());
-            let why = why.unwrap_or_else(|| "the cluster has no nodes".to_owned());
-            return Err(CtlError::Unreachable(why));
+        let table = match context.client.table(context.soon()).await {
+            Ok(table) => table,
+            Err(error) => return Err(no_cluster(context).await.unwrap_or_else(|| error.into())),
         };
+        let cluster_id = table.cluster_id.as_str();
+        let reports = table
+            .nodes
+            .iter()
+            .map(|node| async move { (node.id, ask(context, cluster_id, node).await) });
+        let mut reports: BTreeMap<NodeId, Result<Report, String>> =
+            join_all(reports).await.into_iter().collect();
+        let best = best_view(reports.values().filter_map(|report| report.as_ref().ok()));
+        let Some(best) = best else {
+            let why = reports.into_values().filter_map(Result::err);
+            let why = why.collect::<Vec<_>>().join("; ");
+            return Err(CtlError::Unreachable(format!("no node of the cluster answers: {why}")));
+        };
+        let replicas_founded = best.replicas_founded as usize;
         let (known, placements) = (best.nodes.clone(), best.placements.clone());
         let removed = known.iter().filter(|(_, state)| *state == NodeState::Removed);
         let removed: Vec<_> = removed.map(|(node, _)| node.id).collect();
         let living = known.into_iter().filter(|(_, state)| *state != NodeState::Removed);
         let nodes = living.map(|(node, state)| {
             let unseen = || Err("the slot table does not name it yet".to_owned());
-            let report = reports.remove(&node.id).map_or_else(unseen, |(_, report)| report);
+            let report = reports.remove(&node.id).unwrap_or_else(unseen);
             FleetNode { node, state, report }
         });
         Ok(Self {
@@ -77,6 +75,7 @@ impl Fleet {
             nodes: nodes.collect(),
             removed,
             placements: placements.into_iter().map(|both| (both.0.shard, both)).collect(),
+            replicas_founded,
         })
     }
 
@@ -106,6 +105,24 @@ impl Fleet {
         self.replicas(shard).filter(leading).max_by_key(|(_, replica)| replica.term)
     }
 
+    /// Nodes that are not leaving.
+    pub(super) fn staying(&self) -> impl Iterator<Item = &FleetNode> {
+        self.nodes.iter().filter(|node| node.state != NodeState::Leaving)
+    }
+
+    /// How many replicas each shard should have: as many as when the cluster was founded, or as one of them
+    /// was given since.
+    pub(super) fn replicas_wanted(&self) -> usize {
+        let given = self.placements.values().map(|(placement, _)| placement.replicas.len());
+        given.max().unwrap_or(0).max(self.replicas_founded)
+    }
+
+    /// How many replicas the shard with the fewest is to have now.
+    pub(super) fn replicas_least(&self) -> usize {
+        let given = self.placements.values().map(|(placement, _)| placement.replicas.len());
+        given.min().unwrap_or(0)
+    }
+
     /// Whether a shard's replicas are where they should be, by the word of its leader.
     pub(super) fn is_settled(&self, shard: ShardId) -> bool {
         let Some((placement, Some(placed))) = self.placements.get(&shard) else { return false };
@@ -131,6 +148,30 @@ impl Fleet {
         most.zip(least).is_none_or(|(most, least)| *most < least + 2)
     }
 
+    /// Why a shard without leader has none, as far as can be seen.
+    pub(super) fn leaderless(&self, shard: ShardId) -> String {
+        let said = self.placements.get(&shard).is_none_or(|(_, placed)| placed.is_some());
+        let begun = said || self.replicas(shard).any(|(_, held)| !held.voters.is_empty());
+        match self.begins(shard).filter(|_| !begun) {
+            None => format!("shard {} has no leader", shard_name(shard)),
+            Some(first) => format!(
+                "shard {} was not begun yet, which node {first} is to do: start it; if its disk was lost, \
+                 nobody can, so wipe all nodes and bootstrap again",
+                shard_name(shard),
+            ),
+        }
+    }
+
+    /// The node that begins a shard: the first of those that the cluster was founded with it on.
+    fn begins(&self, shard: ShardId) -> Option<NodeId> {
+        let told = self.nodes.iter().filter_map(|node| node.report.as_ref().ok());
+        let plan = told.filter_map(|report| report.node.founding.as_ref()).next()?;
+        match plan.placements.iter().find(|placement| placement.shard == shard) {
+            Some(placement) => placement.replicas.first().copied(),
+            None => plan.nodes.first().map(|node| node.id),
+        }
+    }
+
     /// What is not as it should be, in words.
     pub(super) fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
@@ -149,12 +190,51 @@ impl Fleet {
         }
         for shard in self.shards() {
             if self.leader(shard).is_none() {
-                problems.push(format!("shard {shard} has no leader"));
+                problems.push(self.leaderless(shard));
             } else if !self.is_settled(shard) {
-                problems.push(format!("shard {shard} is not where it should be yet"));
+                let name = shard_name(shard);
+                problems.push(format!("shard {name} is not where it should be yet"));
             }
         }
+        let (least, wanted) = (self.replicas_least(), self.replicas_wanted());
+        if least < wanted {
+            let few = |placement: &Placement| placement.replicas.len() < wanted;
+            let few = self.placements.values().filter(|(placement, _)| few(placement)).count();
+            problems.push(format!(
+                "{few} shards have fewer than {wanted} replicas, some only {least}: they need more active \
+                 nodes",
+            ));
+        }
         problems
+    }
+}
+
+/// What the cluster's node says of itself, or why it does not.
+async fn ask(context: &Context, cluster_id: &str, node: &Node) -> Result<Report, String> {
+    let (until, address) = (context.soon(), &node.registry);
+    let (told, report) = match context.client.report(address, until).await {
+        Ok(report) => (report.node.clone(), Ok(report)),
+        Err(error) => {
+            let why = format!("{address} does not answer: {}", no_answer(error));
+            // One that is no member cannot report, but knows who it is.
+            match context.client.describe(address, until).await {
+                Ok(told) => (told, Err(why)),
+                Err(_) => return Err(why),
+            }
+        }
+    };
+    // It may have taken the address.
+    if told.node.id != node.id {
+        return Err(format!("{address} is node {} now", told.node.id));
+    }
+    if !node.instance.is_empty() && told.node.instance != node.instance {
+        return Err(lost_disk(node.id, address));
+    }
+    match told.cluster_id {
+        Some(other) if other != cluster_id => {
+            Err(format!("{address} belongs to the cluster {other} now"))
+        }
+        _ => report,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Founding: makes blank nodes a cluster by a plan, or goes on with the plan that some of them have.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use orrery_host::Host;
@@ -9,10 +10,15 @@ use orrery_model::control::{Found, shards_of};
 use orrery_model::{NodeId, ShardId, SlotTable};
 use orrery_router_client::cluster::{Adoption, ClusterError, Described};
 use orrery_router_core::placement;
+use tokio::time::Instant;
 
 use super::context::Context;
-use super::error::CtlError;
+use super::error::{CtlError, no_answer};
 use super::fleet::Fleet;
+use super::print::shard_name;
+
+/// How long the nodes have to say why they are no cluster.
+const LAST_LOOK_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Nodes that hold each shard where nobody says how many.
 pub(super) const REPLICAS: u32 = 3;
@@ -43,14 +49,20 @@ pub(super) async fn describe_all(
             return Err(CtlError::failed(format!("{other} and {address} both are node {id}")));
         }
     }
-    let (oldest, newest) = protocols(&nodes);
+    work_together(&nodes)?;
+    Ok(nodes)
+}
+
+/// Refuses nodes of builds that are too far apart.
+fn work_together(nodes: &[Named]) -> Result<(), CtlError> {
+    let (oldest, newest) = protocols(nodes);
     if newest - oldest > 1 {
         return Err(CtlError::failed(format!(
             "the nodes speak versions {oldest} and {newest} of the protocol: only versions one apart \
              work together",
         )));
     }
-    Ok(nodes)
+    Ok(())
 }
 
 /// The oldest and the newest protocol version of the nodes.
@@ -65,11 +77,55 @@ pub(super) async fn describe(context: &Context, address: &str) -> Result<Named, 
         match context.client.describe(address, context.soon()).await {
             Ok(described) => return Ok((address.to_owned(), described)),
             Err(error @ (ClusterError::Unreachable { .. } | ClusterError::Unknown { .. })) => {
-                let missing = error.to_string();
+                let why = no_answer(error);
+                let missing = format!("{address} does not answer as a router's registry: {why}");
                 context.pause(&*missing).await.map_err(|_| CtlError::Unreachable(missing))?;
             }
             Err(error) => return Err(CtlError::failed(format!("{address}: {error}"))),
         }
+    }
+}
+
+/// What is wrong with a node that has the number of another one.
+pub(super) fn lost_disk(node: NodeId, address: &str) -> String {
+    format!(
+        "{address} is node {node}, but lost its disk or never had it: start it under a new node id, then \
+         `orrery ctl node replace {node} {address}`",
+    )
+}
+
+/// Why nobody answered for the cluster, where the nodes that the operator named tell: they belong to none, or
+/// none of them is there. Nothing where one belongs to a cluster.
+pub(super) async fn no_cluster(context: &Context) -> Option<CtlError> {
+    // However little time is left for the command.
+    let until = Instant::now() + LAST_LOOK_TIMEOUT;
+    let looks = context.routers.iter().map(|address| async move {
+        (address.as_str(), context.client.describe(address, until).await)
+    });
+    let looks = join_all(looks).await;
+    let mut blank = Vec::new();
+    for (address, described) in &looks {
+        match described {
+            Ok(described) if described.cluster_id.is_some() => return None,
+            Ok(_) => blank.push(*address),
+            Err(_) => {}
+        }
+    }
+    match blank.as_slice() {
+        [] => {
+            let silent = looks.into_iter().filter_map(|(address, described)| {
+                Some(format!("{address}: {}", no_answer(described.err()?)))
+            });
+            let silent: Vec<_> = silent.collect();
+            Some(CtlError::Unreachable(format!("no router node answers: {}", silent.join("; "))))
+        }
+        [address] => Some(CtlError::Unreachable(format!(
+            "{address} belongs to no cluster; see `orrery ctl cluster bootstrap`",
+        ))),
+        all => Some(CtlError::Unreachable(format!(
+            "{} belong to no cluster; see `orrery ctl cluster bootstrap`",
+            all.join(" and "),
+        ))),
     }
 }
 
@@ -105,6 +161,13 @@ pub(super) fn check_plan(plan: &Found, nodes: &[Named]) -> Result<(), CtlError> 
     for (address, described) in nodes {
         let id = described.node.id;
         let Some(planned) = plan.nodes.iter().find(|node| node.id == id) else {
+            if described.cluster_id.is_some() {
+                return Err(CtlError::failed(format!(
+                    "{address} is node {id}, which joined the cluster {} later: name only those that it \
+                     was founded with",
+                    plan.cluster_id,
+                )));
+            }
             return Err(CtlError::failed(format!(
                 "{address} is node {id}, which the cluster {} was not founded with: add it with `orrery \
                  ctl node add {address}`",
@@ -112,11 +175,7 @@ pub(super) fn check_plan(plan: &Found, nodes: &[Named]) -> Result<(), CtlError> 
             )));
         };
         if planned.instance != described.node.instance {
-            return Err(CtlError::failed(format!(
-                "{address} is node {id}, but not with the data directory that cluster {} was founded \
-                 with: it lost its disk, add it under a new id",
-                plan.cluster_id,
-            )));
+            return Err(CtlError::failed(lost_disk(id, address)));
         }
     }
     Ok(())
@@ -180,7 +239,7 @@ pub(super) async fn found(
 /// away.
 fn not_serving(fleet: &Fleet, named: &[Named]) -> Option<String> {
     if let Some(shard) = fleet.shards().find(|shard| fleet.leader(*shard).is_none()) {
-        return Some(format!("shard {shard} has no leader yet"));
+        return Some(fleet.leaderless(shard));
     }
     for (address, described) in named {
         let told = fleet.node(described.node.id).map(|node| node.report.as_ref());
@@ -195,7 +254,8 @@ fn not_serving(fleet: &Fleet, named: &[Named]) -> Option<String> {
     }
     let all_there = fleet.nodes.iter().all(|node| node.report.is_ok());
     let moving = fleet.shards().find(|shard| !fleet.is_settled(*shard));
-    moving.filter(|_| all_there).map(|shard| format!("shard {shard} is not where it should be yet"))
+    let moving = moving.filter(|_| all_there);
+    moving.map(|shard| format!("shard {} is not where it should be yet", shard_name(shard)))
 }
 
 /// Makes a node a part of the cluster. A repeat changes nothing, so an unknown outcome is repeated.
@@ -205,12 +265,38 @@ pub(super) async fn adopt(
     adoption: &Adoption,
 ) -> Result<(), CtlError> {
     loop {
-        match context.client.adopt(address, adoption, context.soon()).await {
+        match context.client.adopt(address, adoption, &context.by, context.soon()).await {
             Ok(()) => return Ok(()),
             Err(error @ (ClusterError::Unreachable { .. } | ClusterError::Unknown { .. })) => {
                 context.pause(error.to_string()).await?;
             }
             Err(error) => return Err(CtlError::failed(format!("{address}: {error}"))),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nodes(protocols: &[u32]) -> Vec<Named> {
+        let named = |(id, protocol): (u64, &u32)| {
+            let (registry, peers) = (format!("{id}:1"), format!("{id}:2"));
+            let instance = format!("instance-{id}");
+            let node = Node { id: NodeId(id), registry, peers, instance, protocol: *protocol };
+            let described =
+                Described { node, cluster_id: None, build: String::new(), founding: None };
+            (format!("{id}:1"), described)
+        };
+        (1..).zip(protocols).map(named).collect()
+    }
+
+    #[test]
+    fn nodes_of_builds_too_far_apart_are_no_cluster() {
+        assert!(work_together(&nodes(&[2, 2, 2])).is_ok());
+        assert!(work_together(&nodes(&[3, 2, 3])).is_ok());
+        let refused = work_together(&nodes(&[2, 3, 4])).unwrap_err();
+        assert_eq!(refused.code(), 1);
+        assert!(refused.to_string().contains("versions 2 and 4"), "{refused}");
     }
 }

@@ -11,7 +11,7 @@ use super::args::LeaderVerb;
 use super::context::Context;
 use super::error::CtlError;
 use super::fleet::Fleet;
-use super::print::{Output, table};
+use super::print::{Output, shard_name, table};
 
 pub(super) async fn run(context: &Context, verb: LeaderVerb) -> Result<Output, CtlError> {
     let fleet = Fleet::look(context).await?;
@@ -33,7 +33,7 @@ pub(super) async fn run(context: &Context, verb: LeaderVerb) -> Result<Output, C
     }
     let rows: Vec<_> = moves.iter().map(|placement| (placement.shard, first(placement))).collect();
     let cells: Vec<_> =
-        rows.iter().map(|(shard, node)| [shard.to_string(), node.0.to_string()]).collect();
+        rows.iter().map(|(shard, node)| [shard_name(*shard), node.0.to_string()]).collect();
     let text = match cells.as_slice() {
         [] => "the leaders are spread evenly already\n".to_owned(),
         cells => table(["SHARD", "LED BY"], cells),
@@ -55,11 +55,31 @@ fn reordered(fleet: &Fleet, shard: ShardId, node: NodeId) -> Result<Placement, C
     if !placement.replicas.contains(&node) {
         let replicas: Vec<_> = placement.replicas.iter().map(ToString::to_string).collect();
         return Err(CtlError::failed(format!(
-            "node {node} holds no replica of shard {shard}, which is on nodes {}",
+            "node {node} holds no replica of shard {}, which is on nodes {}",
+            shard_name(shard),
             replicas.join(", "),
         )));
     }
+    may_lead(fleet, node)?;
     Ok(prefer(placement, node))
+}
+
+/// Refuses a node to which no leader would move.
+fn may_lead(fleet: &Fleet, id: NodeId) -> Result<(), CtlError> {
+    let Some(node) = fleet.node(id) else {
+        return Err(CtlError::failed(format!("the cluster has no node {id}")));
+    };
+    let report = match (&node.report, node.state) {
+        (_, state @ (NodeState::Draining | NodeState::Leaving)) => {
+            return Err(CtlError::failed(format!("node {id} is {state}: it is to lead nothing")));
+        }
+        (Err(why), _) => return Err(CtlError::Unreachable(format!("node {id}: {why}"))),
+        (Ok(report), _) => report,
+    };
+    match report.disk_full {
+        true => Err(CtlError::failed(format!("node {id}: its disk is below its reserve"))),
+        false => Ok(()),
+    }
 }
 
 fn prefer(placement: &Placement, node: NodeId) -> Placement {
@@ -131,8 +151,10 @@ async fn led(context: &Context, placement: &Placement) -> Result<(), CtlError> {
         let missing = match Fleet::look(context).await {
             Ok(fleet) => match fleet.leader(shard) {
                 Some((leader, _)) if leader == node => return Ok(()),
-                Some((leader, _)) => format!("node {leader} still leads shard {shard}"),
-                None => format!("shard {shard} has no leader"),
+                Some((leader, _)) => {
+                    format!("node {leader} still leads shard {}", shard_name(shard))
+                }
+                None => format!("shard {} has no leader", shard_name(shard)),
             },
             Err(error) => error.to_string(),
         };

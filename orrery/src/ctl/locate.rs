@@ -8,6 +8,7 @@ use serde_json::json;
 use super::args::LocateOptions;
 use super::context::Context;
 use super::error::CtlError;
+use super::founding::no_cluster;
 use super::print::{Output, table};
 
 #[derive(Debug, Serialize)]
@@ -43,7 +44,15 @@ pub(super) async fn run(context: &Context, options: LocateOptions) -> Result<Out
     let config = Config { nodes: context.routers.clone(), ..Config::default() };
     let client = Client::new(config, context.host.clone());
     let slot = address.slot();
-    let located = client.locate(address, false, context.soon()).await?;
+    let located = match client.locate(address, false, context.soon()).await {
+        Ok(located) => located,
+        Err(error) => {
+            let error = CtlError::from(error);
+            let unanswered = matches!(error, CtlError::Unreachable(_));
+            let why = if unanswered { no_cluster(context).await } else { None };
+            return Err(why.unwrap_or(error));
+        }
+    };
     let shard = client.table().map(|table| table.slots.owner(slot).0);
     let comets: Vec<_> = located.comets.iter().map(ToString::to_string).collect();
     let rows: Vec<RouteRow> = located.routes.into_iter().map(RouteRow::from).collect();

@@ -13,6 +13,7 @@ mod leader;
 mod locate;
 mod node;
 mod print;
+mod replicas;
 mod rows;
 mod snapshot;
 
@@ -51,19 +52,7 @@ pub(crate) async fn bootstrap(
 /// Runs a command to its end.
 pub(crate) fn run(options: CtlOptions) -> ExitCode {
     let json = options.shared.json;
-    match run_to_end(options).and_then(|output| Ok(output.print(json)?)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let text = error.to_string().replace('\n', " ");
-            if json {
-                let failure = serde_json::json!({ "error": text, "exit_code": error.code() });
-                // Whoever reads neither stream has the exit code.
-                let _ = Output::json_only(failure).print(true);
-            }
-            eprintln!("orrery: {text}");
-            error.exit_code()
-        }
-    }
+    run_to_end(options).unwrap_or_else(Output::failure).end(json)
 }
 
 fn run_to_end(options: CtlOptions) -> Result<Output, CtlError> {
@@ -79,9 +68,7 @@ fn run_to_end(options: CtlOptions) -> Result<Output, CtlError> {
             Noun::Snapshot(options) => snapshot::run(&context, options).await,
             Noun::Backup(BackupVerb::Create { dir }) => backup::create(&context, &dir).await,
             Noun::Backup(BackupVerb::Verify { dir }) => backup::verify(&dir),
-            Noun::Backup(BackupVerb::Restore { dir, nodes, replicas }) => {
-                backup::restore(&context, &dir, &nodes, replicas).await
-            }
+            Noun::Backup(BackupVerb::Restore(options)) => backup::restore(&context, &options).await,
         }
     });
     runtime.shutdown_background();

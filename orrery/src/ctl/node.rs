@@ -9,9 +9,9 @@ use serde_json::json;
 use super::args::NodeVerb;
 use super::context::Context;
 use super::error::CtlError;
-use super::fleet::Fleet;
-use super::founding::{adopt, describe};
-use super::print::Output;
+use super::fleet::{Fleet, FleetNode};
+use super::founding::{Named, adopt, describe, lost_disk};
+use super::print::{Output, shard_name};
 
 /// How many looks in a row must find everything in its place before it counts as settled: the planner
 /// moves a few shards at a time, and seems to have nothing to do in between.
@@ -28,8 +28,11 @@ pub(super) async fn run(context: &Context, verb: NodeVerb) -> Result<Output, Ctl
             }
             Ok(done(format!("node {node} is part of the cluster"), node, "added"))
         }
-        NodeVerb::Remove { node, no_wait } => {
+        NodeVerb::Remove { node, fewer_replicas, no_wait } => {
             let node = NodeId(node);
+            if !fewer_replicas {
+                enough_stay(&fleet, node)?;
+            }
             leave(context, &fleet, node).await?;
             if no_wait {
                 return Ok(done(format!("node {node} is leaving"), node, "leaving"));
@@ -39,7 +42,7 @@ pub(super) async fn run(context: &Context, verb: NodeVerb) -> Result<Output, Ctl
         }
         NodeVerb::Replace { old, address, no_wait } => {
             let old = NodeId(old);
-            known(&fleet, old)?;
+            may_replace(&fleet, old, &describe(context, &address).await?)?;
             let new = join(context, &fleet, &address).await?;
             leave(context, &fleet, old).await?;
             if !no_wait {
@@ -50,11 +53,18 @@ pub(super) async fn run(context: &Context, verb: NodeVerb) -> Result<Output, Ctl
         }
         NodeVerb::Drain { node, undo, no_wait } => {
             let node = NodeId(node);
-            known(&fleet, node)?;
+            let held = known(&fleet, node)?.state;
+            if held == NodeState::Leaving && !undo {
+                return Err(CtlError::failed(leaving(node)));
+            }
             let state = if undo { NodeState::Active } else { NodeState::Draining };
             context.change(&ControlCommand::SetNodeState { node, state }).await?;
             if undo {
-                return Ok(done(format!("node {node} may lead again"), node, "active"));
+                let text = match held {
+                    NodeState::Leaving => format!("node {node} stays and may lead"),
+                    _ => format!("node {node} may lead again"),
+                };
+                return Ok(done(text, node, "active"));
             }
             if !no_wait {
                 leads_nothing(context, node).await?;
@@ -68,12 +78,67 @@ fn done(text: String, node: NodeId, state: &str) -> Output {
     Output::new(format!("{text}\n"), json!({ "node": node.0, "state": state }))
 }
 
-fn known(fleet: &Fleet, node: NodeId) -> Result<(), CtlError> {
+fn leaving(node: NodeId) -> String {
+    format!("node {node} is leaving; `orrery ctl node drain {node} --undo` keeps it")
+}
+
+fn known(fleet: &Fleet, node: NodeId) -> Result<&FleetNode, CtlError> {
     match (fleet.node(node), fleet.removed.contains(&node)) {
-        (Some(_), _) => Ok(()),
+        (Some(node), _) => Ok(node),
         (None, true) => Err(CtlError::failed(format!("node {node} was removed"))),
         (None, false) => Err(CtlError::failed(format!("the cluster has no node {node}"))),
     }
+}
+
+/// Refuses to take out a node without which the shards could not have all their replicas.
+fn enough_stay(fleet: &Fleet, node: NodeId) -> Result<(), CtlError> {
+    let held = fleet.node(node).map(|node| node.state);
+    let stay = fleet.staying().filter(|other| other.node.id != node).count();
+    let wanted = fleet.replicas_wanted();
+    match held {
+        // It was decided already.
+        None | Some(NodeState::Leaving) => Ok(()),
+        Some(_) if stay >= wanted => Ok(()),
+        Some(_) => Err(CtlError::failed(format!(
+            "without node {node} {stay} nodes stay, too few for the {wanted} replicas of each shard: add \
+             one first, or say --fewer-replicas",
+        ))),
+    }
+}
+
+/// Refuses what would not put a new node in the place of the old one, or did not begin to earlier.
+fn may_replace(fleet: &Fleet, old: NodeId, (address, new): &Named) -> Result<(), CtlError> {
+    let id = new.node.id;
+    if id == old && fleet.node(old).is_none_or(|held| held.node.instance == new.node.instance) {
+        return Err(CtlError::failed(format!(
+            "{address} is node {old} itself: its place is taken by another, blank one",
+        )));
+    }
+    let is_gone = fleet.removed.contains(&old);
+    if !is_gone {
+        known(fleet, old)?;
+    }
+    let blank = new.cluster_id.is_none();
+    let Some(held) = fleet.node(id).filter(|held| held.node.instance == new.node.instance) else {
+        return match is_gone && blank {
+            true => Err(CtlError::failed(format!(
+                "node {old} was removed already: add the new one with `orrery ctl node add {address}`",
+            ))),
+            // Whatever else is wrong with it is found when it joins.
+            false => Ok(()),
+        };
+    };
+    // It is there; so this repeats what was interrupted, or it was put there for this.
+    if held.state != NodeState::Active {
+        return Err(CtlError::failed(format!("node {id} at {address} is {}", held.state)));
+    }
+    if new.founding.is_some() {
+        return Err(CtlError::failed(format!(
+            "node {id} at {address} has been there since the cluster was founded: a node's place is taken \
+             by a blank one",
+        )));
+    }
+    enough_stay(fleet, old)
 }
 
 /// Makes the node at an address a part of the cluster, and waits until it follows the control shard.
@@ -86,6 +151,15 @@ async fn join(context: &Context, fleet: &Fleet, address: &str) -> Result<NodeId,
                 "{address} is node {} of another cluster, {other}",
                 node.id,
             )));
+        }
+        _ => {}
+    }
+    match fleet.node(node.id) {
+        Some(held) if held.node.instance != node.instance => {
+            return Err(CtlError::failed(lost_disk(node.id, address)));
+        }
+        Some(held) if held.state == NodeState::Leaving => {
+            return Err(CtlError::failed(leaving(node.id)));
         }
         _ => {}
     }
@@ -147,7 +221,7 @@ async fn removed(context: &Context, node: NodeId) -> Result<(), CtlError> {
 }
 
 /// Waits until every shard is where it should be, and stays so.
-async fn settled(context: &Context) -> Result<(), CtlError> {
+pub(super) async fn settled(context: &Context) -> Result<(), CtlError> {
     let mut quiet = 0;
     let mut versions = Vec::new();
     loop {
@@ -164,7 +238,9 @@ async fn settled(context: &Context) -> Result<(), CtlError> {
                     return Ok(());
                 }
                 match moving.first() {
-                    Some(shard) => format!("shard {shard} is not where it should be yet"),
+                    Some(shard) => {
+                        format!("shard {} is not where it should be yet", shard_name(*shard))
+                    }
                     None if !even => "the replicas are not spread evenly yet".to_owned(),
                     None => "everything is in its place only just now".to_owned(),
                 }
@@ -186,7 +262,7 @@ async fn leads_nothing(context: &Context, node: NodeId) -> Result<(), CtlError> 
                 };
                 match fleet.shards().find(led) {
                     None => return Ok(()),
-                    Some(shard) => format!("node {node} still leads shard {shard}"),
+                    Some(shard) => format!("node {node} still leads shard {}", shard_name(shard)),
                 }
             }
             Err(error) => error.to_string(),

@@ -2,31 +2,58 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
+use std::process::ExitCode;
 
+use orrery_model::ShardId;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
+
+use super::error::CtlError;
 
 /// The result of a command in both forms.
 pub(super) struct Output {
     text: String,
     json: Value,
+    failure: Option<CtlError>,
 }
 
 impl Output {
     pub(super) fn new(text: impl Into<String>, json: impl Serialize) -> Self {
         let json = serde_json::to_value(json).expect("plain structures become JSON");
-        Self { text: text.into(), json }
+        Self { text: text.into(), json, failure: None }
     }
 
-    pub(super) fn json_only(json: Value) -> Self {
-        Self { text: String::new(), json }
+    /// Nothing but why it failed.
+    pub(super) fn failure(error: CtlError) -> Self {
+        Self { text: String::new(), json: json!({}), failure: None }.failed(error)
+    }
+
+    /// What was done until something failed.
+    pub(super) fn failed(mut self, error: CtlError) -> Self {
+        self.json["error"] = one_line(&error).into();
+        self.json["exit_code"] = error.code().into();
+        self.failure = Some(error);
+        self
+    }
+
+    /// Prints it, and what failed; returns what the process ends with.
+    pub(super) fn end(self, json: bool) -> ExitCode {
+        let printed = self.print(json).err().map(CtlError::from);
+        // Whoever reads neither stream has the exit code.
+        match self.failure.or(printed) {
+            None => ExitCode::SUCCESS,
+            Some(error) => {
+                eprintln!("orrery: {}", one_line(&error));
+                error.exit_code()
+            }
+        }
     }
 
     /// Writes it to the standard output.
     ///
     /// # Errors
     /// When nobody can read it.
-    pub(super) fn print(&self, json: bool) -> io::Result<()> {
+    fn print(&self, json: bool) -> io::Result<()> {
         let mut out = io::stdout().lock();
         match json {
             true => writeln!(out, "{:#}", self.json)?,
@@ -44,7 +71,8 @@ pub(super) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> St
     for row in rows {
         for ((width, numeric), cell) in widths.iter_mut().zip(&mut numeric).zip(row) {
             *width = (*width).max(cell.chars().count());
-            *numeric &= cell == "-" || cell.chars().all(|c| c.is_ascii_digit());
+            *numeric &=
+                cell == "-" || cell == "control" || cell.chars().all(|c| c.is_ascii_digit());
         }
     }
     let mut text = String::new();
@@ -62,6 +90,18 @@ pub(super) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> St
         text.push('\n');
     }
     text
+}
+
+fn one_line(error: &CtlError) -> String {
+    error.to_string().replace('\n', " ")
+}
+
+/// How people call a shard.
+pub(super) fn shard_name(shard: ShardId) -> String {
+    match shard {
+        ShardId::CONTROL => "control".to_owned(),
+        shard => shard.to_string(),
+    }
 }
 
 /// Numbers in a row, `-` where there are none.

@@ -5,7 +5,7 @@ use orrery_model::cluster::NodeState;
 use serde::Serialize;
 
 use super::fleet::{Fleet, FleetNode};
-use super::print::{list, maybe, table};
+use super::print::{list, maybe, shard_name, table};
 
 /// A router node.
 #[derive(Debug, Serialize)]
@@ -186,7 +186,7 @@ pub(super) fn shard_table(rows: &[ShardRow]) -> String {
             let control = row.shard == ShardId::CONTROL.0;
             let data = |number: u64| maybe((!control).then_some(number));
             [
-                row.shard.to_string(),
+                shard_name(ShardId(row.shard)),
                 row.leader.map_or_else(|| "NONE".to_owned(), |leader| leader.to_string()),
                 maybe(row.term),
                 list(&row.placement),
@@ -221,7 +221,7 @@ pub(super) fn member_table(rows: &[MemberRow]) -> String {
         .iter()
         .map(|row| {
             [
-                row.shard.to_string(),
+                shard_name(ShardId(row.shard)),
                 row.node.to_string(),
                 row.role.to_owned(),
                 row.term.to_string(),

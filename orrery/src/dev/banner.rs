@@ -33,7 +33,7 @@ fn line(settings: &Settings, took: Duration) -> String {
     format!("{}\n", json!({ "ready_ms": millis, "nodes": nodes, "addresses": addresses }))
 }
 
-/// Every address by its key; the section of a further instance carries its number: `comet-2.tcp`.
+/// Every address by its key; the section of a further instance carries its number: `comet-2.tcp_listen`.
 fn listens(settings: &Settings) -> Vec<(String, SocketAddr)> {
     let mut all = Vec::new();
     let mut take = |configs: &[Config], part: Part| {
@@ -58,20 +58,20 @@ fn table(settings: &Settings, took: Duration) -> String {
     let mut rows = Vec::new();
     for comet in settings.comets.iter().map(|config| &config.comet) {
         rows.extend([
-            ("comet", "TCP, goim's protocol", comet.tcp.to_string()),
+            ("comet", "TCP, goim's protocol", comet.tcp_listen.to_string()),
             (
                 "comet",
                 "WebSocket, goim's and orrery.json.v1",
-                format!("ws://{}/sub", comet.websocket),
+                format!("ws://{}/sub", comet.websocket_listen),
             ),
-            ("comet", "gRPC delivery from logic", comet.delivery.to_string()),
+            ("comet", "gRPC delivery from logic", comet.delivery_listen.to_string()),
         ]);
     }
     for logic in settings.logics.iter().map(|config| &config.logic) {
         rows.extend([
-            ("logic", "HTTP push, OpenAPI, goim's paths", format!("http://{}", logic.http_address)),
-            ("logic", "gRPC push", logic.grpc_address.to_string()),
-            ("logic", "gRPC edge for comets", logic.edge_address.to_string()),
+            ("logic", "HTTP push, OpenAPI, goim's paths", format!("http://{}", logic.http_listen)),
+            ("logic", "gRPC push", logic.grpc_listen.to_string()),
+            ("logic", "gRPC edge for comets", logic.edge_listen.to_string()),
         ]);
     }
     for router in settings.routers.iter().map(|config| &config.router) {
@@ -97,7 +97,7 @@ fn table(settings: &Settings, took: Duration) -> String {
         text += &format!("  {role:<7} {what:<37} {where_}\n");
     }
     if let (Some(comet), Some(logic)) = (settings.comets.first(), settings.logics.first()) {
-        text += &commands(comet.comet.websocket, logic.logic.http_address, admin);
+        text += &commands(comet.comet.websocket_listen, logic.logic.http_listen, admin);
     }
     if settings.is_cluster()
         && let Some(first) = settings.routers.first()

@@ -59,8 +59,8 @@ pub(super) fn settle(options: &DevOptions) -> anyhow::Result<Settings> {
             .with_context(|| format!("{}: --port-offset is too large", listen.key))?;
         listen.address.set_port(port);
     }
-    config.logic.nodes.tcp_port = config.comet.tcp.port();
-    config.logic.nodes.ws_port = config.comet.websocket.port();
+    config.logic.nodes.tcp_port = config.comet.tcp_listen.port();
+    config.logic.nodes.ws_port = config.comet.websocket_listen.port();
     Role::ALL.into_iter().try_for_each(|role| config::check_role(&config, role))?;
     let nodes = usize::from(options.nodes);
     check_data(&config.store.path, nodes)?;
@@ -170,7 +170,7 @@ mod tests {
         assert_eq!(third.router.peers_listen.port(), 3320);
         assert_eq!((third.router.node_id, third.router.found_alone), (3, false));
         assert_eq!(third.store.path, Path::new("/nowhere/data/node-3"));
-        assert_eq!(settings.comets[1].comet.websocket.port(), 3202);
+        assert_eq!(settings.comets[1].comet.websocket_listen.port(), 3202);
         assert_eq!(settings.comets[1].admin.listen.port(), 3131, "there is one admin port");
         assert_ne!(settings.comets[0].comet.id, settings.comets[1].comet.id);
         let alone = all(&["--data", "/nowhere/data"]).unwrap();
@@ -209,8 +209,8 @@ mod tests {
         }
         assert!(settled(&["--any-ports"]).unwrap().listens().iter().all(|l| l.address.port() == 0));
         // Only the usual ports are replaced, not one that was asked for.
-        let asked = settled(&["--any-ports", "--set", "comet.tcp=127.0.0.1:9"]).unwrap();
-        assert_eq!(asked.comet.tcp.port(), 9);
+        let asked = settled(&["--any-ports", "--set", "comet.tcp_listen=127.0.0.1:9"]).unwrap();
+        assert_eq!(asked.comet.tcp_listen.port(), 9);
         let error = settled(&["--port-offset", "65000"]).unwrap_err();
         assert!(error.to_string().contains("--port-offset"), "{error}");
     }

@@ -106,9 +106,9 @@ impl Stack {
         let several = settings.is_cluster();
         for (config, number) in settings.logics.iter_mut().zip(1..) {
             let logic = start::logic(config, host).await?;
-            config.logic.http_address = logic.http_address;
-            config.logic.grpc_address = logic.grpc_address;
-            config.logic.edge_address = logic.edge_address;
+            config.logic.http_listen = logic.http_address;
+            config.logic.grpc_listen = logic.grpc_address;
+            config.logic.edge_listen = logic.edge_address;
             self.logics.push(if several { logic.numbered(number) } else { logic });
         }
         self.logics.iter().for_each(|logic| process.show(logic));
@@ -127,9 +127,9 @@ impl Stack {
         let several = settings.is_cluster();
         for (config, number) in settings.comets.iter_mut().zip(1..) {
             let comet = start::comet(config, host).await?;
-            config.comet.tcp = comet.tcp_address();
-            config.comet.websocket = comet.websocket_address();
-            config.comet.delivery = comet.delivery_address();
+            config.comet.tcp_listen = comet.tcp_address();
+            config.comet.websocket_listen = comet.websocket_address();
+            config.comet.delivery_listen = comet.delivery_address();
             self.comets.push(if several { comet.numbered(number) } else { comet });
         }
         self.comets.iter().for_each(|comet| process.show(comet));

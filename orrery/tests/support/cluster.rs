@@ -1,22 +1,28 @@
 //! Router processes, and `orrery ctl` as a script would call it.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use rustix::process::{Signal, WaitId, WaitIdOptions, waitid};
 use serde_json::Value;
 use tokio::process::Child;
 
-use super::{DEADLINE, free, http, orrery, output, signal};
+use super::{DEADLINE, free, http, orrery, output, process, signal};
 
 /// A router node as a process of its own, with addresses and a directory that it keeps over restarts.
 pub(crate) struct Router {
     pub(crate) id: u64,
     pub(crate) registry: SocketAddr,
     pub(crate) admin: SocketAddr,
-    peers: SocketAddr,
+    /// Further settings (`key=value`) of the next start.
+    pub(crate) settings: Vec<String>,
+    /// Where it logs what it does by default; else warnings go where this test's do.
+    pub(crate) log: Option<PathBuf>,
+    pub(crate) peers: SocketAddr,
     path: PathBuf,
     child: Option<Child>,
 }
@@ -27,7 +33,8 @@ impl Router {
     }
 
     pub(crate) fn at(path: PathBuf, id: u64) -> Self {
-        Self { id, registry: free(), admin: free(), peers: free(), path, child: None }
+        let (registry, admin, peers) = (free(), free(), free());
+        Self { id, registry, admin, settings: Vec::new(), log: None, peers, path, child: None }
     }
 
     /// Starts the process and waits until it listens.
@@ -38,12 +45,21 @@ impl Router {
             format!("router.node_id={}", self.id),
             format!("router.registry_listen={}", self.registry),
             format!("router.peers_listen={}", self.peers),
-            "telemetry.filter=warn,openraft=error".to_owned(),
         ];
+        let quiet = ["telemetry.filter=warn,openraft=error".to_owned()];
+        let quiet = quiet.iter().filter(|_| self.log.is_none());
         let mut arguments = vec!["router"];
-        arguments.extend(settings.iter().flat_map(|set| ["--set", set]));
+        arguments.extend(
+            settings.iter().chain(quiet).chain(&self.settings).flat_map(|set| ["--set", set]),
+        );
         // A pipe that nobody reads would stop it once it is full.
-        let child = orrery(&arguments).stderr(Stdio::inherit()).spawn().unwrap();
+        let stderr = match &self.log {
+            Some(path) => {
+                Stdio::from(File::options().append(true).create(true).open(path).unwrap())
+            }
+            None => Stdio::inherit(),
+        };
+        let child = orrery(&arguments).stderr(stderr).spawn().unwrap();
         self.child = Some(child);
         let listening = async {
             while tokio::net::TcpStream::connect(self.admin).await.is_err() {
@@ -65,8 +81,22 @@ impl Router {
         tokio::time::timeout(DEADLINE, ready).await.expect("it becomes ready");
     }
 
-    pub(crate) fn signal(&self, each: rustix::process::Signal) {
+    pub(crate) fn signal(&self, each: Signal) {
         signal(self.child.as_ref().unwrap(), each);
+    }
+
+    /// Stops the process and waits until it stands still. A signal alone stops it only once one of its
+    /// threads gets a processor, and the others answer until then.
+    pub(crate) async fn pause(&self) {
+        self.signal(Signal::STOP);
+        let process = process(self.child.as_ref().unwrap());
+        let standing = async {
+            let look = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG;
+            while waitid(WaitId::Pid(process), look).unwrap().is_none() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(DEADLINE, standing).await.expect("it stands still");
     }
 
     pub(crate) async fn kill(&mut self) {
@@ -81,7 +111,12 @@ impl Router {
     }
 
     pub(crate) async fn stop(mut self) {
-        signal(self.child.as_ref().unwrap(), rustix::process::Signal::TERM);
+        self.end().await;
+    }
+
+    /// Ends it as an operator does; it can be started again.
+    pub(crate) async fn end(&mut self) {
+        self.signal(Signal::TERM);
         assert!(self.ended().await, "router {} did not end in order", self.id);
     }
 }

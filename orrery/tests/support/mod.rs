@@ -121,9 +121,13 @@ impl Dev {
 
 /// Sends a signal to a child.
 pub(crate) fn signal(child: &Child, signal: rustix::process::Signal) {
+    rustix::process::kill_process(process(child), signal).unwrap();
+}
+
+/// The process of a child that runs.
+pub(crate) fn process(child: &Child) -> rustix::process::Pid {
     let id = i32::try_from(child.id().expect("it still runs")).unwrap();
-    let id = rustix::process::Pid::from_raw(id).unwrap();
-    rustix::process::kill_process(id, signal).unwrap();
+    rustix::process::Pid::from_raw(id).unwrap()
 }
 
 /// Sends one HTTP request and returns status and body.

@@ -87,6 +87,7 @@ impl From<&Placed> for wire::Placed {
             log_index: placed.log_index,
             voters: numbers(&placed.voters),
             learners: numbers(&placed.learners),
+            version: placed.version,
         }
     }
 }
@@ -99,6 +100,7 @@ impl From<wire::Placed> for Placed {
             log_index: wire.log_index,
             voters: nodes(wire.voters),
             learners: nodes(wire.learners),
+            version: wire.version,
         }
     }
 }

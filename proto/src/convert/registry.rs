@@ -57,6 +57,7 @@ impl From<&Refusal> for wire::Refusal {
             Refusal::Outranked => Reason::Outranked,
             Refusal::WrongShard { .. } => Reason::WrongShard,
             Refusal::NotBound => Reason::NotBound,
+            Refusal::Unsettled => Reason::Unsettled,
             Refusal::Invalid(_) => Reason::Invalid,
         };
         let mut wire = Self { reason: reason.into(), ..Self::default() };
@@ -64,7 +65,7 @@ impl From<&Refusal> for wire::Refusal {
             Refusal::Fenced { fence } => wire.fence = fence.0,
             Refusal::WrongShard { epoch } => wire.epoch = *epoch,
             Refusal::Invalid(detail) => wire.detail = (*detail).to_owned(),
-            Refusal::Gone | Refusal::Outranked | Refusal::NotBound => {}
+            Refusal::Gone | Refusal::Outranked | Refusal::NotBound | Refusal::Unsettled => {}
         }
         wire
     }
@@ -81,6 +82,7 @@ impl TryFrom<wire::Refusal> for Refusal {
             Ok(Reason::Outranked) => Ok(Self::Outranked),
             Ok(Reason::WrongShard) => Ok(Self::WrongShard { epoch: wire.epoch }),
             Ok(Reason::NotBound) => Ok(Self::NotBound),
+            Ok(Reason::Unsettled) => Ok(Self::Unsettled),
             Ok(Reason::Invalid) => Ok(Self::Invalid(INVALID_ELSEWHERE)),
             Ok(Reason::Unspecified) | Err(_) => Err(unknown("refusal.reason", wire.reason)),
         }

@@ -252,6 +252,7 @@ fn placed() -> Placed {
         log_index: 70_001,
         voters: nodes(&[1, 2, 3]),
         learners: nodes(&[4]),
+        version: None,
     }
 }
 
@@ -370,7 +371,7 @@ fn log_entries_keep_their_bytes() {
 }
 
 #[test]
-fn votes_and_snapshot_metas_keep_their_bytes() {
+fn votes_snapshot_metas_and_what_was_left_keep_their_bytes() {
     let vote = storage::Vote { version: 1, term: 9, node: Some(2), committed: true };
     let nobody = storage::Vote { version: 1, term: 10, node: None, committed: false };
     let at = Some(storage::LogId { term: 2, index: 17 });
@@ -381,15 +382,19 @@ fn votes_and_snapshot_metas_keep_their_bytes() {
         membership: Some(storage::StoredMembership { at, membership: Some(membership()) }),
         id: "9-70000".to_owned(),
     };
+    let last = meta.last;
+    let left = storage::Left { version: 1, last, returned: true };
     let samples = vec![
         ("vote", vote.encode_to_vec()),
         ("vote_for_nobody", nobody.encode_to_vec()),
         ("snapshot_meta", meta.encode_to_vec()),
+        ("left", left.encode_to_vec()),
     ];
     let found = committed("raft.hex", &samples);
     assert_eq!(storage::Vote::decode(&*found["vote"]).unwrap(), vote);
     assert_eq!(storage::Vote::decode(&*found["vote_for_nobody"]).unwrap(), nobody);
     assert_eq!(storage::SnapshotMeta::decode(&*found["snapshot_meta"]).unwrap(), meta);
+    assert_eq!(storage::Left::decode(&*found["left"]).unwrap(), left);
 }
 
 #[test]
@@ -470,6 +475,7 @@ fn records_that_a_cluster_of_several_nodes_added_keep_their_bytes() {
         ("node", ControlRecord::Node { node: node(), state: NodeState::Leaving }),
         ("placement", ControlRecord::Placement(placement(2, 7, [1, 2, 4]))),
         ("placed", ControlRecord::Placed(placed())),
+        ("placed_for", ControlRecord::Placed(Placed { version: Some(7), ..placed() })),
     ];
     check_control_records("cluster_records.hex", &records);
 }

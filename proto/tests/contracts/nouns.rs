@@ -187,6 +187,7 @@ pub(crate) fn reply() -> impl Strategy<Value = Reply> {
         Just(Err(Refusal::Outranked)),
         number().prop_map(|epoch| Err(Refusal::WrongShard { epoch })),
         Just(Err(Refusal::NotBound)),
+        Just(Err(Refusal::Unsettled)),
     ]
 }
 
@@ -223,12 +224,14 @@ pub(crate) fn placement() -> impl Strategy<Value = Placement> {
 }
 
 pub(crate) fn placed() -> impl Strategy<Value = Placed> {
-    let parts = (shard(), number(), vec(node_id(), 0..5), vec(node_id(), 0..5));
-    parts.prop_map(|(shard, log_index, voters, learners)| Placed {
+    let version = proptest::option::of(number());
+    let parts = (shard(), number(), vec(node_id(), 0..5), vec(node_id(), 0..5), version);
+    parts.prop_map(|(shard, log_index, voters, learners, version)| Placed {
         shard,
         log_index,
         voters,
         learners,
+        version,
     })
 }
 

@@ -60,6 +60,16 @@ pub(crate) enum Effect {
     Write,
 }
 
+impl Effect {
+    /// Its word in metrics and spans.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+        }
+    }
+}
+
 /// One request as it is asked, maybe several times.
 #[derive(Debug, Clone)]
 pub(crate) struct Ask {
@@ -82,6 +92,8 @@ pub(crate) enum Next {
     Stop(ClientError),
     /// Ask this node, which is said to lead.
     Redirect(NodeId),
+    /// Ask whoever is remembered: a probe was answered as only the leader does.
+    Found,
     /// Ask again, another node if there is one.
     Elsewhere,
     /// Ask again once there is a table of at least this epoch.

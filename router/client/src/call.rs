@@ -4,10 +4,12 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use orrery_host::trace;
 use orrery_model::ShardId;
 use orrery_model::cluster::Node;
 use orrery_proto::registry::{Request, request, response};
 use tokio::time::{Instant, sleep_until};
+use tracing::Instrument as _;
 
 use crate::ask::{Ask, Effect, Next, Verdict, judge, judge_lost, judge_not_taken};
 use crate::backoff::Backoff;
@@ -86,7 +88,10 @@ impl<'a> Call<'a> {
                 continue;
             };
             let until = self.deadline.min(Instant::now() + self.inner.config.attempt_timeout());
-            let verdict = self.attempt(&Attempt { table: &table, shard, node, until }).await;
+            let attempt = Attempt { table: &table, shard, node, until };
+            let effect = self.ask.effect.word();
+            let span = tracing::debug_span!("attempt", %shard, node = %node.id, effect);
+            let verdict = self.attempt(&attempt).instrument(span).await;
             self.in_doubt |= verdict.in_doubt;
             self.last = Some(verdict.detail);
             match verdict.next {
@@ -100,9 +105,12 @@ impl<'a> Call<'a> {
 
     /// The remembered leader, else one node after the other; `None` while somebody else asks around.
     fn choose<'t>(&mut self, table: &'t Table, shard: ShardId) -> Option<&'t Node> {
-        let leader = self.inner.leaders.of(shard).and_then(|leader| table.node(leader));
-        if leader.is_some() {
-            return leader;
+        if let Some(leader) = self.inner.leaders.of(shard) {
+            match table.node(leader) {
+                Some(node) => return Some(node),
+                // It left the cluster, and whoever is named next takes its place.
+                None => self.inner.leaders.forget(shard, leader),
+            }
         }
         if self.ask.any_replica || self.inner.leaders.may_scout(shard) {
             return self.next_node(table, shard);
@@ -177,13 +185,13 @@ impl<'a> Call<'a> {
                 self.inner.leaders.remember(attempt.shard, node);
                 named = Some(node);
                 // What it found is not what was asked for.
-                verdict.next = Next::Redirect(node);
+                verdict.next = Next::Found;
             }
             (Next::Stop(ClientError::Invalid { .. }), Purpose::Answer) => return Some(verdict),
             (Next::Redirect(leader), _) => named = Some(*leader),
             // It judged by its own log, so it most likely leads.
-            (Next::Refresh(_), Purpose::Answer) => {
-                self.inner.leaders.hear(attempt.shard, node);
+            (Next::Refresh(_), Purpose::Answer) if !self.ask.any_replica => {
+                self.inner.leaders.hear(attempt.shard, node, node);
             }
             _ => {}
         }
@@ -199,7 +207,7 @@ impl<'a> Call<'a> {
         self.in_doubt |= verdict.in_doubt;
         let leader = named.filter(|leader| !flights.awaits(*leader));
         if let Some(leader) = leader.and_then(|leader| attempt.table.node(leader))
-            && self.inner.leaders.hear(attempt.shard, leader.id)
+            && self.inner.leaders.hear(attempt.shard, node, leader.id)
         {
             self.inner.metrics.redirect();
             self.in_doubt |= flights.make_room();
@@ -258,6 +266,7 @@ impl<'a> Call<'a> {
             epoch: attempt.table.slots.epoch,
             timeout_ms: u32::try_from(budget_ms).unwrap_or(u32::MAX),
             kind: Some(kind),
+            traceparent: trace::current().map(|trace| trace.to_string()).unwrap_or_default(),
         };
         match self.inner.nodes.at(&node.registry) {
             Some(node) => node.submit(request),
@@ -285,13 +294,14 @@ impl<'a> Call<'a> {
                 self.pause(shard).await;
             }
             Next::Redirect(leader) => {
-                let worth_it = leaders.hear(shard, leader);
+                leaders.hear(shard, asked.id, leader);
                 self.inner.metrics.redirect();
                 self.redirects += 1;
-                if !worth_it || self.redirects > REDIRECTS_MAX {
+                if leaders.of(shard).is_none() || self.redirects > REDIRECTS_MAX {
                     self.pause(shard).await;
                 }
             }
+            Next::Found => self.inner.metrics.redirect(),
             Next::Refresh(epoch) if epoch > table.slots.epoch => {
                 let patience = Instant::now() + self.inner.config.attempt_timeout();
                 self.inner.tables.at_least(epoch, self.deadline.min(patience)).await;

@@ -77,10 +77,10 @@ impl Door {
                 Effect::Write => Vec::new(),
             };
             let until = deadline.min(Instant::now() + self.attempt_timeout);
-            let (address, answer) = self.attempt(&address, &others, until, &ask).await;
+            let (answered_by, answer) = self.attempt(&address, &others, until, &ask).await;
             let status = match answer {
                 Ok(answer) => {
-                    *self.last.lock() = Some(address.to_owned());
+                    *self.last.lock() = Some(answered_by.to_owned());
                     return Ok(answer);
                 }
                 Err(status) => status,
@@ -90,11 +90,10 @@ impl Door {
                 return Err(Unanswered::Refused { status, in_doubt });
             }
             last = Some(format!("{}: {}", status.code(), status.message()));
-            let leader = leader_of(&status).filter(|leader| leader != address);
-            let named = leader.is_some();
-            *self.last.lock() = leader;
-            redirects = if named { redirects + 1 } else { 0 };
-            if !named || redirects > REDIRECTS_MAX {
+            let leader = leader_of(&status).filter(|leader| leader != answered_by);
+            let known = self.turn_to(leader, &[&address, answered_by]);
+            redirects = if known { redirects + 1 } else { 0 };
+            if !known || redirects > REDIRECTS_MAX {
                 let pause = backoff.pause(&*self.host.random);
                 sleep_until(deadline.min(Instant::now() + pause)).await;
             }
@@ -154,6 +153,16 @@ impl Door {
             Ok(answer) => answer.map(Response::into_inner),
             Err(_) => Err(Status::deadline_exceeded("no answer in time")),
         }
+    }
+
+    /// Remembers whom those named who could not answer, unless another call found somebody meanwhile: they
+    /// may be behind. Returns whether anybody is remembered.
+    fn turn_to(&self, leader: Option<String>, without: &[&str]) -> bool {
+        let mut last = self.last.lock();
+        if last.as_deref().is_none_or(|last| without.contains(&last)) {
+            *last = leader;
+        }
+        last.is_some()
     }
 
     fn choose(&self, all: &[String], turn: u32) -> Option<String> {

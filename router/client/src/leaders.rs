@@ -41,15 +41,17 @@ impl Leaders {
         memory.learn(node);
     }
 
-    /// A node was named as the leader by another one. Returns whether that is worth following: replicas go
-    /// on naming a dead leader until they elect another one.
-    pub(crate) fn hear(&self, shard: ShardId, node: NodeId) -> bool {
+    /// A node that does not lead named who does. It may be behind: whoever else is remembered stays.
+    /// Returns whether asking the named one is worth it: replicas go on naming a dead leader until they elect
+    /// another one.
+    pub(crate) fn hear(&self, shard: ShardId, from: NodeId, node: NodeId) -> bool {
         let mut memories = self.0.lock();
         let memory = memories.entry(shard).or_default();
+        memory.leader.take_if(|leader| *leader == from && from != node);
         let dead = memory
             .failed
             .is_some_and(|(failed, at)| failed == node && Instant::now() < at + RECONNECT_PAUSE);
-        if !dead {
+        if !dead && memory.leader.is_none() {
             memory.learn(node);
         }
         !dead
@@ -109,12 +111,27 @@ mod tests {
         let leaders = Leaders::default();
         leaders.remember(SHARD, NodeId(1));
         leaders.forget(SHARD, NodeId(1));
-        assert!(!leaders.hear(SHARD, NodeId(1)) && leaders.of(SHARD).is_none());
-        assert!(leaders.hear(SHARD, NodeId(2)) && leaders.of(SHARD) == Some(NodeId(2)));
+        let from = NodeId(9);
+        assert!(!leaders.hear(SHARD, from, NodeId(1)) && leaders.of(SHARD).is_none());
+        assert!(leaders.hear(SHARD, from, NodeId(2)) && leaders.of(SHARD) == Some(NodeId(2)));
         leaders.forget(SHARD, NodeId(1));
         assert_eq!(leaders.of(SHARD), Some(NodeId(2)), "another one is known");
         tokio::time::sleep(RECONNECT_PAUSE).await;
-        assert!(leaders.hear(SHARD, NodeId(1)), "it may have come back");
+        assert!(leaders.hear(SHARD, from, NodeId(1)), "it may have come back");
+    }
+
+    #[tokio::test]
+    async fn what_a_node_says_of_others_replaces_only_what_was_known_of_itself() {
+        let leaders = Leaders::default();
+        assert!(leaders.hear(SHARD, NodeId(3), NodeId(1)), "nobody was known");
+        assert_eq!(leaders.of(SHARD), Some(NodeId(1)));
+        assert!(leaders.hear(SHARD, NodeId(3), NodeId(2)), "worth asking");
+        assert_eq!(leaders.of(SHARD), Some(NodeId(1)), "it may be behind");
+        assert!(leaders.hear(SHARD, NodeId(1), NodeId(2)));
+        assert_eq!(leaders.of(SHARD), Some(NodeId(2)), "node 1 itself does not lead");
+        leaders.forget(SHARD, NodeId(1));
+        assert!(!leaders.hear(SHARD, NodeId(2), NodeId(1)), "it failed a moment ago");
+        assert_eq!(leaders.of(SHARD), None, "nor does node 2");
     }
 
     #[tokio::test]

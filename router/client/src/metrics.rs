@@ -42,10 +42,7 @@ struct KindLabel {
 impl Metrics {
     /// A call ended.
     pub(crate) fn call<T>(&self, effect: Effect, result: &Result<T, ClientError>) {
-        let kind = match effect {
-            Effect::Read => "read",
-            Effect::Write => "write",
-        };
+        let kind = effect.word();
         let outcome = match result {
             Ok(_) => "ok",
             Err(ClientError::Unavailable { .. }) => "unavailable",

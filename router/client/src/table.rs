@@ -18,6 +18,8 @@ pub struct Table {
     pub nodes: Vec<Node>,
     /// The data shards, in order.
     pub shards: Vec<ShardId>,
+    /// Index in the control shard's log at which this was so; 0 where the node did not say.
+    pub log_index: u64,
 }
 
 /// Why a node's answer was not taken as a table.
@@ -40,6 +42,20 @@ impl Table {
         self.nodes.iter().find(|node| node.id == id)
     }
 
+    /// Whether it comes from a node that was behind the one that told `other`. Without an index only the
+    /// epochs say so.
+    pub(crate) fn is_older_than(&self, other: &Self) -> bool {
+        let both_told = self.log_index != 0 && other.log_index != 0;
+        self.slots.epoch < other.slots.epoch || (both_told && self.log_index < other.log_index)
+    }
+
+    /// Whether both say the same, whenever that was so.
+    pub(crate) fn agrees_with(&self, other: &Self) -> bool {
+        let Self { cluster_id, slots, nodes, shards, log_index: _ } = self;
+        (cluster_id, slots, nodes, shards)
+            == (&other.cluster_id, &other.slots, &other.nodes, &other.shards)
+    }
+
     pub(crate) fn from_wire(wire: GetTableResponse) -> Result<Self, TableError> {
         let slots: SlotTable = wire.table.ok_or(TableError::NotFounded)?.try_into()?;
         if wire.nodes.is_empty() || wire.nodes.len() > NODES_MAX {
@@ -47,6 +63,7 @@ impl Table {
         }
         let shards = shards_of(&slots);
         let nodes = wire.nodes.into_iter().map(Node::from).collect();
-        Ok(Self { cluster_id: wire.cluster_id, slots, nodes, shards })
+        let (cluster_id, log_index) = (wire.cluster_id, wire.log_index);
+        Ok(Self { cluster_id, slots, nodes, shards, log_index })
     }
 }

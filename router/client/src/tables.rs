@@ -155,10 +155,12 @@ impl Fetcher {
                 );
                 return false;
             }
-            if known.slots.epoch > table.slots.epoch {
+            if table.is_older_than(known) {
                 return false;
             }
-            if **known == table {
+            if table.agrees_with(known) {
+                // Known to be so for longer now.
+                self.publish.send_replace(Some(Arc::new(table)));
                 return true;
             }
         }

@@ -20,7 +20,8 @@ pub const COMET_ROUTES_SCAN_MAX: usize = 1 << 14;
 
 /// Marks that one comet may have in a shard. A mark lives only while its conn is not settled, so a
 /// correct comet stays far below this even if one of its binds hangs while everybody leaves. At the
-/// limit its new binds, and unbinds that find nothing, are refused; removals always leave their mark.
+/// limit its new binds, and unbinds that find nothing, are refused as unsettled, to be repeated; removals
+/// always leave their mark.
 pub const MARKS_PER_COMET_MAX: usize = 1 << 18;
 
 /// Rooms that one comet may have taken off its listing in a shard and still be remembered for. Beyond

@@ -49,9 +49,10 @@ fn cluster_command() -> impl Strategy<Value = ControlCommand> {
         ControlCommand::Place(Placement { shard, version, replicas })
     });
     let learners = vec(1..7_u64, 0..2).prop_map(node_ids);
-    let placed = (shard(), 1..20_u64, replicas(), learners).prop_map(
-        |(shard, log_index, voters, learners)| {
-            ControlCommand::Placed(Placed { shard, log_index, voters, learners })
+    let version = proptest::option::of(1..8_u64);
+    let placed = (shard(), 1..20_u64, replicas(), learners, version).prop_map(
+        |(shard, log_index, voters, learners, version)| {
+            ControlCommand::Placed(Placed { shard, log_index, voters, learners, version })
         },
     );
     prop_oneof![
@@ -175,7 +176,7 @@ proptest! {
                 prop_assert!(!now.replicas.is_empty() && once.len() == now.replicas.len());
                 let placed = (before.placed(earlier.shard), control.placed(earlier.shard));
                 if let (Some(earlier), Some(now)) = placed {
-                    prop_assert!(now == earlier || now.log_index > earlier.log_index);
+                    prop_assert!(now == earlier || now.age() > earlier.age());
                 }
             }
             let is_removed = |id: &&NodeId| control.node(**id).unwrap().1 == NodeState::Removed;
@@ -205,7 +206,8 @@ proptest! {
                 holds |= placement.replicas.contains(node);
                 holds |= match before.placed(shard) {
                     Some(placed) => {
-                        placed.voters.contains(node)
+                        placed.version.is_some_and(|version| version != placement.version)
+                            || placed.voters.contains(node)
                             || (shard != ShardId::CONTROL && placed.learners.contains(node))
                     }
                     None => [NodeId(1), NodeId(2), NodeId(3)].contains(node),

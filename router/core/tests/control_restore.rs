@@ -26,7 +26,7 @@ fn apply(control: &mut Control, command: ControlCommand) -> Result<(), String> {
 
 fn placed(shard: u32, voters: &[u64]) -> Placed {
     let voters = voters.iter().copied().map(NodeId).collect();
-    Placed { shard: ShardId(shard), log_index: 5, voters, learners: Vec::new() }
+    Placed { shard: ShardId(shard), log_index: 5, voters, learners: Vec::new(), version: None }
 }
 
 /// Two nodes, a control shard and one data shard, whose leader has reported.
@@ -93,6 +93,8 @@ fn whatever_is_different_makes_another_digest() {
         let learners = learners.iter().copied().map(NodeId).collect();
         ControlCommand::Placed(Placed { log_index, learners, ..placed(1, voters) })
     };
+    let answered =
+        |version| ControlCommand::Placed(Placed { version: Some(version), ..placed(1, &[1, 2]) });
     let set = |state| ControlCommand::SetNodeState { node: NodeId(2), state };
     let place = |replicas: &[u64]| {
         let replicas = replicas.iter().copied().map(NodeId).collect();
@@ -113,6 +115,8 @@ fn whatever_is_different_makes_another_digest() {
         told(7, &[1, 2], &[]),
         told(6, &[1], &[2]),
         told(6, &[1], &[]),
+        answered(0),
+        answered(1),
     ];
     for change in changes {
         let mut control = control();

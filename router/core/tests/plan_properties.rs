@@ -7,7 +7,7 @@ mod cluster;
 
 use std::collections::BTreeSet;
 
-use cluster::{Cluster, Happening, happening};
+use cluster::{Cluster, Happening, happening, unheard_of};
 use orrery_model::cluster::{NodeState, Placement};
 use orrery_model::{NodeId, ShardId};
 use orrery_router_core::placement;
@@ -167,6 +167,20 @@ proptest! {
         cluster.activate_all();
         cluster.come_to_rest();
         assert_in_order(&cluster);
+    }
+
+    #[test]
+    fn nobody_is_removed_who_is_a_member_however_late_that_is_told(
+        nodes in 3..6_u64,
+        shards in 1..3_u32,
+        happenings in vec(unheard_of(), 0..96),
+    ) {
+        let mut cluster = Cluster::found(nodes, shards, 3);
+        cluster.come_to_rest();
+        for happening in &happenings {
+            // Asserts it.
+            cluster.happens(happening);
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use orrery_model::{NodeId, ShardId};
 use orrery_proto::peers as wire;
 use orrery_proto::peers::peers_client::PeersClient;
 use parking_lot::Mutex;
+use prost::Message as _;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 use tonic::Streaming;
@@ -20,6 +21,7 @@ use super::lane::Lane;
 use super::link::PeerError;
 use super::outgoing::{Departing, Outgoing, Room, outgoing};
 use crate::limits::{LANE_REQUESTS_MAX, LINK_OPEN_TIMEOUT, LINK_SILENCE_MAX};
+use crate::metrics::LinkMetrics;
 
 /// What arrives for a lane.
 pub(super) type Answer = wire::AppendResponse;
@@ -27,6 +29,7 @@ pub(super) type Answer = wire::AppendResponse;
 /// The near end of a stream, shared by all who send on it.
 pub(super) struct AppendStream {
     node: NodeId,
+    metrics: LinkMetrics,
     outgoing: Outgoing,
     waiting: Mutex<Waiting>,
 }
@@ -42,6 +45,8 @@ struct Waiting {
     closed: Vec<u64>,
     /// Since when the peer has owed an answer without saying anything.
     owed_since: Option<Instant>,
+    /// When the peer last said anything.
+    heard: Option<Instant>,
     /// Why the stream is over.
     over: Option<Arc<str>>,
 }
@@ -68,9 +73,14 @@ pub(super) struct Carrier {
 }
 
 impl AppendStream {
-    pub(super) fn new(me: Arc<Me>, node: NodeId, channel: Channel) -> (Arc<Self>, Carrier) {
+    pub(super) fn new(
+        me: Arc<Me>,
+        metrics: LinkMetrics,
+        node: NodeId,
+        channel: Channel,
+    ) -> (Arc<Self>, Carrier) {
         let (outgoing, departing) = outgoing();
-        let stream = Arc::new(Self { node, outgoing, waiting: Mutex::default() });
+        let stream = Arc::new(Self { node, metrics, outgoing, waiting: Mutex::default() });
         (stream.clone(), Carrier { stream, departing, me, channel })
     }
 
@@ -108,7 +118,13 @@ impl AppendStream {
 
     /// Waits for room for a request. Cancel-safe.
     pub(super) async fn room(&self, bytes: usize) -> Result<Room, PeerError> {
-        self.outgoing.room(bytes).await.map_err(|_| self.broken())
+        let room = self.outgoing.room(bytes).await.map_err(|_| self.broken())?;
+        self.count_queue();
+        Ok(room)
+    }
+
+    fn count_queue(&self) {
+        self.metrics.queued_bytes.set(i64::try_from(self.outgoing.bytes()).unwrap_or(i64::MAX));
     }
 
     /// Sends a heartbeat, before all appends that wait, and waits for its answer. May be dropped.
@@ -141,6 +157,14 @@ impl AppendStream {
         self.waiting.lock().over.is_some()
     }
 
+    /// Whether this stream tells if the connection is dead: it does while the peer owes an answer, which is
+    /// not waited for for long, and did if the peer has spoken since. An idle one does not.
+    pub(super) fn is_watching(&self, since: Instant) -> bool {
+        let waiting = self.waiting.lock();
+        let heard = waiting.heard.is_some_and(|heard| heard >= since);
+        waiting.over.is_none() && (waiting.owed_since.is_some() || heard)
+    }
+
     /// Ends the stream: whoever waits is told why.
     pub(super) fn end(&self, reason: &str) {
         let mut waiting = self.waiting.lock();
@@ -149,6 +173,7 @@ impl AppendStream {
         waiting.lanes.clear();
         waiting.heartbeats.clear();
         waiting.closed.clear();
+        self.metrics.queued_bytes.set(0);
     }
 
     /// Why nothing can be sent or answered any more.
@@ -178,9 +203,20 @@ impl AppendStream {
         wire::AppendRequests { envelope: None, requests, closed }
     }
 
-    fn receive(&self, answers: Vec<Answer>) {
+    fn count_sent(&self, message: &wire::AppendRequests) {
+        self.count_queue();
+        self.metrics.sent_messages.inc();
+        self.metrics.sent_bytes.inc_by(message.encoded_len() as u64);
+    }
+
+    fn receive(&self, message: wire::AppendResponses) {
+        self.metrics.received_messages.inc();
+        self.metrics.received_bytes.inc_by(message.encoded_len() as u64);
         let mut waiting = self.waiting.lock();
-        for answer in answers {
+        for answer in message.responses {
+            if let Some(wire::append_response::Result::Failure(_)) = answer.result {
+                self.metrics.refused.inc();
+            }
             if answer.lane == 0 {
                 if let Some(waiter) = waiting.heartbeats.remove(&answer.id) {
                     let _ = waiter.send(answer);
@@ -196,7 +232,9 @@ impl AppendStream {
             }
         }
         // It lives, whatever it still owes.
-        waiting.owed_since = waiting.owed().then(Instant::now);
+        let now = Instant::now();
+        waiting.heard = Some(now);
+        waiting.owed_since = waiting.owed().then_some(now);
     }
 
     fn silent(&self, now: Instant) -> bool {
@@ -262,6 +300,7 @@ fn messages(
                 }
                 let message = stream.pack(requests);
                 if !message.requests.is_empty() || !message.closed.is_empty() {
+                    stream.count_sent(&message);
                     return Some((message, (None, departing)));
                 }
             }
@@ -272,7 +311,7 @@ fn messages(
 async fn receive(stream: &AppendStream, mut answers: Streaming<wire::AppendResponses>) -> String {
     loop {
         match timeout(LINK_SILENCE_MAX / 2, answers.message()).await {
-            Ok(Ok(Some(message))) => stream.receive(message.responses),
+            Ok(Ok(Some(message))) => stream.receive(message),
             Ok(Ok(None)) => return "the peer ended the stream".to_owned(),
             Ok(Err(status)) => return status.message().to_owned(),
             Err(_) if stream.silent(Instant::now()) => {

@@ -22,13 +22,20 @@ use crate::limits::{
     LANE_REQUESTS_MAX, LANES_PER_PEER_MAX, LINK_PULSE, PEER_ANSWERS_PER_MESSAGE_MAX,
     PEER_HEARTBEATS_WAITING_MAX,
 };
+use crate::raft::backlog::{Admitted, Backlog};
 
 /// A lane of the peer.
 struct Lane {
-    /// Its requests on their way to the group; `None` once the lane has ended here. It stays known until
-    /// the peer closes it, so that what was sent before is not taken for a new lane.
-    requests: Option<mpsc::Sender<wire::AppendRequest>>,
+    /// Its way to the group; `None` once the lane has ended here. It stays known until the peer closes it,
+    /// so that what was sent before is not taken for a new lane.
+    way: Option<Way>,
     unanswered: usize,
+}
+
+/// The way to a lane's group.
+struct Way {
+    requests: mpsc::Sender<Admitted>,
+    backlog: Arc<Backlog>,
 }
 
 /// One peer's append stream. Answers as the stream of messages that it is.
@@ -93,7 +100,7 @@ impl Conversation {
     fn end_lane(&mut self, id: u64) {
         let Some(lane) = self.lanes.get_mut(&id) else { return };
         self.unanswered -= std::mem::take(&mut lane.unanswered);
-        lane.requests = None;
+        lane.way = None;
     }
 
     fn take_heartbeat(&mut self, request: wire::AppendRequest) {
@@ -114,19 +121,27 @@ impl Conversation {
             if self.lanes.len() >= LANES_PER_PEER_MAX {
                 return Err(Refusal::Malformed("too many lanes".to_owned()));
             }
-            let requests = self.open_lane(&request);
-            self.lanes.insert(id, Lane { requests, unanswered: 0 });
+            let way = self.open_lane(&request);
+            self.lanes.insert(id, Lane { way, unanswered: 0 });
         }
         let Some(lane) = self.lanes.get_mut(&id) else { return Ok(()) };
-        let Some(requests) = &lane.requests else { return Ok(()) };
-        match requests.try_send(request) {
+        let Some(way) = &lane.way else { return Ok(()) };
+        let Some(room) = way.backlog.room(&request) else {
+            // What earlier lanes brought lies with a core that does not get on.
+            let detail = "OVERLOADED: too many appends of the shard are unanswered";
+            self.ready.push(failure(&request, detail.to_owned()));
+            self.end_lane(id);
+            return Ok(());
+        };
+        match way.requests.try_send(Admitted { request, room }) {
             Ok(()) => {
                 lane.unanswered += 1;
                 self.unanswered += 1;
             }
-            Err(mpsc::error::TrySendError::Full(request)) => {
+            Err(mpsc::error::TrySendError::Full(refused)) => {
                 // Nobody who keeps to the contract has more under way.
-                self.ready.push(failure(&request, "OVERLOADED: the lane is full".to_owned()));
+                let detail = "OVERLOADED: the lane is full".to_owned();
+                self.ready.push(failure(&refused.request, detail));
                 self.end_lane(id);
             }
             // It ended by itself and says why.
@@ -135,10 +150,7 @@ impl Conversation {
         Ok(())
     }
 
-    fn open_lane(
-        &mut self,
-        first: &wire::AppendRequest,
-    ) -> Option<mpsc::Sender<wire::AppendRequest>> {
+    fn open_lane(&mut self, first: &wire::AppendRequest) -> Option<Way> {
         let shard = ShardId(first.shard);
         let Some(group) = self.groups.group(shard) else {
             self.ready.push(failure(first, Refusal::NoShard(shard).detail()));
@@ -146,7 +158,7 @@ impl Conversation {
         };
         let (requests, arriving) = mpsc::channel(LANE_REQUESTS_MAX);
         self.lane_answers.push(group.handle_lane(first.lane, arriving));
-        Some(requests)
+        Some(Way { requests, backlog: group.backlog() })
     }
 
     /// Collects the answers that are there.

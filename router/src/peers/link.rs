@@ -5,6 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use orrery_host::{Host, Task, grpc};
 use orrery_model::limits::INTERNAL_MESSAGE_BYTES_MAX;
 use orrery_model::{NodeId, ShardId};
@@ -19,6 +20,7 @@ use super::append_stream::AppendStream;
 use super::envelope::Me;
 use super::lane::Lane;
 use crate::limits::LINK_PAUSE;
+use crate::metrics::LinkMetrics;
 
 /// Why another node gave no answer. Trying again later may help.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -32,6 +34,7 @@ pub(crate) struct PeerError {
 pub(crate) struct Link {
     host: Host,
     me: Arc<Me>,
+    metrics: LinkMetrics,
     node: NodeId,
     address: String,
     state: Arc<Mutex<State>>,
@@ -39,10 +42,10 @@ pub(crate) struct Link {
 
 #[derive(Default)]
 struct State {
-    /// For everything small.
-    calls: Option<Channel>,
+    /// For everything small, and when it was made.
+    calls: Option<(Channel, Instant)>,
     /// For snapshots.
-    bulk: Option<Channel>,
+    bulk: Option<(Channel, Instant)>,
     stream: Option<Running>,
     /// Why the last stream ended, and when.
     broken: Option<(Instant, String)>,
@@ -54,8 +57,14 @@ struct Running {
 }
 
 impl Link {
-    pub(super) fn new(host: Host, me: Arc<Me>, node: NodeId, address: String) -> Self {
-        Self { host, me, node, address, state: Arc::default() }
+    pub(super) fn new(
+        host: Host,
+        me: Arc<Me>,
+        metrics: LinkMetrics,
+        node: NodeId,
+        address: String,
+    ) -> Self {
+        Self { host, me, metrics, node, address, state: Arc::default() }
     }
 
     /// `host:port` of the peer.
@@ -93,7 +102,10 @@ impl Link {
         let stream = self.stream()?;
         match timeout(ttl, stream.heartbeat(request)).await {
             Ok(answer) => answer,
-            Err(_) => Err(self.error("no answer to a heartbeat in time")),
+            Err(_) => {
+                self.metrics.silent_heartbeats.inc();
+                Err(self.error("no answer to a heartbeat in time"))
+            }
         }
     }
 
@@ -130,6 +142,12 @@ impl Link {
         parts: impl futures_util::Stream<Item = wire::SnapshotPart> + Send + 'static,
     ) -> Result<wire::SnapshotResponse, PeerError> {
         let channel = self.channel(|state| &mut state.bulk)?;
+        let sent_bytes = self.metrics.snapshot_bytes.clone();
+        let parts = parts.inspect(move |part| {
+            if let Some(wire::snapshot_part::Part::Data(data)) = &part.part {
+                sent_bytes.inc_by(data.len() as u64);
+            }
+        });
         let sent = client(channel).snapshot(parts).await;
         sent.map(Response::into_inner).map_err(|status| self.refused(&status))
     }
@@ -156,41 +174,50 @@ impl Link {
     where
         F: Future<Output = Result<Response<T>, Status>>,
     {
+        let begun = Instant::now();
         let channel = self.channel(|state| &mut state.calls)?;
         match timeout(ttl, call(client(channel))).await {
             Ok(Ok(answer)) => Ok(answer.into_inner()),
             Ok(Err(status)) => Err(self.refused(&status)),
             Err(_) => {
-                self.abandon_if_unused();
+                self.abandon_unless_watched(begun);
                 Err(self.error("no answer in time"))
             }
         }
     }
 
     /// Where no stream watches over the connection, a call without an answer is what tells that it may be
-    /// dead: the next one makes another.
-    fn abandon_if_unused(&self) {
+    /// dead: the next one makes another. An idle stream goes with it, or it would be sent on next.
+    fn abandon_unless_watched(&self, begun: Instant) {
         let mut state = self.state.lock();
-        if state.stream.as_ref().is_none_or(|running| running.stream.is_over()) {
-            state.calls = None;
+        let is_another = state.calls.as_ref().is_none_or(|(_, made)| *made > begun);
+        let watched = |running: &Running| running.stream.is_watching(begun);
+        if is_another || state.stream.as_ref().is_some_and(watched) {
+            return;
+        }
+        state.calls = None;
+        if let Some(running) = state.stream.take() {
+            self.metrics.broken.inc();
+            running.stream.end("a call on the same connection was not answered");
         }
     }
 
     fn channel(
         &self,
-        which: impl FnOnce(&mut State) -> &mut Option<Channel>,
+        which: impl FnOnce(&mut State) -> &mut Option<(Channel, Instant)>,
     ) -> Result<Channel, PeerError> {
         let mut state = self.state.lock();
         self.connect(which(&mut state))
     }
 
-    fn connect(&self, slot: &mut Option<Channel>) -> Result<Channel, PeerError> {
-        if let Some(channel) = slot {
+    fn connect(&self, slot: &mut Option<(Channel, Instant)>) -> Result<Channel, PeerError> {
+        if let Some((channel, _)) = slot {
             return Ok(channel.clone());
         }
         let channel = grpc::channel(self.host.net.clone(), &self.address)
             .map_err(|error| self.error(&format!("{:?}: {error}", self.address)))?;
-        Ok(slot.insert(channel).clone())
+        *slot = Some((channel.clone(), Instant::now()));
+        Ok(channel)
     }
 
     fn stream(&self) -> Result<Arc<AppendStream>, PeerError> {
@@ -206,10 +233,13 @@ impl Link {
             return Err(self.error(reason));
         }
         let channel = self.connect(&mut state.calls)?;
-        let (stream, carrier) = AppendStream::new(self.me.clone(), self.node, channel);
+        let (me, metrics) = (self.me.clone(), self.metrics.clone());
+        let (stream, carrier) = AppendStream::new(me, metrics, self.node, channel);
         let (held, ended) = (self.state.clone(), stream.clone());
+        let broken = self.metrics.broken.clone();
         let task = self.host.tasks.spawn("peer-appends", async move {
             let reason = carrier.run().await;
+            broken.inc();
             let mut state = held.lock();
             let running = state.stream.as_ref();
             if running.is_some_and(|running| Arc::ptr_eq(&running.stream, &ended)) {
@@ -223,6 +253,7 @@ impl Link {
     }
 
     fn refused(&self, status: &Status) -> PeerError {
+        self.metrics.refused.inc();
         self.error(status.message())
     }
 

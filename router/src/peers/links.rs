@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 
 use super::envelope::Me;
 use super::link::Link;
+use crate::metrics::PeerMetrics;
 
 /// Where a node is now, as far as known: newer than what a shard's membership says.
 type Addresses = Box<dyn Fn(NodeId) -> Option<String> + Send + Sync>;
@@ -18,6 +19,7 @@ type Addresses = Box<dyn Fn(NodeId) -> Option<String> + Send + Sync>;
 pub(crate) struct Links {
     host: Host,
     me: Arc<Me>,
+    metrics: PeerMetrics,
     addresses: Addresses,
     links: Mutex<BTreeMap<NodeId, Arc<Link>>>,
 }
@@ -28,10 +30,11 @@ impl Links {
     pub(crate) fn new(
         host: Host,
         me: Me,
+        metrics: PeerMetrics,
         addresses: impl Fn(NodeId) -> Option<String> + Send + Sync + 'static,
     ) -> Arc<Self> {
         let (me, links) = (Arc::new(me), Mutex::default());
-        Arc::new(Self { host, me, addresses: Box::new(addresses), links })
+        Arc::new(Self { host, me, metrics, addresses: Box::new(addresses), links })
     }
 
     /// The way to a node, `address` being where the shard's membership says that it is. Never waits.
@@ -45,8 +48,8 @@ impl Links {
             return link.clone();
         }
         let address = newest.as_deref().unwrap_or(address);
-        let link = Link::new(self.host.clone(), self.me.clone(), node, address.to_owned());
-        let link = Arc::new(link);
+        let (host, me, metrics) = (self.host.clone(), self.me.clone(), self.metrics.link(node));
+        let link = Arc::new(Link::new(host, me, metrics, node, address.to_owned()));
         if let Some(moved) = links.insert(node, link.clone()) {
             tracing::info!(%node, from = moved.address(), to = address, "a peer has moved");
             moved.end("the node has moved");

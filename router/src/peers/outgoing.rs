@@ -76,6 +76,11 @@ impl Outgoing {
         Ok(Room { place, bytes, room })
     }
 
+    /// Bytes of appends that wait or have room.
+    pub(super) fn bytes(&self) -> usize {
+        PEER_QUEUE_BYTES_MAX - self.bytes.available_permits() * UNIT
+    }
+
     /// Puts a heartbeat before all appends; false where too many wait.
     pub(super) fn heartbeat(&self, request: wire::AppendRequest) -> bool {
         let bytes = request.encoded_len();

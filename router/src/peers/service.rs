@@ -47,6 +47,15 @@ impl PeersService {
         self.gate.check(&envelope.into())?;
         self.groups.group(shard).ok_or(Refusal::NoShard(shard))
     }
+
+    /// Ready once the node stops: what has no end of its own ends then.
+    fn stop(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut stopping = self.stopping.clone();
+        async move {
+            // An error says that the node was dropped.
+            let _ = stopping.wait_for(|stopping| *stopping).await;
+        }
+    }
 }
 
 #[tonic::async_trait]
@@ -72,10 +81,7 @@ impl Peers for PeersService {
         let envelope = Envelope::from(envelope);
         self.gate.check(&envelope)?;
         let (groups, gate) = (self.groups.clone(), self.gate.clone());
-        let mut stopping = self.stopping.clone();
-        let stop = async move {
-            let _ = stopping.wait_for(|stopping| *stopping).await;
-        };
+        let stop = self.stop();
         let mut conversation = Conversation::new(groups, gate, envelope, requests, stop);
         conversation.take(first)?;
         Ok(Response::new(Box::pin(conversation)))
@@ -91,7 +97,7 @@ impl Peers for PeersService {
             return Err(missing("beginning of the snapshot").into());
         };
         let group = self.admit(begin.envelope.take())?;
-        Ok(Response::new(group.handle_snapshot(begin, parts).await?))
+        Ok(Response::new(group.handle_snapshot(begin, parts, self.stop()).await?))
     }
 
     async fn transfer_leader(

@@ -35,18 +35,17 @@ impl Captured {
         wire::SnapshotMeta::decode(self.meta.clone()).map_err(io::Error::other)
     }
 
-    /// All records in order, until `take` wants no more. Blocks for as long as that takes.
-    pub(crate) fn each_record(&self, mut take: impl FnMut(Bytes) -> bool) {
-        let go_on = match &self.view {
-            StateView::Data(view) => view
-                .records()
-                .all(|record| take(wire::ShardRecord::from(&record).encode_to_vec().into())),
-            StateView::Control(view) => view
-                .records()
-                .all(|record| take(wire::ControlRecord::from(&record).encode_to_vec().into())),
-        };
-        if !go_on {
-            tracing::debug!("a backup was given up");
+    /// All records in order, each made when it is asked for.
+    pub(crate) fn records(&self) -> Box<dyn Iterator<Item = Bytes> + '_> {
+        match &self.view {
+            StateView::Data(view) => Box::new(
+                view.records()
+                    .map(|record| wire::ShardRecord::from(&record).encode_to_vec().into()),
+            ),
+            StateView::Control(view) => Box::new(
+                view.records()
+                    .map(|record| wire::ControlRecord::from(&record).encode_to_vec().into()),
+            ),
         }
     }
 }

@@ -8,6 +8,7 @@ use orrery_host::Host;
 use orrery_model::{NodeId, ShardId};
 use orrery_router_store::model::ModelDisk;
 use orrery_router_store::{Identity, Store};
+use tokio::sync::Semaphore;
 
 use super::log_store::LogStore;
 use super::machine::Machine;
@@ -37,8 +38,9 @@ impl StoreBuilder<Types, LogStore, Machine, LogWriterTask> for OverModel {
         let (writer, task) = LogWriter::start(store.clone(), &host.tasks, Failure::new(), metrics);
         let shard = ShardId(1);
         let tasks = host.tasks.clone();
+        let permits = Arc::new(Semaphore::new(1));
         let log = LogStore::open(shard, store.clone(), tasks, writer, self.tail_bytes);
-        let machine = Machine::new(Arc::new(Replica::new(shard)), store, host);
+        let machine = Machine::new(Arc::new(Replica::new(shard)), store, host, permits);
         Ok((task, log.await.unwrap(), machine))
     }
 }

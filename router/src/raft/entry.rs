@@ -10,6 +10,7 @@ use orrery_model::ShardId;
 use orrery_proto::storage as wire;
 use prost::Message as _;
 
+use super::departure::Left;
 use super::types::{
     Entry, LogId, Membership, Payload, PeerAddress, SnapshotMeta, StoredMembership, Vote,
 };
@@ -146,6 +147,23 @@ pub(crate) fn decode_meta(shard: ShardId, bytes: &[u8]) -> io::Result<SnapshotMe
         last_log_id: meta.last.map(log_id_from_wire),
         last_membership: StoredMembership::new(stored.at.map(log_id_from_wire), membership),
     })
+}
+
+/// How far a node had acknowledged when it left a shard, as it is stored.
+pub(super) fn encode_left(left: Left) -> Bytes {
+    let Left { last, returned } = left;
+    let left = wire::Left { version: VERSION, last: last.map(log_id_to_wire), returned };
+    left.encode_to_vec().into()
+}
+
+/// How far a node had acknowledged when it left a shard, from its stored form.
+///
+/// # Errors
+/// When the bytes do not say it in a way that this build understands.
+pub(super) fn decode_left(bytes: &[u8]) -> io::Result<Left> {
+    let left = wire::Left::decode(bytes).map_err(|error| corrupt("left", error))?;
+    check_version("left", left.version)?;
+    Ok(Left { last: left.last.map(log_id_from_wire), returned: left.returned })
 }
 
 pub(super) fn log_id_to_wire(log_id: LogId) -> wire::LogId {

@@ -12,14 +12,18 @@ use openraft::errors::{
 };
 use openraft::impls::ProgressResponder;
 use openraft::raft::ClientWriteResult;
+use openraft::storage::RaftLogStorage as _;
 use openraft::type_config::alias::OneshotReceiverOf;
 use openraft::vote::leader_id_std::CommittedLeaderId;
-use openraft::{Config as RaftConfig, ReadPolicy, SnapshotPolicy, StepDownPolicy};
+use openraft::{Config as RaftConfig, LogState, ReadPolicy, SnapshotPolicy, StepDownPolicy};
 use orrery_host::{Host, Tasks};
 use orrery_model::{NodeId, ShardId};
 use orrery_router_store::Store;
+use tokio::sync::Semaphore;
 
-use super::heard::Heard;
+use super::backlog::Backlog;
+use super::departure::{self, Departure};
+use super::heard::{Heard, Silences};
 use super::incoming::Turns;
 use super::log_store::LogStore;
 use super::machine::Machine;
@@ -28,6 +32,7 @@ use super::replica::Replica;
 use super::types::{Payload, PeerAddress, Raft, Replies, Types};
 use crate::config::Config;
 use crate::error::{ReadError, WriteError};
+use crate::limits::QUORUM_PROBE_ELECTIONS;
 use crate::log_writer::LogWriter;
 use crate::peers::Links;
 
@@ -42,6 +47,8 @@ pub(crate) struct Ground {
     pub(crate) host: Host,
     pub(crate) log_writer: LogWriter,
     pub(crate) peers: Arc<Links>,
+    /// A permit for each snapshot that may be written at once.
+    pub(crate) snapshot_permits: Arc<Semaphore>,
 }
 
 /// One node's part in one shard.
@@ -53,18 +60,28 @@ pub(crate) struct Group {
     /// When a leader of the shard was last heard of.
     pub(super) heard: Heard,
     pub(super) turns: Turns,
+    /// What the core was given by other nodes' lanes.
+    pub(super) backlog: Arc<Backlog>,
     pub(super) store: Arc<dyn Store>,
     pub(super) tasks: Arc<dyn Tasks>,
     /// How often a leader tells that it lives.
     pub(super) heartbeat: Duration,
+    /// How long a leader takes entries after its quorum last answered; the longest an election waits.
+    pub(super) lease: Duration,
+    /// After how many entries a snapshot is due.
+    pub(super) snapshot_entries: u64,
     /// Whether the core's own ticks are on.
     ticking: AtomicBool,
+    pub(super) departure: Departure,
+    /// The core is ended on purpose.
+    ending: AtomicBool,
 }
 
 /// Where a group stands, for metrics and for people.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Progress {
     pub(crate) term: u64,
+    /// Who leads, as far as this node has evidence now: its quorum answers, or it is heard.
     pub(crate) leader: Option<NodeId>,
     pub(crate) leads: bool,
     pub(crate) last_index: u64,
@@ -84,28 +101,41 @@ impl Group {
     /// # Errors
     /// When the store cannot be read or is corrupt, or the configuration does not hold together.
     pub(crate) async fn open(config: &Config, shard: ShardId, ground: Ground) -> io::Result<Self> {
-        let Ground { store, host, log_writer, peers } = ground;
+        let Ground { store, host, log_writer, peers, snapshot_permits } = ground;
         let tail_bytes = config.log_tail_bytes;
         let tasks = host.tasks.clone();
-        let log =
+        let left = departure::arrive(shard, &store, &tasks, &log_writer).await?;
+        let mut log =
             LogStore::open(shard, store.clone(), tasks.clone(), log_writer, tail_bytes).await?;
+        let LogState { last_purged_log_id, last_log_id } = log.get_log_state().await?;
         let replica = Arc::new(Replica::new(shard));
-        let machine = Machine::new(replica.clone(), store.clone(), host);
-        let raft_config = raft_config(config, shard).validate().map_err(io::Error::other)?;
+        let machine = Machine::new(replica.clone(), store.clone(), host, snapshot_permits)
+            .after(last_purged_log_id);
+        let departure = Departure::new(left, last_log_id, machine.newest());
+        let mut raft_config = raft_config(config, shard).validate().map_err(io::Error::other)?;
+        raft_config.enable_elect = departure.has_caught_up();
         let network = Network { shard, peers, tasks: tasks.clone() };
         let raft = Raft::new(config.node_id, Arc::new(raft_config), network, log, machine);
         let raft = raft.await.map_err(io::Error::other)?;
+        // Until the core has begun it shows no members, and would pass for a replica that never had any.
+        raft.with_raft_state(|_| ()).await.map_err(io::Error::other)?;
+        let lease = Duration::from_millis(config.election_ms_max);
         Ok(Self {
             shard,
             raft,
             replica,
             recovered: AtomicBool::new(false),
-            heard: Heard::new(),
+            heard: Heard::new(Silences::of(lease)),
             turns: Turns::new(),
+            backlog: Backlog::new(),
             store,
             tasks,
             heartbeat: Duration::from_millis(config.heartbeat_ms),
+            lease,
+            snapshot_entries: snapshot_entries(config, shard),
             ticking: AtomicBool::new(true),
+            departure,
+            ending: AtomicBool::new(false),
         })
     }
 
@@ -134,7 +164,7 @@ impl Group {
     /// Asks for an election now where this node is the only voter: nobody else could win it.
     pub(crate) async fn elect_if_alone(&self) -> io::Result<()> {
         let alone = self.raft.voter_ids().eq([*self.raft.node_id()]);
-        if alone {
+        if alone && self.departure.has_caught_up() {
             self.raft.trigger().elect(false).await.map_err(io::Error::other)?;
         }
         Ok(())
@@ -150,16 +180,6 @@ impl Group {
     /// Whether [`Group::recover`] is over.
     pub(crate) fn has_recovered(&self) -> bool {
         self.recovered.load(Ordering::Acquire)
-    }
-
-    /// The term in which this node leads the shard, as far as it knows.
-    pub(crate) fn leading_term(&self) -> Option<u64> {
-        // Not openraft's `as_leader`: that goes by the vote alone, which a leader that has restarted still
-        // holds although it leads no more.
-        let metrics = self.raft.server_metrics();
-        let metrics = metrics.borrow_watched();
-        let leads = metrics.state.is_leader() && metrics.current_leader == Some(metrics.id);
-        leads.then_some(metrics.vote.leader_id.term)
     }
 
     /// Turns the core's own ticks on or off.
@@ -201,10 +221,11 @@ impl Group {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
         let index = |log_id: Option<super::types::LogId>| log_id.map_or(0, |id| id.index);
+        let leader = self.evident_leader(&metrics);
         Progress {
             term: metrics.current_term,
-            leader: metrics.current_leader.map(NodeId),
-            leads: metrics.current_leader == Some(metrics.id),
+            leader,
+            leads: leader == Some(NodeId(metrics.id)),
             last_index: metrics.last_log_index.unwrap_or(0),
             committed_index: index(metrics.cluster_committed).max(index(metrics.local_committed)),
             applied_index: index(metrics.last_applied),
@@ -213,11 +234,18 @@ impl Group {
         }
     }
 
-    /// Ends the core. Entries under way are left as they are.
+    /// Whether the core is ended on purpose, or was.
+    pub(super) fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::Acquire)
+    }
+
+    /// Ends the core, then snapshots that wait for their turn. Entries under way are left as they are.
     pub(crate) async fn shutdown(&self) {
+        self.ending.store(true, Ordering::Release);
         if let Err(error) = self.raft.shutdown().await {
             tracing::warn!(shard = %self.shard, %error, "the shard's core did not end in order");
         }
+        self.replica.snapshots().end();
     }
 }
 
@@ -276,10 +304,13 @@ pub(super) fn not_leader(forward: ForwardToLeader<Types>) -> Result<Option<NodeI
     }
 }
 
-fn raft_config(config: &Config, shard: ShardId) -> RaftConfig {
-    // Shards that fill evenly must not all write their snapshots at once: spread them by 20 % each way.
+/// Shards that fill evenly must not all write their snapshots at once: they are spread by 20 % each way.
+fn snapshot_entries(config: &Config, shard: ShardId) -> u64 {
     let percent = 80 + u64::from(shard.0) * 17 % 41;
-    let entries = (config.snapshot_log_entries.saturating_mul(percent) / 100).max(1);
+    (config.snapshot_log_entries.saturating_mul(percent) / 100).max(1)
+}
+
+fn raft_config(config: &Config, shard: ShardId) -> RaftConfig {
     RaftConfig {
         cluster_name: format!("shard-{shard}"),
         heartbeat_interval: config.heartbeat_ms,
@@ -288,8 +319,10 @@ fn raft_config(config: &Config, shard: ShardId) -> RaftConfig {
         // On, a restarted leader goes on in its old term and can give a log id twice.
         enable_leader_restore: Some(false),
         enable_pre_vote: Some(true),
-        quorum_loss_probe_interval: Some(3 * config.election_ms_max),
-        snapshot_policy: SnapshotPolicy::LogsSinceLast(entries),
+        quorum_loss_probe_interval: Some(
+            u64::from(QUORUM_PROBE_ELECTIONS) * config.election_ms_max,
+        ),
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(snapshot_entries(config, shard)),
         max_in_snapshot_log_to_keep: config.log_keep_entries,
         purge_batch_size: config.purge_batch_entries,
         replication_lag_threshold: 1000,

@@ -2,19 +2,21 @@
 
 use std::cmp::Ordering;
 use std::io;
+use std::pin::pin;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
-use openraft::errors::Fatal;
-use openraft::raft::{AppendEntriesResponse, StreamAppendError, StreamAppendResult};
+use openraft::raft::{AppendEntriesResponse, StreamAppendError};
 use openraft::type_config::alias::SnapshotOf;
 use orrery_proto::peers::{self as wire, append_response, snapshot_part::Part};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tonic::Streaming;
 
+use super::backlog::{Admitted, Backlog, Taken, Unanswered};
 use super::entry::{decode_meta, log_id_to_wire, vote_to_wire};
 use super::group::Group;
 use super::heard::Heard;
@@ -36,6 +38,9 @@ impl Group {
     ) -> Result<wire::VoteResponse, Refusal> {
         let pre_vote = request.pre_vote;
         let request = convert::vote_request_from_wire(request).map_err(malformed)?;
+        if self.had_acknowledged_beyond(request.last_log_id) {
+            return Ok(convert::vote_response(&self.withhold_vote().await.map_err(ended)?));
+        }
         let response = match pre_vote {
             true => self.raft.pre_vote(request).await,
             false => self.raft.vote(request).await,
@@ -52,6 +57,11 @@ impl Group {
         request: wire::TransferLeaderRequest,
     ) -> Result<wire::TransferLeaderResponse, Refusal> {
         let request = convert::transfer_from_wire(request).map_err(malformed)?;
+        let for_me = request.to_node_id() == self.raft.node_id();
+        if for_me && self.had_acknowledged_beyond(request.last_log_id().copied()) {
+            let refused = "the leader may lack what this node had acknowledged".to_owned();
+            return Ok(wire::TransferLeaderResponse { refused });
+        }
         let response = self.raft.handle_transfer_leader(request).await.map_err(ended)?;
         let refused = response.err().map(|error| error.to_string()).unwrap_or_default();
         Ok(wire::TransferLeaderResponse { refused })
@@ -97,27 +107,34 @@ impl Group {
     pub(crate) fn handle_lane(
         &self,
         lane: u64,
-        requests: mpsc::Receiver<wire::AppendRequest>,
+        requests: mpsc::Receiver<Admitted>,
     ) -> BoxStream<'static, wire::AppendResponse> {
-        let (ids, taken) = mpsc::channel(LANE_REQUESTS_MAX);
+        let (take, taken) = mpsc::channel::<Taken>(LANE_REQUESTS_MAX);
         // Decoded by the task that feeds the core, so that shards decode beside each other.
-        let appends = stream::unfold((requests, ids), |(mut requests, ids)| async move {
-            let request = requests.recv().await?;
+        let appends = stream::unfold((requests, take), |(mut requests, take)| async move {
+            let Admitted { request, room } = requests.recv().await?;
             let id = request.id;
-            let (taken, append) = match convert::append_from_wire(request) {
-                Ok(append) => (Ok(id), Some(append)),
+            let (read, append) = match convert::append_from_wire(request) {
+                Ok(append) => (Ok(()), Some(append)),
                 // Ends the lane, after what came before it.
-                Err(error) => (Err((id, error)), None),
+                Err(error) => (Err(error), None),
             };
-            ids.send(taken).await.ok()?;
-            Some((append?, (requests, ids)))
+            take.send((id, room, read)).await.ok()?;
+            Some((append?, (requests, take)))
         });
         let results = self.raft.stream_append(appends).boxed();
-        let lane = LaneAnswers { lane, results, taken, heard: self.heard.clone() };
+        let unanswered = Some(Unanswered { results, taken });
+        let (heard, backlog) = (self.heard.clone(), self.backlog.clone());
+        let lane = LaneAnswers { lane, unanswered, heard, backlog };
         stream::unfold(Some(lane), |lane| async move { lane?.next().await }).boxed()
     }
 
-    /// Takes a snapshot in, and installs it once it is whole.
+    /// What the core was given by lanes; whatever is sent to one has to be admitted there.
+    pub(crate) fn backlog(&self) -> Arc<Backlog> {
+        self.backlog.clone()
+    }
+
+    /// Takes a snapshot in, and installs it once it is whole; until `stop` is ready.
     ///
     /// # Errors
     /// See [`Refusal`].
@@ -125,7 +142,9 @@ impl Group {
         &self,
         begin: wire::SnapshotBegin,
         parts: Streaming<wire::SnapshotPart>,
+        stop: impl Future<Output = ()>,
     ) -> Result<wire::SnapshotResponse, Refusal> {
+        let mut stop = pin!(stop.map(|()| Refusal::Ended("the node is stopping".to_owned())));
         let vote = convert::leader_vote(begin.vote).map_err(malformed)?;
         let meta = decode_meta(self.shard(), &begin.meta).map_err(malformed)?;
         if meta.last_log_id.is_none_or(|last| last.leader_id.term > vote.leader_id.term) {
@@ -138,28 +157,49 @@ impl Group {
         }
         self.heard.now();
         let busy = |_| Refusal::Ended("another snapshot of the shard is being taken".to_owned());
-        let mut turn = timeout(SNAPSHOT_PART_TIMEOUT, self.turns.next()).await.map_err(busy)?;
-        let file = tokio::select! {
+        let mut turn = tokio::select! {
             biased;
-            () = turn.superseded() => {
-                return Err(Refusal::Ended("a newer snapshot has come".to_owned()));
-            }
-            received = self.receive(begin.meta, parts) => received?,
+            refusal = &mut stop => return Err(refusal),
+            turn = timeout(SNAPSHOT_PART_TIMEOUT, self.turns.next()) => turn.map_err(busy)?,
         };
+        let over = async {
+            tokio::select! {
+                biased;
+                refusal = &mut stop => refusal,
+                () = turn.superseded() => Refusal::Ended("a newer snapshot has come".to_owned()),
+            }
+        };
+        let file = self.receive(begin.meta, parts, over).await?;
         let snapshot = SnapshotOf::<Types, SnapshotFile> { meta, snapshot: file };
-        let installed = self.raft.install_full_snapshot(vote, snapshot).await.map_err(ended)?;
+        let installed = tokio::select! {
+            biased;
+            // The core goes on with it, and is ended by whoever stops.
+            refusal = &mut stop => return Err(refusal),
+            installed = self.raft.install_full_snapshot(vote, snapshot) => installed,
+        };
+        let installed = installed.map_err(ended)?;
         Ok(wire::SnapshotResponse { vote: Some(vote_to_wire(&installed.vote)) })
     }
 
+    /// Takes the parts in, until `over` says why no more are taken. What is being written then is awaited:
+    /// whoever comes next finds the store at rest.
     async fn receive(
         &self,
         meta: Bytes,
         mut parts: Streaming<wire::SnapshotPart>,
+        over: impl Future<Output = Refusal>,
     ) -> Result<SnapshotFile, Refusal> {
+        let mut over = pin!(over);
         let (store, tasks) = (self.store.clone(), self.tasks.clone());
         let mut incoming = Incoming::begin(self.shard(), store, tasks, meta).await.map_err(lost)?;
         loop {
-            let part = match timeout(SNAPSHOT_PART_TIMEOUT, parts.message()).await {
+            let part = tokio::select! {
+                // First: parts may come without a pause.
+                biased;
+                refusal = &mut over => return Err(refusal),
+                part = timeout(SNAPSHOT_PART_TIMEOUT, parts.message()) => part,
+            };
+            let part = match part {
                 Ok(Ok(Some(part))) => part.part,
                 Ok(Ok(None)) => {
                     return Err(Refusal::Malformed("the snapshot breaks off".to_owned()));
@@ -181,22 +221,29 @@ impl Group {
 /// A lane's answers, each with the id of its request.
 struct LaneAnswers {
     lane: u64,
-    results: BoxStream<'static, Result<StreamAppendResult<Types>, Fatal<Types>>>,
-    /// The requests given to the core, in order; or why one could not be.
-    taken: mpsc::Receiver<Result<u64, (u64, io::Error)>>,
+    /// Always there until this is dropped.
+    unanswered: Option<Unanswered>,
     heard: Heard,
+    backlog: Arc<Backlog>,
+}
+
+impl Drop for LaneAnswers {
+    fn drop(&mut self) {
+        if let Some(unanswered) = self.unanswered.take() {
+            self.backlog.abandon(unanswered);
+        }
+    }
 }
 
 impl LaneAnswers {
     /// The next answer, and what is left of the lane unless that was the last one.
     async fn next(mut self) -> Option<(wire::AppendResponse, Option<Self>)> {
-        let result = self.results.next().await;
-        let id = match self.taken.recv().await? {
-            Ok(id) => id,
-            Err((id, error)) => {
-                return Some((failed(self.lane, id, format!("MALFORMED: {error}")), None));
-            }
-        };
+        let unanswered = self.unanswered.as_mut()?;
+        let result = unanswered.results.next().await;
+        let (id, _room, read) = unanswered.taken.recv().await?;
+        if let Err(error) = read {
+            return Some((failed(self.lane, id, format!("MALFORMED: {error}")), None));
+        }
         match result {
             Some(Ok(result)) => {
                 if !matches!(result, Err(StreamAppendError::HigherVote(_))) {

@@ -14,6 +14,7 @@ use orrery_host::Tasks;
 use orrery_model::ShardId;
 use orrery_router_store::{Record, Store, Write};
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
 use super::entry::{
     decode_entry, decode_log_id, decode_vote, encode_entry, encode_log_id, encode_vote,
@@ -41,10 +42,21 @@ struct Log {
     tasks: Arc<dyn Tasks>,
     tail: Mutex<LogTail>,
     vote: Mutex<Option<Vote>>,
+    /// Raised when a truncation begins and when it ends: odd while one is under way.
+    truncations: watch::Sender<u64>,
+}
+
+/// A truncation under way: the store may be cut while memory is not yet.
+struct Truncation<'a>(&'a Log);
+
+impl Drop for Truncation<'_> {
+    fn drop(&mut self) {
+        self.0.truncations.send_modify(|count| *count += 1);
+    }
 }
 
 impl LogStore {
-    /// Opens a shard's log, keeping up to about `tail_bytes` of its newest entries in memory.
+    /// Opens a shard's log, keeping its newest entries in memory, up to about `tail_bytes` of it.
     ///
     /// # Errors
     /// When the store cannot be read, or holds what this build does not understand.
@@ -57,28 +69,47 @@ impl LogStore {
     ) -> io::Result<Self> {
         let opened = store.clone();
         let (tail, vote, committed) = blocking(&tasks, "open-log", move || {
-            let state = opened.log_state(shard).map_err(io::Error::other)?;
-            let purged = state.purged.map(|bytes| decode_log_id(&bytes)).transpose()?;
-            let last = match state.empty {
-                true => purged,
-                false => Some(log_id_at(&*opened, shard, state.last_index)?),
-            };
+            let (purged, last) = ends(&*opened, shard)?;
             let vote = opened.vote(shard).map_err(io::Error::other)?;
             let committed = opened.committed(shard).map_err(io::Error::other)?;
+            let committed = committed.map(|bytes| decode_log_id(&bytes)).transpose()?;
+            // Of a log that was cleared: it says nothing of the one that begins here. Beyond the end of
+            // any other log something is lost, which the core must find out.
+            let committed = committed.filter(|_| last.is_some());
             Ok((
                 LogTail::new(purged, last, tail_bytes),
                 vote.map(|bytes| decode_vote(&bytes)).transpose()?,
-                committed.map(|bytes| decode_log_id(&bytes)).transpose()?,
+                committed,
             ))
         })
         .await?;
-        let log = Log { shard, store, tasks, tail: Mutex::new(tail), vote: Mutex::new(vote) };
+        let (tail, vote) = (Mutex::new(tail), Mutex::new(vote));
+        let log = Log { shard, store, tasks, tail, vote, truncations: watch::Sender::new(0) };
         Ok(Self { reader: LogReader(Arc::new(log)), writer, committed })
     }
 
     fn log(&self) -> &Arc<Log> {
         &self.reader.0
     }
+}
+
+/// The last log id of a shard's log; the last purged one where no entry is held. Blocks.
+///
+/// # Errors
+/// When the store cannot be read, or holds what this build does not understand.
+pub(super) fn last_log_id(store: &dyn Store, shard: ShardId) -> io::Result<Option<LogId>> {
+    ends(store, shard).map(|(_, last)| last)
+}
+
+/// The last purged log id, and the last one.
+fn ends(store: &dyn Store, shard: ShardId) -> io::Result<(Option<LogId>, Option<LogId>)> {
+    let state = store.log_state(shard).map_err(io::Error::other)?;
+    let purged = state.purged.map(|bytes| decode_log_id(&bytes)).transpose()?;
+    let last = match state.empty {
+        true => purged,
+        false => Some(log_id_at(store, shard, state.last_index)?),
+    };
+    Ok((purged, last.max(purged)))
 }
 
 fn log_id_at(store: &dyn Store, shard: ShardId, index: u64) -> io::Result<LogId> {
@@ -124,8 +155,8 @@ impl RaftLogStorage<Types> for LogStore {
         let log = self.log().clone();
         let records = log.append(entries)?;
         let Some(end) = records.last().map(|record| record.index + 1) else {
-            callback.io_completed(Ok(()));
-            return Ok(());
+            // Completed here it would pass those that wait for the disk.
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "no entries to append"));
         };
         let done = Box::new({
             let log = log.clone();
@@ -142,6 +173,7 @@ impl RaftLogStorage<Types> for LogStore {
     async fn truncate_after(&mut self, last_log_id: Option<LogIdOf<Types>>) -> io::Result<()> {
         let log = self.log().clone();
         let write = Write::TruncateAfter(last_log_id.map(|last| last.index));
+        let _truncation = log.begin_truncation();
         // Waits although it need not be durable: behind it no completion of an older append is left.
         self.writer.write(log.shard, write).await?;
         log.tail.lock().truncate_after(last_log_id);
@@ -228,6 +260,7 @@ impl Log {
     /// The entries that begin `from..to`, bounded in bytes; none only where the log holds none.
     async fn read(&self, from: u64, to: u64) -> io::Result<Vec<Entry>> {
         loop {
+            let truncations = *self.truncations.borrow();
             let place = self.tail.lock().find(from, to, LOG_READ_BYTES_MAX);
             let (begin, end) = match place {
                 Place::Memory(entries) => return Ok(entries),
@@ -242,14 +275,36 @@ impl Log {
             match read.await {
                 // Purged while it was being read: look again at what is left.
                 Err(_) if self.purged_beyond(begin) => {}
+                // Truncated while it was being read: the same, once memory knows it too.
+                Err(_) if self.truncated_since(truncations) => self.wait_truncated().await,
                 result => return result,
             }
         }
     }
 
+    fn begin_truncation(&self) -> Truncation<'_> {
+        self.truncations.send_modify(|count| *count += 1);
+        Truncation(self)
+    }
+
+    /// Whether a truncation was under way when the count was so, or has begun since.
+    fn truncated_since(&self, count: u64) -> bool {
+        is_under_way(count) || *self.truncations.borrow() != count
+    }
+
+    async fn wait_truncated(&self) {
+        // Fails only once this log is gone.
+        let _ = self.truncations.subscribe().wait_for(|count| !is_under_way(*count)).await;
+    }
+
     fn purged_beyond(&self, index: u64) -> bool {
         self.tail.lock().purged().is_some_and(|purged| purged.index >= index)
     }
+}
+
+/// Whether this count of truncations says that one is under way.
+fn is_under_way(truncations: u64) -> bool {
+    !truncations.is_multiple_of(2)
 }
 
 fn bounds(range: &impl RangeBounds<u64>) -> (u64, u64) {

@@ -1,14 +1,15 @@
 //! Log tail: where a shard's log begins and ends, and its newest entries, in memory.
 //!
 //! What is not yet in the store is always here, so that an entry can be read as soon as it was
-//! appended; beyond that the newest entries stay up to a limit in bytes, so that applying and
-//! replicating them reads no disk.
+//! appended; beyond that the newest entries stay up to a limit in bytes of memory, so that applying
+//! and replicating them reads no disk.
 
 use std::collections::VecDeque;
 
+use openraft::EntryPayload;
 use openraft::entry::RaftEntry as _;
 
-use super::types::{Entry, LogId};
+use super::types::{Entry, LogId, Payload};
 
 /// Where the entries of a range are.
 #[derive(Debug)]
@@ -30,25 +31,35 @@ pub(crate) struct LogTail {
     last: Option<LogId>,
     /// No entry below this index is held, here or in the store.
     first: u64,
-    /// Contiguous, ending with `last`; each with its encoded length.
-    entries: VecDeque<(Entry, usize)>,
-    bytes: usize,
-    bytes_max: usize,
+    /// Contiguous, ending with `last`.
+    entries: VecDeque<Held>,
+    /// What all entries take.
+    memory_bytes: usize,
+    memory_bytes_max: usize,
     /// Entries below this index are in the store.
     stored: u64,
 }
 
+/// An entry in memory.
+struct Held {
+    entry: Entry,
+    /// What it takes here.
+    memory_bytes: usize,
+    /// What it takes in a message.
+    encoded_bytes: usize,
+}
+
 impl LogTail {
     /// A log as the store holds it.
-    pub(crate) fn new(purged: Option<LogId>, last: Option<LogId>, bytes_max: usize) -> Self {
+    pub(crate) fn new(purged: Option<LogId>, last: Option<LogId>, memory_bytes_max: usize) -> Self {
         let last = last.max(purged);
         Self {
             purged,
             last,
             first: purged.map_or(0, |purged| purged.index + 1),
             entries: VecDeque::new(),
-            bytes: 0,
-            bytes_max,
+            memory_bytes: 0,
+            memory_bytes_max,
             stored: last.map_or(0, |last| last.index + 1),
         }
     }
@@ -63,8 +74,9 @@ impl LogTail {
         self.last
     }
 
-    /// Adds an entry. Returns false, and changes nothing, where it would leave a hole.
-    pub(crate) fn append(&mut self, entry: Entry, bytes: usize) -> bool {
+    /// Adds an entry, whose encoded form is so long. Returns false, and changes nothing, where it would
+    /// leave a hole.
+    pub(crate) fn append(&mut self, entry: Entry, encoded_bytes: usize) -> bool {
         let log_id = entry.log_id();
         if self.last.is_some_and(|last| last.index + 1 != log_id.index) {
             return false;
@@ -73,15 +85,16 @@ impl LogTail {
             (self.first, self.stored) = (log_id.index, log_id.index);
         }
         self.last = Some(log_id);
-        self.bytes += bytes;
-        self.entries.push_back((entry, bytes));
+        let memory_bytes = memory_bytes(&entry, encoded_bytes);
+        self.memory_bytes += memory_bytes;
+        self.entries.push_back(Held { entry, memory_bytes, encoded_bytes });
         true
     }
 
     /// The entries below `index` are in the store.
     pub(crate) fn set_stored(&mut self, index: u64) {
         self.stored = self.stored.max(index);
-        while self.bytes > self.bytes_max && self.begin() < self.stored {
+        while self.memory_bytes > self.memory_bytes_max && self.begin() < self.stored {
             self.drop_front();
         }
     }
@@ -93,9 +106,9 @@ impl LogTail {
             return;
         }
         let end = last.map_or(0, |last| last.index + 1);
-        while self.entries.back().is_some_and(|(entry, _)| entry.index() >= end) {
-            let (_, bytes) = self.entries.pop_back().expect("there is a last one");
-            self.bytes -= bytes;
+        while self.entries.back().is_some_and(|held| held.entry.index() >= end) {
+            let held = self.entries.pop_back().expect("there is a last one");
+            self.memory_bytes -= held.memory_bytes;
         }
         self.last = last.max(self.purged);
         self.stored = self.stored.min(end);
@@ -105,15 +118,16 @@ impl LogTail {
     pub(crate) fn purge(&mut self, upto: LogId) {
         self.purged = self.purged.max(Some(upto));
         self.last = self.last.max(Some(upto));
-        while self.entries.front().is_some_and(|(entry, _)| entry.index() <= upto.index) {
+        while self.entries.front().is_some_and(|held| held.entry.index() <= upto.index) {
             self.drop_front();
         }
         self.first = self.first.max(upto.index + 1);
         self.stored = self.stored.max(upto.index + 1);
     }
 
-    /// Where the entries `from..to` are, as far as the log holds them; at most about `bytes_max` bytes.
-    pub(crate) fn find(&self, from: u64, to: u64, bytes_max: usize) -> Place {
+    /// Where the entries `from..to` are, as far as the log holds them; at most about `encoded_bytes_max`
+    /// bytes of them, as they are sent.
+    pub(crate) fn find(&self, from: u64, to: u64, encoded_bytes_max: usize) -> Place {
         let from = from.max(self.first);
         let to = to.min(self.last.map_or(0, |last| last.index + 1));
         let begin = self.begin();
@@ -124,12 +138,12 @@ impl LogTail {
             return Place::Store { from, to: to.min(begin) };
         }
         let range = (from - begin) as usize..(to - begin) as usize;
-        let mut bytes = 0;
+        let mut encoded_bytes = 0;
         let mut found = Vec::with_capacity(range.len().min(64));
-        for (entry, length) in self.entries.range(range) {
-            found.push(entry.clone());
-            bytes += length;
-            if bytes >= bytes_max {
+        for held in self.entries.range(range) {
+            found.push(held.entry.clone());
+            encoded_bytes += held.encoded_bytes;
+            if encoded_bytes >= encoded_bytes_max {
                 break;
             }
         }
@@ -143,15 +157,31 @@ impl LogTail {
     }
 
     fn drop_front(&mut self) {
-        if let Some((_, bytes)) = self.entries.pop_front() {
-            self.bytes -= bytes;
+        if let Some(held) = self.entries.pop_front() {
+            self.memory_bytes -= held.memory_bytes;
         }
     }
 }
 
+/// About how much memory an entry takes here.
+fn memory_bytes(entry: &Entry, encoded_bytes: usize) -> usize {
+    let payload = match &entry.payload {
+        EntryPayload::Blank => 0,
+        EntryPayload::Normal(Payload::Data(batch)) => batch.memory_bytes(),
+        EntryPayload::Normal(Payload::Control(batch)) => batch.memory_bytes(),
+        // Small, and too few to matter.
+        EntryPayload::Membership(_) => encoded_bytes,
+    };
+    size_of::<Held>() + payload
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use openraft::vote::leader_id_std::CommittedLeaderId;
+    use orrery_model::command::{Batch, Command, ExpireComet};
+    use orrery_model::{Id, Incarnation};
 
     use super::*;
 
@@ -160,7 +190,7 @@ mod tests {
     }
 
     fn filled(count: u64) -> LogTail {
-        let mut tail = LogTail::new(None, None, 30);
+        let mut tail = LogTail::new(None, None, 3 * size_of::<Held>());
         for index in 0..count {
             assert!(tail.append(Entry::new_blank(id(1, index)), 10));
         }
@@ -184,6 +214,27 @@ mod tests {
         tail.set_stored(10);
         assert_eq!(indexes(tail.find(7, 100, 1000)), [7, 8, 9]);
         assert!(matches!(tail.find(6, 100, 1000), Place::Store { from: 6, to: 7 }));
+    }
+
+    #[test]
+    fn what_a_batch_takes_in_memory_counts_and_not_its_encoded_length() {
+        let expire = Command::ExpireComet(ExpireComet {
+            comet: Id::new("c").unwrap(),
+            fence: Incarnation(1),
+            position: 1,
+        });
+        let batch = Batch { commands: vec![expire; 100], ..Batch::default() };
+        let memory_bytes = batch.memory_bytes();
+        let mut tail = LogTail::new(None, None, 2 * memory_bytes);
+        for index in 0..4 {
+            let payload = EntryPayload::Normal(Payload::Data(Arc::new(batch.clone())));
+            assert!(tail.append(Entry { log_id: id(1, index), payload }, 1));
+        }
+        tail.set_stored(4);
+        assert!(matches!(tail.find(0, 4, 1000), Place::Store { from: 0, to: 3 }));
+        assert_eq!(indexes(tail.find(3, 4, 1000)), [3]);
+        tail.truncate_after(Some(id(1, 2)));
+        assert_eq!(tail.memory_bytes, 0, "what is not held is not counted");
     }
 
     #[test]

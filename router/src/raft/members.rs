@@ -254,10 +254,14 @@ impl Group {
         let metrics = self.raft.server_metrics();
         let metrics = metrics.borrow_watched();
         let membership = &metrics.membership_config;
+        // By the committed ones too, as openraft goes: a membership that only this node has on disk may
+        // leave it out, and nobody else can win an election until that is committed or replaced.
+        let in_force = [membership, &metrics.committed_membership_config];
+        let votes = || in_force.iter().any(|held| held.voter_ids().any(|id| id == metrics.id));
         match metrics.state {
             ServerState::Leader if membership.nodes().nth(1).is_none() => Standing::LeadsAlone,
             ServerState::Leader => Standing::Leads,
-            _ if membership.voter_ids().any(|voter| voter == metrics.id) => Standing::Votes,
+            _ if votes() => Standing::Votes,
             _ => Standing::Follows,
         }
     }
@@ -286,7 +290,7 @@ pub(super) enum Standing {
     LeadsAlone,
     /// The leader.
     Leads,
-    /// A voter that does not lead.
+    /// A voter that does not lead, by the newest membership or by the one that is committed.
     Votes,
     /// Neither: a learner, or no member at all.
     Follows,

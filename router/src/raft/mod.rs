@@ -3,14 +3,20 @@
 //! What goes to disk and over the wire is encoded by [`entry`] in our own contracts, never by openraft's
 //! types, so that a new openraft changes this folder and nothing else.
 
+pub(crate) mod backlog;
 pub(crate) mod backup;
 #[cfg(test)]
 mod conformance;
+pub(crate) mod departure;
 pub(crate) mod entry;
 pub(crate) mod group;
 pub(crate) mod heard;
 mod inbound;
 mod incoming;
+mod leadership;
+pub(crate) mod little_room;
+#[cfg(test)]
+mod log_races;
 pub(crate) mod log_store;
 pub(crate) mod log_tail;
 pub(crate) mod machine;

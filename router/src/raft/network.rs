@@ -338,7 +338,7 @@ mod tests {
             instance_of: Default::default(),
         };
         let (host, tasks) = (Host::system(), Host::system().tasks);
-        let peers = Links::new(host, me, |_| None);
+        let peers = Links::new(host, me, Default::default(), |_| None);
         let network = Network { shard: ShardId(1), peers, tasks };
         let mut connection = network.connection(2, &PeerAddress("127.0.0.1:1".to_owned()), false);
         let option = RPCOption::new(Duration::from_millis(100));

@@ -1,4 +1,5 @@
 //! Snapshot: a shard's state as a file of records, written from a cheap copy while the shard goes on.
+//! Shards that are due together write theirs one after the other.
 
 use std::io;
 use std::sync::Arc;
@@ -16,13 +17,16 @@ use orrery_router_core::registry::{self, Registry};
 use orrery_router_store::{SnapshotReader, SnapshotWriter, Store};
 use parking_lot::Mutex;
 use prost::Message;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::entry::encode_meta;
-use super::replica::State;
-use super::snapshot_duty::SnapshotDuty;
+use super::replica::{Replica, State};
 use super::types::{LogId, SnapshotMeta, Types};
 use crate::blocking::blocking;
+
+/// What a file of records adds to each.
+const RECORD_FRAME_BYTES: u64 = 8;
 
 /// A snapshot's records, as far as there is something to do with them.
 pub(crate) enum SnapshotFile {
@@ -75,20 +79,25 @@ fn not_opened() -> io::Error {
 
 /// The newest snapshot that is known to be in the store: its position and its meta.
 #[derive(Clone, Default)]
-pub(super) struct Newest(Arc<Mutex<Option<Place>>>);
+pub(super) struct Newest(Arc<Mutex<Held>>);
 
-type Place = (Option<LogId>, Bytes);
+#[derive(Default)]
+struct Held {
+    newest: Option<(Option<LogId>, Bytes)>,
+    /// The node leaves the shard.
+    ended: bool,
+}
 
 impl Newest {
     pub(super) fn is(&self, meta: &Bytes) -> bool {
-        self.0.lock().as_ref().is_some_and(|(_, held)| held == meta)
+        self.0.lock().newest.as_ref().is_some_and(|(_, held)| held == meta)
     }
 
     /// Takes note of one that was found in the store.
     pub(super) fn found(&self, at: Option<LogId>, meta: Bytes) {
-        let mut held = self.0.lock();
-        if held.as_ref().is_none_or(|(held_at, _)| *held_at <= at) {
-            *held = Some((at, meta));
+        let newest = &mut self.0.lock().newest;
+        if newest.as_ref().is_none_or(|(held_at, _)| *held_at <= at) {
+            *newest = Some((at, meta));
         }
     }
 
@@ -101,12 +110,21 @@ impl Newest {
         writer: Box<dyn SnapshotWriter>,
     ) -> io::Result<()> {
         let mut held = self.0.lock();
-        if held.as_ref().is_some_and(|(held_at, _)| *held_at > at) {
+        if held.ended {
+            return Err(io::Error::other("the node leaves the shard"));
+        }
+        if held.newest.as_ref().is_some_and(|(held_at, _)| *held_at > at) {
             return Ok(());
         }
         writer.finish().map_err(io::Error::other)?;
-        *held = Some((at, meta));
+        held.newest = Some((at, meta));
         Ok(())
+    }
+
+    /// Lets none be finished from here on; one that is just being finished it waits for. A core that has
+    /// ended does not wait for who writes its snapshots.
+    pub(super) fn end(&self) {
+        self.0.lock().ended = true;
     }
 }
 
@@ -121,6 +139,21 @@ impl StateView {
         match state {
             State::Data(registry) => Self::Data(registry.snapshot()),
             State::Control(control) => Self::Control(control.snapshot()),
+        }
+    }
+
+    /// About how many bytes its snapshot takes on a disk. As much work as half of writing it.
+    pub(super) fn bytes(&self) -> u64 {
+        let bytes = |record_bytes: usize| record_bytes as u64 + RECORD_FRAME_BYTES;
+        match self {
+            Self::Data(view) => {
+                let records = view.records();
+                records.map(|record| bytes(wire::ShardRecord::from(&record).encoded_len())).sum()
+            }
+            Self::Control(view) => {
+                let records = view.records();
+                records.map(|record| bytes(wire::ControlRecord::from(&record).encoded_len())).sum()
+            }
         }
     }
 
@@ -147,37 +180,84 @@ fn write_record(writer: &mut dyn SnapshotWriter, record: &impl Message) -> io::R
 
 /// Writes one snapshot.
 pub(crate) struct Builder {
-    pub(super) shard: ShardId,
-    pub(super) view: Arc<StateView>,
-    pub(super) meta: SnapshotMeta,
+    pub(super) replica: Arc<Replica>,
     pub(super) id: String,
     pub(super) store: Arc<dyn Store>,
     pub(super) tasks: Arc<dyn Tasks>,
     pub(super) newest: Newest,
-    pub(super) duty: Arc<SnapshotDuty>,
+    /// A permit for each snapshot that may be written at once, of any shard.
+    pub(super) permits: Arc<Semaphore>,
 }
 
 impl RaftSnapshotBuilder<Types> for Builder {
     type SnapshotData = SnapshotFile;
 
     async fn build_snapshot(&mut self) -> io::Result<SnapshotOf<Types, SnapshotFile>> {
+        let permit = self.permit().await?;
+        let (view, meta) = self.capture();
+        self.write(view, &meta, permit).await?;
+        // Whoever wants to read it asks for the newest one; most are never read.
+        Ok(SnapshotOf::<Types, SnapshotFile> { meta, snapshot: SnapshotFile::Built })
+    }
+}
+
+impl Builder {
+    /// Waits for the shards whose turn is earlier, and while the replica may begin none.
+    ///
+    /// # Errors
+    /// When the replica is closed meanwhile; its core has ended and hears of nothing.
+    pub(super) async fn permit(&self) -> io::Result<OwnedSemaphorePermit> {
+        let closed = || io::Error::other("the replica was closed before its snapshot was begun");
+        let duty = self.replica.snapshots();
+        let turn = async {
+            loop {
+                duty.may_begin_again().await;
+                let permit = self.permits.clone().acquire_owned().await.map_err(|_| closed())?;
+                // The disk may have filled up while others wrote theirs.
+                if duty.begin() {
+                    return Ok(permit);
+                }
+            }
+        };
+        tokio::select! {
+            // First, or one that both concern would still begin.
+            biased;
+            () = duty.ended() => Err(closed()),
+            permit = turn => permit,
+        }
+    }
+
+    /// The state as it is now. Only once it is this shard's turn: a view that waits would hold on to all
+    /// that changes meanwhile.
+    pub(super) fn capture(&self) -> (StateView, SnapshotMeta) {
+        self.replica.capture(StateView::of)
+    }
+
+    /// Writes what was captured. The permit is given back when the file is finished, even where nobody
+    /// waits for that any more.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(super) async fn write(
+        &self,
+        view: StateView,
+        meta: &SnapshotMeta,
+        permit: OwnedSemaphorePermit,
+    ) -> io::Result<()> {
         let begun = Instant::now();
-        let bytes = encode_meta(self.shard, &self.meta, self.id.clone());
-        let (shard, view, store) = (self.shard, self.view.clone(), self.store.clone());
-        let (at, newest) = (self.meta.last_log_id, self.newest.clone());
+        let (shard, store) = (self.replica.shard(), self.store.clone());
+        let bytes = encode_meta(shard, meta, self.id.clone());
+        let (at, newest) = (meta.last_log_id, self.newest.clone());
         blocking(&self.tasks, "write-snapshot", move || {
+            let _permit = permit;
             let writer = store.begin_snapshot(shard, bytes.clone());
             let mut writer = writer.map_err(io::Error::other)?;
             view.write(&mut *writer)?;
             newest.finish(at, bytes, writer)
         })
         .await?;
-        self.duty.built(begun.elapsed());
-        // Whoever wants to read it asks for the newest one; most are never read.
-        Ok(SnapshotOf::<Types, SnapshotFile> {
-            meta: self.meta.clone(),
-            snapshot: SnapshotFile::Built,
-        })
+        self.replica.snapshots().built(begun.elapsed());
+        Ok(())
     }
 }
 

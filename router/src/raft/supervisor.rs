@@ -16,18 +16,25 @@ pub(crate) async fn supervise(group: Arc<Group>, failure: Failure) {
 async fn watch(group: &Group, failure: &Failure) {
     let shard = group.shard();
     let mut leadership = group.raft.server_metrics();
+    let mut told = None;
     loop {
-        let (term, leader) = {
+        let known = {
             let now = leadership.borrow_and_update();
-            (now.vote.leader_id.term, now.current_leader)
+            now.current_leader.map(|leader| (now.vote.leader_id.term, leader))
         };
-        tracing::info!(%shard, term, leader, "shard leadership");
+        // Members change without it.
+        if let Some((term, leader)) = known.filter(|_| known != told) {
+            tracing::info!(%shard, term, leader, "shard leadership");
+            told = known;
+        }
         // Every core that ends closes this, a panicking one without a last word.
         if leadership.changed().await.is_err() {
             break;
         }
     }
     let reason = match group.raft.metrics().borrow_watched().running_state.clone() {
+        // Not by what the core says of its end: one whose state machine is gone says that it was stopped.
+        _ if group.is_ending() => return,
         Err(fatal) => format!("the core of shard {shard} ended: {fatal}"),
         Ok(()) => format!("the core of shard {shard} panicked"),
     };

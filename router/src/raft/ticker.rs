@@ -75,6 +75,8 @@ fn bursts(groups: usize) -> u32 {
 
 impl Group {
     fn tick(&self) {
+        // Looked at here because no campaign can be due before the next tick anyway.
+        self.look_whether_caught_up();
         let due = due(self.standing(), self.heard.ago(), self.heartbeat);
         self.set_ticking(due == Due::Watch);
         if due == Due::Heartbeat {

@@ -73,8 +73,11 @@ pub enum Write {
     Vote(Bytes),
     /// Replaces what is known to be committed.
     Committed(Bytes),
+    /// Replaces what is said of how far the node had acknowledged when it left the shard.
+    Left(Bytes),
     /// Forgets the entries, the purge and what is known to be committed, as if nothing of them had ever
-    /// been written. The vote stays: a node that leaves a shard and comes back must not vote twice.
+    /// been written. The vote stays, and what [`Write::Left`] said: a node that leaves a shard and comes
+    /// back must neither vote twice nor help to lose what it had acknowledged.
     Clear,
 }
 
@@ -130,6 +133,12 @@ pub trait Store: Send + Sync {
     /// As [`Store::log_state`].
     fn committed(&self, shard: ShardId) -> Result<Option<Bytes>, StoreError>;
 
+    /// What was last said with [`Write::Left`] of a shard.
+    ///
+    /// # Errors
+    /// As [`Store::log_state`].
+    fn left(&self, shard: ShardId) -> Result<Option<Bytes>, StoreError>;
+
     /// Lets the engine give back space: call every now and then, away from the writer.
     ///
     /// # Errors
@@ -152,9 +161,10 @@ pub trait Store: Send + Sync {
     /// When it is there but corrupt: the shard must not serve then.
     fn snapshot(&self, shard: ShardId) -> Result<Option<Box<dyn SnapshotReader>>, StoreError>;
 
-    /// Removes a shard's snapshot, if there is one, durably. Readers that are open finish, writers too.
-    /// Who leaves a shard clears its log first ([`Write::Clear`]): a log that was purged is nothing without
-    /// its snapshot.
+    /// Removes a shard's snapshot, if there is one, durably. Readers that are open finish, writers too: who
+    /// leaves a shard sees to it that none is left. And clears its log first ([`Write::Clear`]): a log that
+    /// was purged is nothing without its snapshot. A snapshot beside a log that is cleared is found again
+    /// after a crash, and is to be removed then.
     ///
     /// # Errors
     /// When the disk refuses; the snapshot is then there whole or not at all, and removing it may be tried

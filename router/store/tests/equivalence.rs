@@ -22,6 +22,7 @@ enum Step {
     Purge { forward: u64 },
     Vote(u8),
     Committed(u8),
+    Left(u8),
     Clear,
 }
 
@@ -33,6 +34,7 @@ fn step() -> impl Strategy<Value = (u32, Step)> {
         2 => (0..12_u64).prop_map(|forward| Step::Purge { forward }),
         1 => any::<u8>().prop_map(Step::Vote),
         1 => any::<u8>().prop_map(Step::Committed),
+        1 => any::<u8>().prop_map(Step::Left),
         1 => Just(Step::Clear),
     ];
     (0..3_u32, step)
@@ -70,6 +72,7 @@ fn batch(store: &dyn Store, steps: &[(u32, Step)], serial: &mut u8) -> WriteBatc
             }
             Step::Vote(vote) => Write::Vote(vec![*vote].into()),
             Step::Committed(committed) => Write::Committed(vec![*committed].into()),
+            Step::Left(left) => Write::Left(vec![*left].into()),
             Step::Clear => {
                 *state = LogState { empty: true, ..LogState::default() };
                 Write::Clear
@@ -85,6 +88,7 @@ fn assert_equal(disk: &dyn Store, model: &dyn Store) {
         let state = model.log_state(shard).unwrap();
         assert_eq!(disk.log_state(shard).unwrap(), state, "shard {shard}");
         assert_eq!(disk.vote(shard).unwrap(), model.vote(shard).unwrap());
+        assert_eq!(disk.left(shard).unwrap(), model.left(shard).unwrap());
         assert_eq!(disk.committed(shard).unwrap(), model.committed(shard).unwrap());
         for from in state.purged_index.saturating_sub(2)..state.last_index + 2 {
             let [disk, model] =

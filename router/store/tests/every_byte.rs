@@ -49,6 +49,10 @@ fn truncate(shard: usize, keep: u64) -> (ShardId, Write) {
     (SHARDS[shard], Write::TruncateAfter(Some(keep)))
 }
 
+fn left(shard: usize, text: &str) -> (ShardId, Write) {
+    (SHARDS[shard], Write::Left(text.to_owned().into()))
+}
+
 fn clear(shard: usize) -> (ShardId, Write) {
     (SHARDS[shard], Write::Clear)
 }
@@ -64,7 +68,7 @@ fn history() -> [Vec<Vec<(ShardId, Write)>>; 2] {
         vec![truncate(0, 1), append(0, 2..=2, "b")],
         vec![vote(1, "b"), append(1, 5..=6, "b")],
         vec![append(2, 3..=4, "b"), purge(0, 1)],
-        vec![clear(2), append(1, 7..=7, "c")],
+        vec![left(2, "l4"), clear(2), append(1, 7..=7, "c")],
         vec![append(0, 3..=5, "c")],
     ];
     let late = vec![
@@ -73,7 +77,7 @@ fn history() -> [Vec<Vec<(ShardId, Write)>>; 2] {
         vec![append(0, 6..=6, "d"), committed(0, "c5")],
         vec![truncate(1, 8), append(1, 9..=9, "e")],
         vec![vote(2, "e")],
-        vec![clear(0), purge(0, 20), append(0, 21..=21, "e")],
+        vec![left(0, "l6"), clear(0), purge(0, 20), append(0, 21..=21, "e")],
         vec![append(0, 22..=22, "f"), vote(1, "f")],
         vec![append(1, 10..=10, "f")],
     ];

@@ -3,6 +3,8 @@
 //! `golden/format_1` is what the scene's history (without what came later) and one snapshot left after an
 //! orderly end, without what is not data: the lock, the catalogue and the notes of lengths.
 //! `golden/format_2` is the same of the whole history, with the notes; `golden/blank_2` is a blank directory.
+//! `golden/left_2` is what came later to format 2: a version of before reads all of it but what it does not
+//! know.
 #![allow(clippy::unwrap_used, reason = "a test may panic, in its helpers too")]
 
 mod scene;
@@ -13,7 +15,9 @@ use std::sync::Arc;
 
 use orrery_model::ShardId;
 use orrery_router_store::{Blank, Disk, Identity, Opened, Store, StoreError, Write, WriteBatch};
-use scene::{Scene, copy, disk, history, history_1, identity, open, read};
+use scene::{
+    SHARDS, Scene, copy, disk, history, history_1, history_of_leaving, identity, open, read,
+};
 
 const SNAPSHOT: &str = "snapshots/1/00000000000000000001.snapshot";
 const LOG: [&str; 2] = ["log/0000000000000001.raftlog", "log/0000000000000001.rewrite"];
@@ -104,6 +108,22 @@ fn a_directory_of_format_2_is_readable() {
 }
 
 #[test]
+fn what_is_said_of_shards_that_were_left_is_readable() {
+    let scene = Scene::new();
+    copy(&golden("left_2"), &scene.path());
+    let store = open(&scene.path()).unwrap();
+    let left = SHARDS.map(|shard| store.left(shard).unwrap());
+    assert_eq!(left, [None, Some("at 5".into()), Some("at 2".into())]);
+    assert!(store.log_state(SHARDS[1]).unwrap().empty);
+    assert_eq!(store.log_state(SHARDS[2]).unwrap().last_index, 2);
+    // A directory of before says nothing.
+    let before = scene.path().with_file_name("before");
+    copy(&golden("format_2"), &before);
+    let store = open(&before).unwrap();
+    assert_eq!(SHARDS.map(|shard| store.left(shard).unwrap()), [None, None, None]);
+}
+
+#[test]
 fn a_blank_directory_of_format_2_is_readable() {
     let scene = Scene::new();
     copy(&golden("blank_2"), &scene.path());
@@ -119,6 +139,9 @@ fn what_is_written_today_is_format_2() {
     assert_same(&scene.path(), "blank_2", &["header"]);
     make(&scene.path(), identity_2(), history());
     assert_same(&scene.path(), "format_2", &["header", "synced", "ends", SNAPSHOT, LOG[0], LOG[1]]);
+    let scene = Scene::new();
+    make(&scene.path(), identity_2(), history_of_leaving());
+    assert_same(&scene.path(), "left_2", &["header", "synced", "ends", SNAPSHOT, LOG[0], LOG[1]]);
 }
 
 fn assert_same(path: &Path, name: &str, files: &[&str]) {

@@ -11,7 +11,7 @@ use orrery_proto::registry::registry_client::RegistryClient;
 use tokio::time::timeout;
 use tonic::Code;
 
-use crate::cluster::{CLUSTER_ID, PATIENCE, Plan, bind_all, located_all, node, until};
+use crate::cluster::{CLUSTER_ID, Cluster, PATIENCE, Plan, bind_all, located_all, node, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_nodes_become_a_cluster_and_share_its_shards() {
@@ -104,6 +104,39 @@ async fn a_node_of_another_cluster_is_not_talked_to() {
     let status = cluster.status(4).await.unwrap();
     assert!(status.nodes.is_empty(), "{status:?}");
     bind_all(&cluster.client_of(&[1, 2, 3]), 0..5).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shard_that_nobody_has_begun_says_who_is_to_do_it() {
+    let placements = vec![(0, vec![1, 2, 3]), (1, vec![1, 2, 3]), (2, vec![3, 1, 2])];
+    let mut cluster = Cluster::blank(Plan::new(3, 2).with(|plan| plan.placements = placements));
+    for id in 1..=3 {
+        cluster.start(id).await;
+    }
+    let found = cluster.plan().await;
+    let says = async |cluster: &Cluster, id: u64, what: &str| {
+        until(what, || async {
+            let status = cluster.status(id).await.map_err(|status| status.to_string())?;
+            match status.not_ready.contains(what) {
+                true => Ok(()),
+                false => Err(status.not_ready),
+            }
+        })
+        .await;
+    };
+    // Without the node that is to begin the control shard there is no cluster at all.
+    cluster.adopt(2, CLUSTER_ID, 2, Some(found.clone())).await.unwrap();
+    says(&cluster, 2, "not founded yet: its control shard was not begun yet, which node 1").await;
+    let mut registry = RegistryClient::new(cluster.channel(2));
+    let refused = registry.get_table(wire::GetTableRequest {}).await.unwrap_err();
+    assert!(refused.message().contains("node 1"), "{refused}");
+    // With it all is there but the shard of the third.
+    cluster.adopt(1, CLUSTER_ID, 2, Some(found.clone())).await.unwrap();
+    for id in [1, 2] {
+        says(&cluster, id, "shard 2 was not begun yet, which node 3 is to do").await;
+    }
+    cluster.adopt(3, CLUSTER_ID, 2, Some(found)).await.unwrap();
+    cluster.ready().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

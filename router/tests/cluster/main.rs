@@ -2,14 +2,18 @@
 // What tests share may unwrap as tests do.
 #![allow(clippy::unwrap_used)]
 
+mod clocks;
 #[path = "../support/cluster.rs"]
 mod cluster;
 mod disks;
 mod founding;
+mod health;
+mod hints;
 mod leases;
 mod members;
 #[path = "../support/net.rs"]
 mod net;
 mod partitions;
 mod restarts;
+mod session;
 mod versions;

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use orrery_model::cluster::NodeState;
+use orrery_model::cluster::{NodeState, Placement as Place};
+use orrery_model::control::ControlCommand;
+use orrery_model::{NodeId, ShardId};
 use orrery_proto::cluster::replica_status::Role;
 use orrery_proto::registry::Placement;
 use tokio::time::timeout;
@@ -59,6 +61,66 @@ async fn a_node_that_joins_gets_its_share_and_one_that_leaves_gives_it_back() {
     until_held_as_placed(&cluster).await;
     located_all(&client, 0..60).await;
     bind_all(&client, 60..70).await;
+}
+
+/// Where each shard is placed.
+async fn placements(cluster: &Cluster) -> BTreeMap<u32, Placement> {
+    let status = cluster.status(1).await.unwrap();
+    let placed = status.placements.into_iter().filter_map(|held| held.placement);
+    placed.map(|placement| (placement.shard, placement)).collect()
+}
+
+/// Has a shard's replica moved, and waits until it is.
+async fn move_replica(cluster: &Cluster, shard: u32, from: u64, to: u64) {
+    let replicas = until("the placement is changed", || async {
+        let placed = placements(cluster).await.remove(&shard).unwrap();
+        let replicas = placed.replicas.iter().map(|id| if *id == from { to } else { *id });
+        let replicas: Vec<u64> = replicas.collect();
+        let command = ControlCommand::Place(Place {
+            shard: ShardId(shard),
+            version: placed.version + 1,
+            replicas: replicas.iter().copied().map(NodeId).collect(),
+        });
+        // The planner may have moved its leader meanwhile.
+        let changed = cluster.change(command).await;
+        changed.map(|_| replicas).map_err(|status| status.to_string())
+    })
+    .await;
+    let moved = |voters: &BTreeMap<u32, Vec<u64>>| {
+        replicas.len() == voters[&shard].len()
+            && replicas.iter().all(|id| voters[&shard].contains(id))
+    };
+    cluster.voters("the replica is moved", moved).await;
+    until_held_as_placed(cluster).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_left_a_node_comes_back_to_it_and_counts() {
+    let mut cluster = Plan::new(3, 1).found().await;
+    let client = cluster.client();
+    bind_all(&client, 0..20).await;
+    cluster.join(4).await;
+    cluster.ready().await;
+    // Evened out, each shard has a replica where the other has none.
+    let (mover, free) = until("a replica was moved to node 4", || async {
+        let placed = placements(&cluster).await;
+        let has = |shard: u32, id: u64| placed[&shard].replicas.contains(&id);
+        let mover = (1..=4).find(|id| has(0, *id) && has(1, *id));
+        let free = (1..=4).find(|id| has(0, *id) && !has(1, *id));
+        mover.zip(free).ok_or_else(|| format!("{placed:?}"))
+    })
+    .await;
+    let mut next = 20;
+    for (from, to) in [(mover, free), (free, mover), (mover, free), (free, mover)] {
+        move_replica(&cluster, 1, from, to).await;
+        bind_all(&client, next..next + 5).await;
+        next += 5;
+    }
+    let voters = placements(&cluster).await.remove(&1).unwrap().replicas;
+    let other = voters.into_iter().find(|id| *id != mover).unwrap();
+    cluster.kill(other);
+    bind_all(&client, next..next + 5).await;
+    located_all(&client, 0..next + 5).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,6 +4,7 @@ use orrery_model::cluster::PROTOCOL;
 use orrery_model::command::{Bind, Command, Outcome, Refusal};
 use orrery_model::{Policy, Seq};
 use orrery_router::Config;
+use tokio::time::timeout;
 
 use crate::cluster::{PATIENCE, Plan, bind_all, bind_in, comet, located_all, until, write};
 
@@ -49,6 +50,29 @@ async fn builds_one_version_apart_work_together_and_are_upgraded_one_by_one() {
     .await;
     let reply = write(&client, ranked(3), PATIENCE).await.unwrap();
     assert_eq!(reply, Err(Refusal::Outranked), "its rank is known now");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_goes_back_to_what_the_logs_have_left_behind_is_refused_by_name() {
+    let mut cluster = Plan::new(3, 2).found().await;
+    let client = cluster.client();
+    bind_all(&client, 0..10).await;
+    cluster.stop(3).await;
+    cluster.reconfigure(|plan| plan.protocols = [(3, PROTOCOL - 1)].into());
+    cluster.start(3).await;
+    let failed = timeout(PATIENCE, cluster.handle(3).failed()).await.expect("it stops itself");
+    assert!(failed.contains("the node speaks an older protocol than the cluster"), "{failed}");
+    bind_all(&client, 10..20).await;
+    let reply = write(&client, bind_in(comet(1), 1_000, 1), PATIENCE).await.unwrap();
+    assert!(matches!(reply, Ok(Outcome::Bound(_))), "{reply:?}");
+    let reply = write(&client, ranked(2), PATIENCE).await.unwrap();
+    assert_eq!(reply, Err(Refusal::Outranked), "what only the newer build knows is still used");
+    // As it was, it is welcome.
+    cluster.stop(3).await;
+    cluster.reconfigure(|plan| plan.protocols.clear());
+    cluster.start(3).await;
+    cluster.ready().await;
+    located_all(&client, 0..20).await;
 }
 
 #[test]

@@ -59,7 +59,14 @@ impl Caller {
                 let (answered, answer) = oneshot::channel();
                 self.unanswered.lock().insert(id, answered);
                 answers.push(answer);
-                wire::Request { id, shard: shard.0, epoch: 1, timeout_ms: 0, kind }
+                wire::Request {
+                    id,
+                    shard: shard.0,
+                    epoch: 1,
+                    timeout_ms: 0,
+                    kind,
+                    ..Default::default()
+                }
             })
             .collect();
         if self.requests.send(wire::SessionRequest { requests }).is_err() {

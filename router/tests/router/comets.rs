@@ -188,3 +188,16 @@ async fn malformed_calls_are_invalid_arguments() {
     let nothing = wire::DetachCometRequest { comet: None };
     assert_eq!(client.detach_comet(nothing).await.unwrap_err().code(), Code::InvalidArgument);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_says_how_far_its_node_had_followed_the_cluster() {
+    let node = node_with(config()).await;
+    let index = || async {
+        let answer = node.client.clone().get_table(wire::GetTableRequest {}).await;
+        answer.unwrap().into_inner().log_index
+    };
+    let before = index().await;
+    assert!(before > 0, "there is a table since the cluster was founded");
+    node.attach("i", 1).await;
+    assert!(index().await > before, "a comet came to life since");
+}

@@ -2,6 +2,8 @@
 // What tests share may unwrap as tests do.
 #![allow(clippy::unwrap_used)]
 
+mod adopting;
+mod backup;
 mod caller;
 mod comets;
 mod durability;

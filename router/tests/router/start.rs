@@ -1,17 +1,21 @@
 //! Starting and stopping.
 
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use orrery_host::Host;
+use orrery_proto::cluster::cluster_client::ClusterClient;
 use orrery_proto::registry as wire;
 use orrery_router::{Config, StartError};
+use orrery_router_store::{Disk, Identity, Opened, Store, StoreError};
+use parking_lot::Mutex;
 use tokio::time::{Instant, timeout};
+use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
-use crate::node::{Node, PATIENCE, bind_command, config, directory, model, until, user};
+use crate::node::{Node, PATIENCE, bind_command, channel, config, directory, model, until, user};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fresh_directory_becomes_a_cluster_within_a_second() {
@@ -43,6 +47,49 @@ async fn health_says_when_the_node_serves() {
         (answer.into_inner().status() == ServingStatus::Serving).then_some(())
     })
     .await;
+}
+
+/// A disk that takes its time to become a member's.
+struct SlowDisk {
+    inner: Arc<dyn Disk>,
+    may_adopt: Mutex<mpsc::Receiver<()>>,
+}
+
+impl Disk for SlowDisk {
+    fn open(&self) -> Result<Opened, StoreError> {
+        self.inner.open()
+    }
+
+    fn adopt(&self, identity: Identity) -> Result<Arc<dyn Store>, StoreError> {
+        self.may_adopt.lock().recv().expect("the test goes on");
+        self.inner.adopt(identity)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_wants_a_node_that_is_founding_its_own_cluster_is_refused() {
+    let (go, may_adopt) = mpsc::channel();
+    let may_adopt = Mutex::new(may_adopt);
+    let disk = Arc::new(SlowDisk { inner: Arc::new(model()), may_adopt });
+    let handle = orrery_router::start(config(), Host::system(), disk).await.unwrap();
+    let mut cluster = ClusterClient::new(channel(&handle));
+    let request = orrery_proto::cluster::AdoptRequest {
+        cluster_id: "another".to_owned(),
+        node: 1,
+        instance: "first".to_owned(),
+        shards: 4,
+        founding: None,
+        by: String::new(),
+    };
+    let adopted = cluster.adopt(request);
+    tokio::pin!(adopted);
+    // Long enough for the node to have been asked; it cannot answer yet.
+    let early = timeout(Duration::from_millis(300), &mut adopted).await;
+    assert!(early.is_err(), "{early:?}");
+    go.send(()).unwrap();
+    let refused = timeout(PATIENCE, adopted).await.expect("it is answered").unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition, "{refused}");
+    until("the node is ready", || std::future::ready(handle.ready().ok())).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

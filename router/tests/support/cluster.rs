@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use orrery_host::Host;
 use orrery_host::system::{SystemClock, SystemRandom, SystemTasks};
+use orrery_host::{Clock, Host};
 use orrery_model::cluster::{Counters, Node, NodeState};
 use orrery_model::command::{Bind, Command, Reply};
 use orrery_model::control::{ControlCommand, Found};
@@ -84,6 +85,18 @@ impl Plan {
     }
 }
 
+/// A wall clock that can be set to anything.
+#[derive(Clone, Default)]
+struct SetClock {
+    ahead_ms: Arc<AtomicI64>,
+}
+
+impl Clock for SetClock {
+    fn wall_ms(&self) -> u64 {
+        SystemClock.wall_ms().saturating_add_signed(self.ahead_ms.load(Ordering::Relaxed))
+    }
+}
+
 struct Running {
     handle: Handle,
     runtime: Runtime,
@@ -95,6 +108,7 @@ struct Place {
     /// Where it listens; it comes back there.
     registry: SocketAddr,
     peers: SocketAddr,
+    clock: SetClock,
     running: Option<Running>,
 }
 
@@ -117,7 +131,7 @@ impl Drop for Cluster {
 }
 
 impl Cluster {
-    fn blank(plan: Plan) -> Self {
+    pub(crate) fn blank(plan: Plan) -> Self {
         Self { faults: Faults::default(), plan, places: BTreeMap::new() }
     }
 
@@ -132,6 +146,7 @@ impl Cluster {
             disk: ModelDisk::blank(NodeId(id), format!("instance-{id}")),
             registry: any,
             peers: any,
+            clock: SetClock::default(),
             running: None,
         });
         assert!(place.running.is_none(), "node {id} runs already");
@@ -150,7 +165,7 @@ impl Cluster {
             .unwrap();
         let host = Host {
             net: self.faults.net(id),
-            clock: Arc::new(SystemClock),
+            clock: Arc::new(place.clock.clone()),
             random: Arc::new(SystemRandom),
             tasks: Arc::new(SystemTasks::on(runtime.handle().clone())),
         };
@@ -199,6 +214,11 @@ impl Cluster {
         let place = self.places.get_mut(&id).expect("there is such a node");
         assert!(place.running.is_none(), "node {id} runs");
         place.disk = ModelDisk::blank(NodeId(id), format!("another-instance-{id}"));
+    }
+
+    /// Sets a node's wall clock ahead, or back where it is less than nothing.
+    pub(crate) fn set_clock(&self, id: u64, ahead_ms: i64) {
+        self.places[&id].clock.ahead_ms.store(ahead_ms, Ordering::Relaxed);
     }
 
     /// The nodes that run.
@@ -255,7 +275,8 @@ impl Cluster {
         cluster.describe(wire::DescribeRequest {}).await.unwrap().into_inner()
     }
 
-    async fn plan(&self) -> Found {
+    /// What the nodes that run would be founded with.
+    pub(crate) async fn plan(&self) -> Found {
         let mut nodes = Vec::new();
         for id in self.running() {
             nodes.push(node(&self.describe(id).await));
@@ -292,6 +313,7 @@ impl Cluster {
             instance,
             shards,
             founding: founding.map(Into::into),
+            by: "a test".to_owned(),
         };
         let mut cluster = ClusterClient::new(self.channel(id));
         cluster.adopt(request).await.map(|_| ())
@@ -309,6 +331,15 @@ impl Cluster {
         let mut cluster = ClusterClient::new(self.channel(id));
         let asked = timeout(Duration::from_secs(5), cluster.status(wire::StatusRequest {})).await;
         Ok(asked.map_err(|_| Status::deadline_exceeded("no answer"))??.into_inner())
+    }
+
+    /// Has a node write a snapshot of a shard: its log index.
+    pub(crate) async fn snapshot(&self, id: u64, shard: u32) -> Result<u64, Status> {
+        let mut cluster = ClusterClient::new(self.channel(id));
+        let request = wire::SnapshotRequest { shards: vec![shard] };
+        let written = timeout(PATIENCE, cluster.snapshot(request)).await;
+        let written = written.map_err(|_| Status::deadline_exceeded("no answer"))??.into_inner();
+        Ok(written.snapshots.iter().map(|snapshot| snapshot.index).max().unwrap_or(0))
     }
 
     /// Has the cluster changed, whoever leads the control shard.

@@ -40,6 +40,10 @@ pub(crate) enum Fate {
     Fail,
     /// Refused: the policy keeps who is there already.
     Outrank,
+    /// Refused: the connection was removed before.
+    Gone,
+    /// Refused for now: too many removals of the comet are not settled.
+    Unsettled,
     /// Carried out, and the answer lost with the whole session.
     Break,
 }
@@ -248,8 +252,11 @@ impl Script {
                     rebind_per_second: self.rebind_per_second,
                 })
             }
-            Request::KeepAlive(_) => Response::KeptAlive(KeptAlive {
-                alive: self.alive && !self.superseded,
+            Request::KeepAlive(comet) => Response::KeptAlive(KeptAlive {
+                // A life that another one followed is over, however well that one is.
+                alive: self.alive
+                    && !self.superseded
+                    && comet.incarnation == self.registry.incarnation,
                 superseded: self.superseded,
             }),
             Request::Detach(_) => Response::Detached(Detached {}),
@@ -375,15 +382,19 @@ fn take(script: &Mutex<Script>, request: EdgeRequest, answers: &Answers) {
             let kind = Some(Response::Failure(EdgeFailure::default()));
             send(answers, Some(EdgeResponse { id: request.id, kind }));
         }
-        Fate::Outrank => {
-            let reply: Reply = Err(Refusal::Outranked);
-            let kind = Some(Response::Reply((&reply).into()));
-            send(answers, Some(EdgeResponse { id: request.id, kind }));
-        }
+        Fate::Outrank => refuse(request.id, Refusal::Outranked, answers),
+        Fate::Gone => refuse(request.id, Refusal::Gone, answers),
+        Fate::Unsettled => refuse(request.id, Refusal::Unsettled, answers),
         Fate::Hold => script.held.push((request, answers.clone())),
         Fate::Break => {
             script.answer(request);
             script.sessions.clear();
         }
     }
+}
+
+fn refuse(id: u64, refusal: Refusal, answers: &Answers) {
+    let reply: Reply = Err(refusal);
+    let kind = Some(Response::Reply((&reply).into()));
+    send(answers, Some(EdgeResponse { id, kind }));
 }

@@ -51,9 +51,9 @@ impl Stage {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut config = Config {
             id: "comet-1".to_owned(),
-            tcp: any,
-            websocket: any,
-            delivery: any,
+            tcp_listen: any,
+            websocket_listen: any,
+            delivery_listen: any,
             logic: vec![logic.address.to_string()],
             workers: 2,
             edge_request_ms: 500,

@@ -44,9 +44,9 @@ impl Bed {
         }
         let any = "127.0.0.1:0".parse().unwrap();
         let mut config = Config {
-            http_address: any,
-            grpc_address: any,
-            edge_address: any,
+            http_listen: any,
+            grpc_listen: any,
+            edge_listen: any,
             routers: vec![registry.address.to_string()],
             auth: AuthMode::Open,
             ..Config::default()

@@ -333,6 +333,7 @@ impl Service for Scripted {
             cluster_id: "test".into(),
             table: Some(SlotTable { epoch: 1, owners }),
             nodes: vec![node],
+            ..wire::GetTableResponse::default()
         }))
     }
 

@@ -137,7 +137,7 @@ async fn fetch(
     let address = &leader.node.registry;
     let mut stream = match context.client.backup(address, shard, context.deadline).await {
         Ok(stream) => stream,
-        Err(error) => return retry_or_fail(error),
+        Err(error) => return retry_or_fail(address, error),
     };
     let (mut tally, mut sum) = (Tally::default(), crc32fast::Hasher::new());
     let (mut out, mut head, mut end) = (None, None, None);
@@ -145,7 +145,7 @@ async fn fetch(
         let part = match stream.next().await {
             Ok(Some(part)) => part,
             Ok(None) => break,
-            Err(error) => return retry_or_fail(error),
+            Err(error) => return retry_or_fail(address, error),
         };
         if let Some(meta) = part.meta {
             let mut file = FileWriter::create(path).map_err(|error| cannot(path, &error))?;
@@ -173,11 +173,11 @@ async fn fetch(
     Ok(Ok((meta, bytes, crc32, tally)))
 }
 
-fn retry_or_fail<T>(error: ClusterError) -> Result<Result<T, String>, CtlError> {
+fn retry_or_fail<T>(address: &str, error: ClusterError) -> Result<Result<T, String>, CtlError> {
     match error {
-        ClusterError::Unreachable { .. } | ClusterError::Unknown { .. } => {
-            Ok(Err(error.to_string()))
-        }
+        ClusterError::Unreachable { who, detail } => Ok(Err(format!("{who}: {detail}"))),
+        // A copy changes nothing, so there is no outcome to be in doubt of.
+        ClusterError::Unknown { detail } => Ok(Err(format!("{address} gave no copy: {detail}"))),
         error => Err(error.into()),
     }
 }

@@ -10,21 +10,27 @@ use serde_json::json;
 
 use super::file::FileReader;
 use super::manifest::{Manifest, ManifestShard};
+use super::restores::{Restore, Restores};
 use super::shard::Tally;
 use crate::ctl::error::CtlError;
 use crate::ctl::print::Output;
 
 /// Says whether a backup is whole.
 pub(in crate::ctl) fn verify(dir: &Path) -> Result<Output, CtlError> {
-    let manifest = read_whole(dir)?;
+    let (manifest, restores) = (read_whole(dir)?, Restores::read(dir)?);
+    let restores: Vec<_> = restores.iter().collect();
     let routes: u64 = manifest.shards.iter().map(|shard| shard.routes).sum();
-    let text = format!(
+    let mut text = format!(
         "{} is whole: {} shards with {routes} routes of cluster {}\n",
         dir.display(),
         manifest.shards.len(),
         manifest.cluster_id,
     );
-    Ok(Output::new(text, json!({ "dir": dir, "whole": true, "manifest": manifest })))
+    for Restore { generation, cluster_id, .. } in &restores {
+        text += &format!("restore {generation} is cluster {cluster_id}\n");
+    }
+    let json = json!({ "dir": dir, "whole": true, "manifest": manifest, "restores": restores });
+    Ok(Output::new(text, json))
 }
 
 /// Reads all of a backup and returns its manifest.

@@ -64,7 +64,8 @@ impl ClusterClient {
         Described::from_wire(self.node(address, deadline, ask).await?)
     }
 
-    /// Makes the node at an address a part of a cluster, for good. A repeat changes nothing.
+    /// Makes the node at an address a part of a cluster, for good. A repeat changes nothing. `by` is who
+    /// asks, for the node's audit log.
     ///
     /// # Errors
     /// [`ClusterError::Refused`] where it is another node or belongs to another cluster; may always be
@@ -73,6 +74,7 @@ impl ClusterClient {
         &self,
         address: &str,
         adoption: &Adoption,
+        by: &str,
         deadline: Instant,
     ) -> Result<(), ClusterError> {
         let request = AdoptRequest {
@@ -81,6 +83,7 @@ impl ClusterClient {
             instance: adoption.instance.clone(),
             shards: adoption.shards,
             founding: adoption.founding.as_ref().map(Into::into),
+            by: by.to_owned(),
         };
         let ask = |node: Arc<Node>| async move { node.cluster().adopt(request).await };
         self.node(address, deadline, ask).await.map(|_| ())

@@ -18,6 +18,8 @@ pub struct Report {
     pub nodes: Vec<(Node, NodeState)>,
     /// Where replicas should be, and where they were when last told; the control shard's too.
     pub placements: Vec<(Placement, Option<Placed>)>,
+    /// Replicas of each shard when the cluster was founded; 0 where the node does not know.
+    pub replicas_founded: u32,
     /// The node's own replicas.
     pub replicas: Vec<ReplicaReport>,
     /// Epoch of its slot table.
@@ -128,6 +130,7 @@ impl Report {
             not_ready: Some(wire.not_ready).filter(|reason| !reason.is_empty()),
             nodes,
             placements: placements.collect::<Result<_, ClusterError>>()?,
+            replicas_founded: wire.replicas_founded,
             replicas: wire.replicas.into_iter().map(replica).collect::<Result<_, _>>()?,
             table_epoch: wire.table_epoch,
             comets: wire.comets.into(),

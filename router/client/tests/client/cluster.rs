@@ -155,7 +155,7 @@ async fn a_refusal_is_told_and_not_repeated() {
         shards: 1,
         founding: None,
     };
-    let error = client.adopt(&node.address, &adoption, soon()).await.unwrap_err();
+    let error = client.adopt(&node.address, &adoption, "a test", soon()).await.unwrap_err();
     assert!(matches!(error, ClusterError::Refused { .. }), "{error}");
 }
 

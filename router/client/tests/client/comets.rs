@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tonic::Status;
 
 use crate::scripted::{
-    bind, client, cluster, cluster_with, comet, fitting, id, nobody, soon, table, within,
+    Scripted, bind, client, cluster, cluster_with, comet, fitting, id, nobody, soon, table, within,
 };
 
 fn attach() -> Attach {
@@ -150,4 +150,24 @@ async fn living_comets_are_listed_with_what_they_advertise() {
     assert_eq!(client.comets(false, soon()).await, Ok(vec![living]));
     nodes[0].has_comets(vec![orrery_proto::registry::Comet::default()]);
     assert!(client.comets(false, soon()).await.is_err(), "a comet without a name is not one");
+}
+
+#[tokio::test]
+async fn a_node_that_is_behind_does_not_undo_what_another_call_found() {
+    let (nodes, client) = cluster(3).await;
+    let names = |leader: &Scripted| {
+        let mut status = Status::unavailable("not the leader");
+        status.metadata_mut().insert("orrery-leader", leader.address.parse().unwrap());
+        Err(status)
+    };
+    // Of two calls at the same time one is told late, and of who led before.
+    nodes[0].will_attach_late(Duration::from_millis(300), names(&nodes[2]));
+    nodes[0].will_attach(names(&nodes[1]));
+    nodes[1].will_attach(Ok(attached()));
+    nodes[1].will_attach(Ok(attached()));
+    let (one, other) =
+        tokio::join!(client.attach(attach(), soon()), client.attach(attach(), soon()));
+    assert!(one.is_ok() && other.is_ok(), "{one:?} {other:?}");
+    assert_eq!(nodes[0].attached().len(), 2);
+    assert!(nodes[2].attached().is_empty(), "the other call had found the leader");
 }

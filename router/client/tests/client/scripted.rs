@@ -56,7 +56,7 @@ struct Inner {
     tables_given: AtomicUsize,
     /// Sessions open now.
     sessions: watch::Sender<usize>,
-    attach: Mutex<VecDeque<Result<wire::AttachCometResponse, Status>>>,
+    attach: Mutex<VecDeque<(Duration, Result<wire::AttachCometResponse, Status>)>>,
     silent: AtomicBool,
     keep_alive: Mutex<VecDeque<Result<wire::KeepAliveCometResponse, Status>>>,
     comets: Mutex<Vec<wire::Comet>>,
@@ -95,6 +95,17 @@ impl Scripted {
     }
 
     pub(crate) fn serve_table(&self, cluster_id: &str, table: &SlotTable, nodes: &[&Scripted]) {
+        self.serve_table_at(0, cluster_id, table, nodes);
+    }
+
+    /// Tells at which index of the control shard's log the table was so.
+    pub(crate) fn serve_table_at(
+        &self,
+        log_index: u64,
+        cluster_id: &str,
+        table: &SlotTable,
+        nodes: &[&Scripted],
+    ) {
         let numbered = nodes.iter().zip(1..).map(|(node, id)| Node {
             id: NodeId(id),
             registry: node.address.clone(),
@@ -106,11 +117,24 @@ impl Scripted {
             cluster_id: cluster_id.to_owned(),
             table: Some(table.into()),
             nodes: numbered.map(Into::into).collect(),
+            log_index,
         });
     }
 
     pub(crate) fn tables_given(&self) -> usize {
         self.inner.tables_given.load(Ordering::SeqCst)
+    }
+
+    /// Waits until so many tables more were given. All but the last one have been looked at by whoever asked
+    /// for them, where that is one client.
+    pub(crate) async fn gives_tables(&self, more: usize) {
+        let enough = self.tables_given() + more;
+        let given = async {
+            while self.tables_given() < enough {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        timeout(PATIENCE, given).await.expect("somebody asks for the table");
     }
 
     /// All requests that arrived, in order.
@@ -137,7 +161,16 @@ impl Scripted {
     }
 
     pub(crate) fn will_attach(&self, result: Result<wire::AttachCometResponse, Status>) {
-        self.inner.attach.lock().push_back(result);
+        self.will_attach_late(Duration::ZERO, result);
+    }
+
+    /// Answers an attach after a while.
+    pub(crate) fn will_attach_late(
+        &self,
+        after: Duration,
+        result: Result<wire::AttachCometResponse, Status>,
+    ) {
+        self.inner.attach.lock().push_back((after, result));
     }
 
     pub(crate) fn will_keep_alive(&self, result: Result<wire::KeepAliveCometResponse, Status>) {
@@ -240,7 +273,9 @@ impl Registry for Service {
     ) -> Result<Response<wire::AttachCometResponse>, Status> {
         self.0.attached.lock().push(request.into_inner().attach.unwrap());
         let result = self.0.attach.lock().pop_front();
-        result.unwrap_or_else(|| Err(Status::unavailable("no leader"))).map(Response::new)
+        let Some((after, result)) = result else { return Err(Status::unavailable("no leader")) };
+        tokio::time::sleep(after).await;
+        result.map(Response::new)
     }
 
     async fn keep_alive_comet(

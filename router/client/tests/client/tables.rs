@@ -1,15 +1,18 @@
 //! The slot table is fetched, fetched again when a shard knows of a newer one, and never guessed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use orrery_host::Host;
 use orrery_model::command::Refusal;
 use orrery_proto::registry::failure::Reason;
 use orrery_proto::registry::{Failure, Request, request, response};
-use orrery_router_client::ClientError;
+use orrery_router_client::{Client, ClientError, Config};
+use tokio::time::{sleep, timeout};
 
 use crate::scripted::{
-    Act, Scripted, bind, bound, client, cluster, failed_with, fitting, led_by, soon, table, user,
-    within,
+    Act, PATIENCE, Scripted, bind, bound, client, cluster, failed_with, fitting, led_by, soon,
+    table, user, within,
 };
 
 /// Refuses by the table epoch that the request was made with: as a read and as a write.
@@ -120,6 +123,41 @@ async fn the_session_with_a_node_that_left_the_cluster_ends() {
     nodes[1].on(|request| wrong_shard(request, 2));
     client.write(bind("u", 2), soon()).await.unwrap();
     nodes[1].sessions(0).await;
+}
+
+/// Waits until the client's table names so many nodes.
+async fn names(client: &Client, nodes: usize) {
+    let reached = async {
+        while client.table().is_none_or(|table| table.nodes.len() != nodes) {
+            sleep(Duration::from_millis(2)).await;
+        }
+    };
+    timeout(PATIENCE, reached).await.unwrap_or_else(|_| panic!("never named {nodes} nodes"));
+}
+
+#[tokio::test]
+async fn an_older_answer_does_not_replace_a_newer_one() {
+    let (node, other) = (Scripted::start().await, Scripted::start().await);
+    let serve = |index, nodes: &[&Scripted]| {
+        node.serve_table_at(index, "c", &table(1, &[1]), nodes);
+    };
+    serve(10, &[&node, &other]);
+    let nodes = vec![node.address.clone()];
+    let config = Config { nodes, table_refresh_ms: 10, ..Config::default() };
+    let client = Client::new(config, Host::system());
+    names(&client, 2).await;
+    // The same again, and known to be so for longer.
+    serve(20, &[&node, &other]);
+    node.gives_tables(2).await;
+    // The node was restarted, and has read only a part of its log.
+    serve(15, &[&node]);
+    node.gives_tables(3).await;
+    assert_eq!(client.table().unwrap().nodes.len(), 2);
+    serve(21, &[&node]);
+    names(&client, 1).await;
+    // One that does not say counts by its epoch alone.
+    serve(0, &[&node, &other]);
+    names(&client, 2).await;
 }
 
 #[tokio::test]

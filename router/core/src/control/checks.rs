@@ -12,7 +12,11 @@ use crate::limits::{
     REPLICAS_MAX,
 };
 
-pub(super) fn check_found(found: &Found) -> Result<(), ControlRefusal> {
+/// Checks that a cluster can be founded so: a control shard that has none takes exactly what passes.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_found(found: &Found) -> Result<(), ControlRefusal> {
     if found.cluster_id.is_empty() {
         return Err(ControlRefusal::Invalid("a cluster needs an id"));
     }

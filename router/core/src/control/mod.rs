@@ -21,6 +21,7 @@ use orrery_model::control::{
 };
 use orrery_model::{CometId, CometRef, Incarnation, NodeId, ShardId};
 
+pub use self::checks::check_found;
 pub use self::restore::ControlRestoreError;
 pub use self::snapshot::ControlSnapshot;
 
@@ -146,7 +147,8 @@ impl Control {
         self.found().map(|found| first_replicas(found, shard))
     }
 
-    /// The first of the shards that keep a node from being removed: it holds a replica or should.
+    /// The first of the shards that keep a node from being removed: it holds a replica or should, or nobody
+    /// knows, since the shard's leader has not answered to its newest placement yet.
     pub fn held_by(&self, node: NodeId) -> Option<ShardId> {
         self.placements.held_by(node, self.found()?)
     }

@@ -57,14 +57,19 @@ impl Nodes {
         if self.nodes.len() >= NODES_EVER_MAX {
             return Err(ControlRefusal::Invalid("the cluster has had too many nodes"));
         }
-        // The log that it must follow already holds what only newer builds know.
-        if node.protocol < self.protocol() {
-            return Err(ControlRefusal::Invalid(
-                "the node speaks an older protocol than all others",
-            ));
-        }
+        self.check_protocol(node)?;
         Arc::make_mut(&mut self.nodes).insert(node.id, (node.clone(), NodeState::Active));
         Ok(ControlOutcome::Done)
+    }
+
+    /// The logs that a node must follow may hold already what all nodes understand.
+    fn check_protocol(&self, node: &Node) -> Result<(), ControlRefusal> {
+        match node.protocol < self.protocol() {
+            true => {
+                Err(ControlRefusal::Invalid("the node speaks an older protocol than the cluster"))
+            }
+            false => Ok(()),
+        }
     }
 
     pub(super) fn update(&mut self, node: &Node) -> ControlReply {
@@ -78,6 +83,7 @@ impl Nodes {
         if state == NodeState::Removed {
             return Err(ControlRefusal::RemovedNode { node: node.id });
         }
+        self.check_protocol(node)?;
         if held != node {
             Arc::make_mut(&mut self.nodes).insert(node.id, (node.clone(), state));
         }

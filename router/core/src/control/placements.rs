@@ -79,7 +79,8 @@ impl Placements {
         if let Some(node) = members.find(|node| nodes.get(**node).is_none()) {
             return Err(ControlRefusal::UnknownNode { node: *node });
         }
-        if self.placed(placed.shard).is_none_or(|held| held.log_index < placed.log_index) {
+        // Of the same members the shard's leader tells again once it knows a newer placement.
+        if self.placed(placed.shard).is_none_or(|held| held.age() < placed.age()) {
             Arc::make_mut(&mut self.placed).insert(placed.shard, placed.clone());
         }
         Ok(ControlOutcome::Done)
@@ -87,12 +88,18 @@ impl Placements {
 
     /// A shard that a node holds a replica of or should hold one of. The control shard has a replica
     /// on every node: there only a vote counts. A shard whose leader has said nothing yet is where it
-    /// began.
+    /// began. One whose leader answers to another placement may be anywhere: what was wanted in between
+    /// may have been begun.
     pub(super) fn held_by(&self, node: NodeId, found: &Found) -> Option<ShardId> {
         let holds = |placement: &&Placement| {
             let shard = placement.shard;
             placement.replicas.contains(&node)
                 || match self.placed(shard) {
+                    Some(Placed { version: Some(version), .. })
+                        if *version != placement.version =>
+                    {
+                        true
+                    }
                     Some(placed) if shard == ShardId::CONTROL => placed.voters.contains(&node),
                     Some(placed) => {
                         placed.voters.contains(&node) || placed.learners.contains(&node)

@@ -1,6 +1,6 @@
 //! Snapshot of the control shard: its records in a fixed order, and their digest.
 
-use orrery_model::cluster::{Node, Placement};
+use orrery_model::cluster::{Node, Placed, Placement};
 use orrery_model::control::{Comet, Found};
 use orrery_model::record::ControlRecord;
 use orrery_model::{CometRef, NodeId};
@@ -78,9 +78,14 @@ fn feed(digest: &mut Digest, record: &ControlRecord) {
         }
         ControlRecord::Placement(placement) => feed_placement(digest.number(8), placement),
         ControlRecord::Placed(placed) => {
-            digest.number(9).number(placed.shard.0.into()).number(placed.log_index);
-            feed_numbers(digest, &placed.voters);
-            feed_numbers(digest, &placed.learners);
+            let Placed { shard, log_index, voters, learners, version } = placed;
+            match version {
+                None => digest.number(9),
+                Some(version) => digest.number(10).number(*version),
+            };
+            digest.number(shard.0.into()).number(*log_index);
+            feed_numbers(digest, voters);
+            feed_numbers(digest, learners);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use orrery_model::cluster::{NodeState, Placed, Placement};
+use orrery_model::cluster::{NodeState, PLACED_VERSION_PROTOCOL, Placed, Placement};
 use orrery_model::control::ControlCommand;
 use orrery_model::{NodeId, ShardId};
 
@@ -18,6 +18,8 @@ pub(super) struct Layout {
 struct NodeView {
     state: NodeState,
     is_live: bool,
+    /// It takes no more replicas now.
+    is_unfit: bool,
     /// Placements that name it.
     replicas: usize,
 }
@@ -35,9 +37,14 @@ pub(super) struct ShardView {
 }
 
 impl Layout {
-    pub(super) fn of(control: &Control, live: &BTreeSet<NodeId>) -> Self {
+    pub(super) fn of(control: &Control, live: &BTreeSet<NodeId>, unfit: &BTreeSet<NodeId>) -> Self {
         let present = control.nodes().filter(|(_, state)| *state != NodeState::Removed);
-        let view = |id, state| NodeView { state, is_live: live.contains(&id), replicas: 0 };
+        let view = |id, state| NodeView {
+            state,
+            is_live: live.contains(&id),
+            is_unfit: unfit.contains(&id),
+            replicas: 0,
+        };
         let nodes = present.map(|(node, state)| (node.id, view(node.id, state))).collect();
         let shards = control.placements().map(|placement| ShardView::of(control, placement));
         let shards: Vec<_> = shards.collect();
@@ -85,6 +92,11 @@ impl Layout {
         self.nodes.get(&id).is_some_and(|node| node.is_live)
     }
 
+    /// Whether a node can take one more replica: it is live and fit.
+    pub(super) fn takes(&self, id: NodeId) -> bool {
+        self.nodes.get(&id).is_some_and(|node| node.is_live && !node.is_unfit)
+    }
+
     pub(super) fn is(&self, id: NodeId, state: NodeState) -> bool {
         self.nodes.get(&id).is_some_and(|node| node.state == state)
     }
@@ -104,10 +116,10 @@ impl Layout {
         active
     }
 
-    /// The node that takes one more replica best: active, live, not among `replicas`, the emptiest.
+    /// The node that takes one more replica best: active, live, fit, not among `replicas`, the emptiest.
     pub(super) fn taker(&self, replicas: &[NodeId]) -> Option<NodeId> {
         let nodes = self.by_replicas().into_iter().map(|(id, _)| id);
-        nodes.filter(|id| self.is_live(*id)).find(|id| !replicas.contains(id))
+        nodes.filter(|id| self.takes(*id)).find(|id| !replicas.contains(id))
     }
 
     /// Plans the next placement of a shard.
@@ -128,7 +140,8 @@ impl ShardView {
         let placed = control.placed(placement.shard);
         // While its leader has said nothing it is where it began.
         let voters = placed.map_or(first, |placed| placed.voters.clone());
-        let is_settled = placed.is_some_and(|placed| is_settled(placement, placed));
+        let is_settled =
+            is_answered(control, placement) && placed.is_some_and(|p| is_settled(placement, p));
         Self { placement: placement.clone(), replicas_first, voters, is_settled }
     }
 
@@ -146,6 +159,18 @@ impl ShardView {
     pub(super) fn next(&self, replicas: Vec<NodeId>) -> Placement {
         let Placement { shard, version, .. } = self.placement;
         Placement { shard, version: version + 1, replicas }
+    }
+}
+
+/// Whether the shard's leader has told of its members since it knows this placement: before, it may be on
+/// its way to any that was wanted in between.
+pub(super) fn is_answered(control: &Control, placement: &Placement) -> bool {
+    match control.placed(placement.shard) {
+        // It is where it began.
+        None => placement.version == 1,
+        Some(Placed { version: Some(version), .. }) => *version == placement.version,
+        // While some node speaks an older version nobody can say; from then on everybody does, soon.
+        Some(_) => control.protocol() < PLACED_VERSION_PROTOCOL,
     }
 }
 

@@ -74,7 +74,7 @@ fn evened(layout: &Layout) -> Option<(Index, Vec<NodeId>)> {
     let nodes = layout.by_replicas();
     for (full, most) in nodes.iter().rev() {
         let emptier = nodes.iter().take_while(|(_, least)| least + 2 <= *most);
-        for (empty, _) in emptier.filter(|(id, _)| layout.is_live(*id)) {
+        for (empty, _) in emptier.filter(|(id, _)| layout.takes(*id)) {
             let movable = (0..layout.shards().len()).filter_map(|index| {
                 let replicas = &layout.shards()[index].placement.replicas;
                 let place = replicas.iter().position(|id| id == full)?;

@@ -55,7 +55,7 @@ impl Registry {
             return Err(Refusal::Gone);
         }
         if comet.marks.len() >= MARKS_PER_COMET_MAX {
-            return Err(Refusal::Invalid("the comet has too many removed connections not settled"));
+            return Err(Refusal::Unsettled);
         }
         Ok(())
     }

@@ -53,9 +53,7 @@ impl Registry {
         }
         if conn >= comet.settled {
             if comet.marks.len() >= MARKS_PER_COMET_MAX {
-                return Err(Refusal::Invalid(
-                    "the comet has too many removed connections not settled",
-                ));
+                return Err(Refusal::Unsettled);
             }
             self.comets.get_mut(life.comet).marks.insert(conn, address.clone(), Mark::Absent);
         }

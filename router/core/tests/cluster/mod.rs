@@ -1,7 +1,8 @@
-//! A cluster for the planner: the control state, which nodes are live, and shard leaders that bring their
-//! members to where the placement says, in the stages in which Raft would.
+//! A cluster for the planner: the control state, which nodes are live and which unfit, and shard leaders that
+//! bring their members to where the placement says, in the stages in which Raft would. What they tell of it may
+//! come late, in any order, or never.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use orrery_model::cluster::{Counters, Node, NodeState, PROTOCOL, Placed, Placement};
 use orrery_model::control::{ControlBatch, ControlCommand, ControlReply, Found};
@@ -21,10 +22,17 @@ pub(crate) enum Happening {
     IsActive(usize),
     Dies(usize),
     Revives(usize),
+    /// Its disk falls below the reserve.
+    IsUnfit(usize),
+    IsFit(usize),
     /// The plan is made and proposed.
     Plan,
     /// One shard's leader does its next step.
     Keep(usize),
+    /// One shard's leader says where its members are and which placement it knows.
+    Tells(usize),
+    /// Something that was said arrives.
+    Arrives(usize),
 }
 
 pub(crate) fn happening() -> impl Strategy<Value = Happening> {
@@ -36,16 +44,48 @@ pub(crate) fn happening() -> impl Strategy<Value = Happening> {
         1 => any.clone().prop_map(Happening::IsActive),
         1 => any.clone().prop_map(Happening::Dies),
         1 => any.clone().prop_map(Happening::Revives),
+        1 => any.clone().prop_map(Happening::IsUnfit),
+        1 => any.clone().prop_map(Happening::IsFit),
         6 => Just(Happening::Plan),
-        6 => any.prop_map(Happening::Keep),
+        6 => any.clone().prop_map(Happening::Keep),
+        4 => any.clone().prop_map(Happening::Tells),
+        4 => any.prop_map(Happening::Arrives),
     ]
+}
+
+/// Nodes come and go while leaders do much and are seldom heard.
+pub(crate) fn unheard_of() -> impl Strategy<Value = Happening> {
+    let any = 0..64_usize;
+    prop_oneof![
+        3 => any.clone().prop_map(Happening::Leaves),
+        3 => any.clone().prop_map(Happening::IsActive),
+        8 => Just(Happening::Plan),
+        12 => any.clone().prop_map(Happening::Keep),
+        2 => any.clone().prop_map(Happening::Tells),
+        2 => any.prop_map(Happening::Arrives),
+    ]
+}
+
+/// Who really are the members of a shard, whatever the control shard knows of it.
+#[derive(Debug, Clone)]
+struct Members {
+    /// All that vote, in both halves of a change that is under way.
+    voters: BTreeSet<NodeId>,
+    learners: BTreeSet<NodeId>,
+    /// Who votes when the change under way is done.
+    becoming: Option<BTreeSet<NodeId>>,
+    log_index: u64,
 }
 
 pub(crate) struct Cluster {
     pub(crate) control: Control,
     pub(crate) live: BTreeSet<NodeId>,
+    unfit: BTreeSet<NodeId>,
     /// Replicas of each shard at first.
     pub(crate) replicas: usize,
+    members: BTreeMap<ShardId, Members>,
+    /// Said and not heard yet.
+    under_way: Vec<Placed>,
     log_index: u64,
     nodes: u64,
     steps: usize,
@@ -66,7 +106,17 @@ impl Cluster {
         let replicas = found.placements[0].replicas.len();
         let live = ids.into_iter().collect();
         let control = Control::new();
-        let mut cluster = Self { control, live, replicas, log_index: 0, nodes, steps: 0 };
+        let first = |p: &Placement| Members {
+            voters: p.replicas.iter().copied().collect(),
+            learners: BTreeSet::new(),
+            becoming: None,
+            log_index: 1,
+        };
+        let members = found.placements.iter().map(|p| (p.shard, first(p))).collect();
+        let (unfit, under_way) = (BTreeSet::new(), Vec::new());
+        let log_index = 1;
+        let mut cluster =
+            Self { control, live, unfit, replicas, members, under_way, log_index, nodes, steps: 0 };
         cluster.apply(ControlCommand::Found(found)).unwrap();
         cluster
     }
@@ -80,11 +130,35 @@ impl Cluster {
             Happening::IsActive(n) => self.set_state(nth(n), NodeState::Active),
             Happening::Dies(n) => drop(self.live.remove(&nth(n))),
             Happening::Revives(n) => drop(self.live.insert(nth(n))),
+            Happening::IsUnfit(n) => drop(self.unfit.insert(nth(n))),
+            Happening::IsFit(n) => drop(self.unfit.remove(&nth(n))),
             Happening::Plan => drop(self.plan()),
-            Happening::Keep(n) => {
-                let shards: Vec<_> = self.control.shards().collect();
-                self.keep(shards[n % shards.len()]);
+            Happening::Keep(n) => drop(self.keep(self.nth_shard(n))),
+            Happening::Tells(n) => self.under_way.extend(self.told_by(self.nth_shard(n))),
+            Happening::Arrives(_) if self.under_way.is_empty() => {}
+            Happening::Arrives(n) => {
+                let placed = self.under_way.swap_remove(n % self.under_way.len());
+                self.apply(ControlCommand::Placed(placed)).unwrap();
             }
+        }
+        self.check_removed();
+    }
+
+    fn nth_shard(&self, n: usize) -> ShardId {
+        let shards: Vec<_> = self.control.shards().collect();
+        shards[n % shards.len()]
+    }
+
+    /// Nobody who was removed is needed for anything.
+    fn check_removed(&self) {
+        for (shard, members) in &self.members {
+            let needed = |id: &NodeId| match *shard {
+                ShardId::CONTROL => members.voters.contains(id),
+                _ => members.voters.contains(id) || members.learners.contains(id),
+            };
+            let removed = self.control.nodes().filter(|(_, state)| *state == NodeState::Removed);
+            let held = removed.map(|(node, _)| node.id).find(needed);
+            assert_eq!(held, None, "removed, and a member of shard {shard}: {:?}", self.shown());
         }
     }
 
@@ -117,6 +191,7 @@ impl Cluster {
 
     pub(crate) fn revive_all(&mut self) {
         self.live = (1..=self.nodes).map(NodeId).collect();
+        self.unfit.clear();
     }
 
     pub(crate) fn activate_all(&mut self) {
@@ -133,16 +208,21 @@ impl Cluster {
         let most = self.steps + shards.len() * (2 * self.replicas + 4) + self.nodes as usize;
         loop {
             while shards.iter().any(|shard| self.keep(*shard)) {}
+            let told: Vec<_> = shards.iter().filter_map(|shard| self.told_by(*shard)).collect();
+            for placed in std::mem::take(&mut self.under_way).into_iter().chain(told) {
+                self.apply(ControlCommand::Placed(placed)).unwrap();
+            }
             if self.plan() == 0 {
                 return;
             }
+            self.check_removed();
             assert!(self.steps <= most, "the steps do not end: {:?}", self.shown());
         }
     }
 
     /// Makes the plan and proposes it; how many steps it had.
     fn plan(&mut self) -> usize {
-        let steps = plan::plan(&self.control, &self.live);
+        let steps = plan::plan(&self.control, &self.live, &self.unfit);
         self.steps += steps.len();
         let moving_before = self.moving();
         let is_move = |step: &ControlCommand| match step {
@@ -164,7 +244,7 @@ impl Cluster {
         steps.len()
     }
 
-    /// A step changes one replica at most, for one that is live, and never touches a shard under way
+    /// A step changes one replica at most, for one that is live and fit, and never touches a shard under way
     /// unless its newcomer is lost.
     fn check_step(&self, next: &Placement) {
         let held = self.control.placement(next.shard).unwrap();
@@ -174,9 +254,12 @@ impl Cluster {
         let gone: Vec<_> = before.difference(&after).collect();
         assert!(come.len() <= 1 && gone.len() <= 1, "{held:?} to {next:?}");
         assert!(come.iter().all(|id| self.live.contains(id)), "{next:?} on a dead node");
+        // But for the one that it was on before, and goes back to.
+        let voters = self.voters(next.shard);
+        let is_fit = |id: &&NodeId| !self.unfit.contains(id) || voters.contains(id);
+        assert!(come.iter().all(is_fit), "{next:?} on an unfit node");
         assert!(held.replicas != next.replicas, "{next:?} changes nothing");
         if !self.is_settled(held) {
-            let voters = self.voters(next.shard);
             let is_lost = |id: &&NodeId| {
                 let leaves = self.control.node(**id).unwrap().1 == NodeState::Leaving;
                 !voters.contains(id) && (leaves || !self.live.contains(id))
@@ -190,13 +273,22 @@ impl Cluster {
         held.iter().all(|id| next.replicas.contains(id)) && held.len() == next.replicas.len()
     }
 
+    /// As far as the control shard knows.
     fn voters(&self, shard: ShardId) -> BTreeSet<NodeId> {
         let first = || self.control.first_replicas(shard).unwrap();
         let placed = self.control.placed(shard);
         placed.map_or_else(first, |placed| placed.voters.clone()).into_iter().collect()
     }
 
+    /// As far as the control shard knows.
     fn is_settled(&self, placement: &Placement) -> bool {
+        let placed = self.control.placed(placement.shard);
+        let is_answered = placed.is_some_and(|placed| placed.version == Some(placement.version));
+        is_answered && self.is_there(placement)
+    }
+
+    /// The last that was heard are the members that the placement wants, be it that it was said of another.
+    fn is_there(&self, placement: &Placement) -> bool {
         let replicas: BTreeSet<_> = placement.replicas.iter().copied().collect();
         let placed = self.control.placed(placement.shard);
         // Of the control shard every node has a replica, so some always only follow.
@@ -205,46 +297,69 @@ impl Cluster {
             && self.voters(placement.shard) == replicas
     }
 
-    /// Shards whose leader can bring them nearer to their placement.
+    /// Shards whose replicas move, as far as the control shard knows, and can go on.
     fn moving(&self) -> usize {
-        let placements = self.control.placements();
-        placements.filter(|placement| self.next_members(placement).is_some()).count()
+        let can_go_on = |placement: &&Placement| {
+            let voters = self.voters(placement.shard);
+            let is_there = |id: &NodeId| self.live.contains(id) || voters.contains(id);
+            self.has_majority(&voters) && placement.replicas.iter().all(is_there)
+        };
+        let placements = self.control.placements().filter(|p| !self.is_there(p));
+        placements.filter(can_go_on).count()
+    }
+
+    fn has_majority(&self, nodes: &BTreeSet<NodeId>) -> bool {
+        nodes.intersection(&self.live).count() > nodes.len() / 2
     }
 
     /// One step of a shard's leader towards its placement; false where there is none.
     fn keep(&mut self, shard: ShardId) -> bool {
         let placement = self.control.placement(shard).unwrap();
-        let Some((voters, learners)) = self.next_members(placement) else { return false };
+        let replicas: BTreeSet<_> = placement.replicas.iter().copied().collect();
+        let Some(next) = self.next_members(&self.members[&shard], &replicas) else { return false };
         self.log_index += 1;
-        let placed = Placed { shard, log_index: self.log_index, voters, learners };
-        self.apply(ControlCommand::Placed(placed)).unwrap();
+        self.members.insert(shard, Members { log_index: self.log_index, ..next });
         true
     }
 
-    /// Voters and learners after the shard's next change of membership: newcomers follow first, then both
-    /// sides vote, then the new ones do. None without a majority of each side.
-    fn next_members(&self, placement: &Placement) -> Option<(Vec<NodeId>, Vec<NodeId>)> {
-        if self.is_settled(placement) {
+    /// The members after a shard's next change: newcomers follow first, then both sides vote, then the new
+    /// ones do. None without a majority of each side.
+    fn next_members(&self, members: &Members, replicas: &BTreeSet<NodeId>) -> Option<Members> {
+        let Members { voters, learners, becoming, .. } = members;
+        if !self.has_majority(voters) {
             return None;
         }
-        let voters = self.voters(placement.shard);
-        let replicas: BTreeSet<_> = placement.replicas.iter().copied().collect();
-        let has_majority =
-            |nodes: &BTreeSet<NodeId>| nodes.intersection(&self.live).count() > nodes.len() / 2;
-        let newcomers: Vec<_> = replicas.difference(&voters).copied().collect();
-        let placed = self.control.placed(placement.shard);
-        let learners: BTreeSet<_> = placed.iter().flat_map(|p| &p.learners).copied().collect();
-        let caught_up = newcomers.iter().all(|id| self.live.contains(id));
-        if !has_majority(&voters) || !caught_up {
-            return None;
+        // What was begun is ended first, for whatever placement that was.
+        if let Some(becoming) = becoming {
+            let (voters, becoming) = (becoming.clone(), None);
+            let next = Members { voters, becoming, ..members.clone() };
+            return self.has_majority(&next.voters).then_some(next);
         }
-        if newcomers.iter().any(|id| !learners.contains(id)) {
-            return Some((voters.into_iter().collect(), newcomers));
+        let newcomers: BTreeSet<_> = replicas.difference(voters).copied().collect();
+        if *learners != newcomers {
+            return Some(Members { learners: newcomers, ..members.clone() });
         }
-        if !newcomers.is_empty() {
-            return Some((voters.union(&replicas).copied().collect(), Vec::new()));
-        }
-        has_majority(&replicas).then(|| (replicas.into_iter().collect(), Vec::new()))
+        let caught_up = newcomers.is_subset(&self.live);
+        let begins = voters != replicas && caught_up && self.has_majority(replicas);
+        begins.then(|| Members {
+            voters: voters.union(replicas).copied().collect(),
+            learners: BTreeSet::new(),
+            becoming: Some(replicas.clone()),
+            ..*members
+        })
+    }
+
+    /// What a shard's leader says, if it has one and nothing is under way.
+    fn told_by(&self, shard: ShardId) -> Option<Placed> {
+        let Members { voters, learners, becoming, log_index } = &self.members[&shard];
+        let placed = Placed {
+            shard,
+            log_index: *log_index,
+            voters: voters.iter().copied().collect(),
+            learners: learners.iter().copied().collect(),
+            version: Some(self.control.placement(shard).unwrap().version),
+        };
+        (self.has_majority(voters) && becoming.is_none()).then_some(placed)
     }
 
     fn apply(&mut self, command: ControlCommand) -> ControlReply {

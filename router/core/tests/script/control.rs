@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use orrery_model::cluster::{
-    Counters, FIRST_INSTANCE, Node, NodeState, PROTOCOL, Placed, Placement,
+    Counters, FIRST_INSTANCE, Node, NodeState, PLACED_VERSION_PROTOCOL, PROTOCOL, Placed, Placement,
 };
 use orrery_model::control::{
     Advertise, Attach, ControlBatch, ControlCommand, ControlOutcome, ControlReply, Found,
@@ -116,28 +116,30 @@ impl Stage {
     }
 
     fn plan(&self, words: &mut Words<'_>) -> Vec<ControlCommand> {
-        let live: BTreeSet<_> = nodes(words.get("live").unwrap_or("")).into_iter().collect();
-        plan::plan(&self.control, &live)
+        let (live, unfit) = (node_set(words.get("live")), node_set(words.get("unfit")));
+        plan::plan(&self.control, &live, &unfit)
     }
 
     /// The leaders of all shards bring their members to where the placements say, and report it.
     fn keep(&mut self) {
         let placements: Vec<_> = self.control.placements().cloned().collect();
-        for Placement { shard, replicas: voters, .. } in placements {
+        for Placement { shard, version, replicas: voters } in placements {
             self.log_index += 1;
             let learners = Vec::new();
-            let placed = Placed { shard, log_index: self.log_index, voters, learners };
+            let is_said = self.control.protocol() >= PLACED_VERSION_PROTOCOL;
+            let version = is_said.then_some(version);
+            let placed = Placed { shard, log_index: self.log_index, voters, learners, version };
             self.apply(ControlCommand::Placed(placed)).unwrap();
         }
     }
 
     /// Plans, carries out and keeps until nothing is left to do.
     fn follow(&mut self, words: &mut Words<'_>) -> String {
-        let live: BTreeSet<_> = nodes(words.get("live").unwrap_or("")).into_iter().collect();
+        let (live, unfit) = (node_set(words.get("live")), node_set(words.get("unfit")));
         let mut shown = Vec::new();
         loop {
             self.keep();
-            let steps = plan::plan(&self.control, &live);
+            let steps = plan::plan(&self.control, &live, &unfit);
             if steps.is_empty() {
                 return all(shown);
             }
@@ -184,6 +186,7 @@ fn command(verb: &str, words: &mut Words<'_>) -> ControlCommand {
             log_index: words.need("index"),
             voters: nodes(words.get("voters").unwrap_or("")),
             learners: nodes(words.get("learners").unwrap_or("")),
+            version: words.number("version"),
         }),
         other => words.fail(&format!("no command {other}")),
     }
@@ -255,6 +258,10 @@ fn nodes(text: &str) -> Vec<NodeId> {
     text.split(',').filter(|id| !id.is_empty()).map(node_id).collect()
 }
 
+fn node_set(text: Option<&str>) -> BTreeSet<NodeId> {
+    nodes(text.unwrap_or("")).into_iter().collect()
+}
+
 fn state(word: &str) -> NodeState {
     NodeState::ALL.into_iter().find(|state| state.word() == word).expect("a state's word")
 }
@@ -284,7 +291,8 @@ fn show_placed(placed: &Placed) -> String {
         [] => String::new(),
         learners => format!(" learners={}", numbers(learners)),
     };
-    format!("index={} voters={}{learners}", placed.log_index, numbers(&placed.voters))
+    let version = placed.version.map_or(String::new(), |version| format!(" answers={version}"));
+    format!("index={} voters={}{learners}{version}", placed.log_index, numbers(&placed.voters))
 }
 
 fn show_command(command: &ControlCommand) -> String {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use orrery_model::NodeId;
+use orrery_router_store::Store as _;
 use tokio::time::Instant;
 
 use super::world::{PATIENCE, SHARD, World, bind, config, until, write};
@@ -127,13 +128,79 @@ async fn nobody_is_asked_to_lead_who_cannot_at_once() {
     let stranger = group.transfer_leader(NodeId(4)).await;
     assert_eq!(stranger, Err(TransferError::NoVoter(NodeId(4))));
     let dead = (1..=3).find(|id| *id != leader).unwrap();
+    let heard_ms = || group.replication()[&NodeId(dead)].heard_ms;
+    until("it is heard", || heard_ms().is_some()).await;
     world.kill(dead);
-    until("its silence is seen", || {
-        let member = group.replication()[&NodeId(dead)];
-        member.heard_ms.is_some_and(|ms| ms > 300)
-    })
-    .await;
+    until("its silence is seen", || heard_ms().is_some_and(|ms| ms > 300)).await;
     let refused = group.transfer_leader(NodeId(dead)).await;
     assert!(matches!(refused, Err(TransferError::NotReady { .. })), "{refused:?}");
     assert_eq!(world.leader_among(SHARD, &[leader]).await, leader);
+}
+
+#[tokio::test]
+async fn who_is_a_voter_only_by_what_is_committed_still_takes_the_lead() {
+    let mut world = three_and_one().await;
+    let hand_to = async |from: u64, to: u64| {
+        if from != to {
+            world.agree(SHARD, &[1, 2, 3]).await;
+            world.group(from, SHARD).transfer_leader(NodeId(to)).await.unwrap();
+        }
+        assert_eq!(world.leader_among(SHARD, &[to]).await, to);
+    };
+    hand_to(world.leader(SHARD).await, 1).await;
+    let group = world.group(1, SHARD);
+    group.add_learner(&group.members(), NodeId(4), &world.address(4)).await.unwrap();
+    world.agree(SHARD, &[1, 2, 3, 4]).await;
+
+    // Of a change of voters only the first step is taken, everywhere.
+    for id in 2..=4 {
+        world.node(id).store.shut();
+    }
+    let seen = group.members();
+    let joint = until("the first step is taken", || group.members().joint);
+    tokio::select! {
+        changed = group.change_voters(&seen, set([1, 2, 4]), false) => panic!("{changed:?}"),
+        () = joint => {}
+    }
+    for id in 2..=4 {
+        world.node(id).store.open();
+    }
+    until("all know that it is committed", || {
+        let members = |id| world.group(id, SHARD).members();
+        (1..=4).map(members).all(|members| members.joint && members.committed)
+    })
+    .await;
+
+    // Its leader dies, and the next one takes the second step, on its own disk alone.
+    hand_to(1, 3).await;
+    drop(group);
+    world.kill(1);
+    world.faults.isolate(3, [2, 4]);
+    let group = world.group(3, SHARD);
+    let seen = group.members();
+    let synced = until("the second step is synced", || {
+        let at = group.members().log_index;
+        at > seen.log_index && world.node(3).store.log_state(SHARD).unwrap().last_index >= at
+    });
+    tokio::select! {
+        changed = group.finish_change(&seen, false) => panic!("{changed:?}"),
+        () = synced => {}
+    }
+    assert!(!world.node(3).group(SHARD).members().votes(NodeId(3)));
+    drop(group);
+    world.kill(3);
+    world.faults.heal();
+    world.start(3).await;
+
+    // The other two need its vote by the first step, and lack what it has: only it can lead.
+    let begun = Instant::now();
+    assert_eq!(world.group(3, SHARD).members().voters, [set([1, 2, 4])]);
+    let leader = world.leader_among(SHARD, &[2, 3, 4]).await;
+    println!("node {leader} leads after {:?}", begun.elapsed());
+    world.write_among(SHARD, &[2, 3, 4], vec![bind(1)]).await;
+    until("the second step is committed", || {
+        let members = world.group(2, SHARD).members();
+        members.committed && members.voters == [set([1, 2, 4])]
+    })
+    .await;
 }

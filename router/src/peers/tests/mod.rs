@@ -2,9 +2,7 @@
 // What tests share may unwrap as tests do.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
-#[path = "../../../tests/router/gated_store.rs"]
-#[allow(dead_code)]
-mod gated_store;
+mod departure;
 mod idle;
 mod limits;
 mod membership;
@@ -15,4 +13,5 @@ mod refusals;
 mod replication;
 mod restored_leader;
 mod snapshots;
+mod stuck;
 mod world;

@@ -1,21 +1,25 @@
 //! Snapshots on their way to replicas that the log no longer reaches.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
 use orrery_host::Host;
+use orrery_model::ShardId;
 use orrery_model::command::Command;
 use orrery_proto::peers as wire;
 use orrery_proto::peers::peers_client::PeersClient;
 use orrery_proto::peers::snapshot_part::Part;
 use orrery_proto::storage;
 use orrery_router_store::Store as _;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tonic::Code;
 
 use super::world::{SHARD, World, bind_with, config, identity, until};
 use crate::config::Config;
 use crate::limits::SNAPSHOT_PART_BYTES;
+use crate::peers::Groups as _;
 
 const USERS: u64 = 20_000;
 
@@ -93,6 +97,33 @@ async fn a_snapshot_that_is_cut_off_on_its_way_is_sent_again() {
     world.agree(SHARD, &[1, 2, 3]).await;
 }
 
+#[tokio::test]
+async fn snapshots_that_wait_for_their_turn_hold_up_neither_the_shards_nor_their_end() {
+    const SHARDS: u32 = 4;
+    let world = World::founded(forgetful(), 1, SHARDS).await;
+    let node = world.node(1);
+    let turn = node.snapshot_permits.acquire().await.unwrap();
+    let mut replicas = Vec::new();
+    for shard in (1..=SHARDS).map(ShardId) {
+        let group = node.group(shard);
+        let holders = Arc::strong_count(group.replica());
+        group.snapshot_now().await.unwrap();
+        until("it waits", || Arc::strong_count(group.replica()) > holders).await;
+        world.bind(shard, 1).await;
+        replicas.push(group.replica().clone());
+    }
+    for group in node.shelf.groups() {
+        group.shutdown().await;
+    }
+    // Their group holds them, and this test.
+    until("none waits", || replicas.iter().all(|held| Arc::strong_count(held) <= 2)).await;
+    drop(turn);
+    assert_eq!(node.snapshot_permits.available_permits(), 1);
+    for shard in (1..=SHARDS).map(ShardId) {
+        assert!(node.store.snapshot(shard).unwrap().is_none(), "shard {shard} wrote one");
+    }
+}
+
 fn part(part: Part) -> wire::SnapshotPart {
     wire::SnapshotPart { part: Some(part) }
 }
@@ -161,6 +192,8 @@ async fn a_snapshot_that_did_not_arrive_as_it_was_sent_is_refused() {
 async fn nothing_is_taken_of_a_snapshot_whose_sender_no_longer_leads() {
     let world = World::founded(config(), 3, 1).await;
     world.bind(SHARD, 1).await;
+    // A majority was enough for that, without the node that is asked.
+    world.agree(SHARD, &[1, 2, 3]).await;
     let parts = stream::iter([begin(0, 5, 0)]).chain(stream::pending());
     let answer = client(&world).await.snapshot(parts).await.unwrap().into_inner();
     assert!(answer.vote.unwrap().term >= 1, "it learns of the newer vote at once");
@@ -182,4 +215,23 @@ async fn a_snapshot_whose_sender_vanished_does_not_keep_the_next_one_out() {
     };
     let status = ended.unwrap().unwrap_err();
     assert!(status.message().contains("a newer snapshot"), "{status}");
+}
+
+#[tokio::test]
+async fn a_snapshot_that_is_being_received_ends_when_the_node_stops() {
+    let mut world = World::blank(config(), 1, 1).await;
+    let parts = stream::iter([begin(1, 5, 9)]).chain(stream::pending());
+    let mut peer = client(&world).await;
+    let sent = tokio::spawn(async move { peer.snapshot(parts).await });
+    let store = world.node(1).store.clone();
+    until("it has begun", || store.snapshots.load(Ordering::SeqCst) == 1).await;
+    let begun = Instant::now();
+    world.stop_service(1).await;
+    let status = sent.await.unwrap().unwrap_err();
+    assert!(status.message().contains("the node is stopping"), "{status}");
+    println!("ended after {:?}", begun.elapsed());
+    // Nothing of it is left in the way of the next start.
+    world.stop(1).await;
+    world.start(1).await;
+    assert!(world.node(1).store.snapshot(SHARD).unwrap().is_none());
 }

@@ -17,14 +17,15 @@ use orrery_router_store::model::ModelDisk;
 use orrery_router_store::{Identity, Store};
 use parking_lot::Mutex;
 use tokio::runtime::Runtime;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, sleep};
 
-use super::gated_store::GatedStore;
 use super::net::Faults;
 use crate::config::Config;
 use crate::error::WriteError;
 use crate::failure::Failure;
+use crate::gated_store::GatedStore;
+use crate::limits::SNAPSHOTS_AT_ONCE_MAX;
 use crate::log_writer::{LogWriter, LogWriterTask};
 use crate::metrics::Metrics;
 use crate::peers::{Door, Groups, Known, Links, Me, PeersService, serve};
@@ -56,9 +57,13 @@ pub(super) struct Node {
     runtime: Option<Runtime>,
     pub(super) shelf: Arc<Shelf>,
     pub(super) store: Arc<GatedStore>,
+    pub(super) snapshot_permits: Arc<Semaphore>,
+    config: Config,
+    ground: Ground,
     stopping: watch::Sender<bool>,
     _log_writer: LogWriterTask,
-    _tasks: Vec<Task>,
+    /// The service first.
+    tasks: Vec<Task>,
 }
 
 impl Drop for Node {
@@ -166,6 +171,7 @@ impl World {
         };
         let (config, shards, book) = (self.config.clone(), self.shards.clone(), self.book.clone());
         let config = Config { node_id: id, ..config };
+        let own = config.clone();
         let used = store.clone();
         let removed = self.removed.clone();
         let known = move |node: NodeId| match removed.lock().contains(&node) {
@@ -175,14 +181,17 @@ impl World {
         let gate = Door::new(me.clone(), known);
         let started = runtime
             .spawn(async move { start_groups(config, shards, book, used, host, me, gate).await });
-        let (shelf, log_writer, tasks, stopping) = started.await.unwrap();
+        let (shelf, log_writer, tasks, stopping, ground) = started.await.unwrap();
         let node = Node {
             runtime: Some(runtime),
             shelf,
             store,
+            snapshot_permits: ground.snapshot_permits.clone(),
+            config: own,
+            ground,
             stopping,
             _log_writer: log_writer,
-            _tasks: tasks,
+            tasks,
         };
         assert!(self.nodes.insert(id, node).is_none(), "node {id} runs already");
     }
@@ -195,6 +204,14 @@ impl World {
         drop(node);
     }
 
+    /// Ends a node's service in order, and waits until it has ended.
+    pub(super) async fn stop_service(&mut self, id: u64) {
+        let node = self.nodes.get_mut(&id).expect("the node runs");
+        node.stopping.send_replace(true);
+        let server = node.tasks.remove(0);
+        assert!(tokio::time::timeout(PATIENCE, server.join()).await.expect("in time"));
+    }
+
     /// Ends a node's service in order, then the node.
     pub(super) async fn stop(&mut self, id: u64) {
         let node = self.nodes.remove(&id).expect("the node runs");
@@ -204,6 +221,28 @@ impl World {
         }
         self.disks[&id].crash(|all| all);
         drop(node);
+    }
+
+    /// A node leaves a shard, all of it but the removal of its snapshot.
+    pub(super) async fn begin_to_leave(&self, id: u64, shard: ShardId) -> Arc<Group> {
+        let group = self.node(id).shelf.0.lock().remove(&shard).expect("the node holds the shard");
+        group.shutdown().await;
+        group.clear_log(&self.node(id).ground.log_writer).await.unwrap();
+        group
+    }
+
+    pub(super) async fn leave(&self, id: u64, shard: ShardId) {
+        self.begin_to_leave(id, shard).await.remove_snapshot().await.unwrap();
+    }
+
+    /// A node opens a shard that it left.
+    pub(super) async fn come_back(&self, id: u64, shard: ShardId) {
+        let node = self.node(id);
+        let (config, ground) = (node.config.clone(), node.ground.clone());
+        let open = async move { Group::open(&config, shard, ground).await };
+        let runtime = node.runtime.as_ref().expect("it runs");
+        let group = runtime.spawn(open).await.unwrap().unwrap();
+        node.shelf.0.lock().insert(shard, Arc::new(group));
     }
 
     pub(super) fn ids(&self) -> Vec<u64> {
@@ -298,7 +337,7 @@ impl World {
     }
 }
 
-type Started = (Arc<Shelf>, LogWriterTask, Vec<Task>, watch::Sender<bool>);
+type Started = (Arc<Shelf>, LogWriterTask, Vec<Task>, watch::Sender<bool>, Ground);
 
 async fn start_groups(
     config: Config,
@@ -315,9 +354,10 @@ async fn start_groups(
     let (log_writer, log_writer_task) =
         LogWriter::start(store.clone(), &host.tasks, failure, metrics);
     let addresses = book.clone();
-    let links =
-        Links::new(host.clone(), me.clone(), move |node| addresses.lock().get(&node).cloned());
-    let ground = Ground { store, host: host.clone(), log_writer, peers: links };
+    let address = move |node| addresses.lock().get(&node).cloned();
+    let links = Links::new(host.clone(), me.clone(), Default::default(), address);
+    let snapshot_permits = Arc::new(Semaphore::new(SNAPSHOTS_AT_ONCE_MAX));
+    let ground = Ground { store, host: host.clone(), log_writer, peers: links, snapshot_permits };
     let shelf = Arc::new(Shelf::default());
     for shard in shards {
         let group = Group::open(&config, shard, ground.clone()).await.unwrap();
@@ -332,7 +372,7 @@ async fn start_groups(
     let groups: Arc<dyn Groups> = shelf.clone();
     let ticks = ticker::run(Arc::downgrade(&groups), Duration::from_millis(config.heartbeat_ms));
     let ticker = host.tasks.spawn("ticker", ticks);
-    (shelf, log_writer_task, vec![server, ticker], stopping)
+    (shelf, log_writer_task, vec![server, ticker], stopping, ground)
 }
 
 /// These nodes do nothing for each other beside Raft.

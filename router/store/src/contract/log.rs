@@ -22,6 +22,7 @@ pub fn a_new_store_is_empty(new_place: NewPlace<'_>) {
         assert_eq!(store.entries(SHARD, 5, 5, 9).expect("an empty range"), []);
         assert_eq!(store.vote(SHARD).expect("the vote is readable"), None);
         assert_eq!(store.committed(SHARD).expect("it is readable"), None);
+        assert_eq!(store.left(SHARD).expect("it is readable"), None);
         assert!(store.snapshot(SHARD).expect("it is readable").is_none());
         store.reclaim().expect("there is nothing to reclaim");
         store = reopen(&*place, store);
@@ -312,7 +313,7 @@ pub fn shards_do_not_mix(new_place: NewPlace<'_>) {
 }
 
 /// Whatever it held, and also after reopening.
-pub fn a_cleared_shard_keeps_only_its_vote(new_place: NewPlace<'_>) {
+pub fn a_cleared_shard_keeps_only_its_vote_and_what_was_left(new_place: NewPlace<'_>) {
     let histories: [Vec<Write>; 5] = [
         vec![],
         vec![append(1, 9, "x")],
@@ -323,11 +324,11 @@ pub fn a_cleared_shard_keeps_only_its_vote(new_place: NewPlace<'_>) {
     for history in histories {
         let place = new_place();
         let mut store = open(&*place);
-        write(&*store, vec![Write::Vote("given".into())]);
+        write(&*store, vec![Write::Vote("given".into()), Write::Left("first".into())]);
         write(&*store, history);
         let others = vec![(OTHER, append(1, 3, "x")), (OTHER, purge(1))];
         store.write(WriteBatch { writes: others }).expect("a sound store takes a write");
-        write(&*store, vec![Write::Clear]);
+        write(&*store, vec![Write::Left("at 9".into()), Write::Clear]);
         for _ in 0..3 {
             let state = store.log_state(SHARD).expect("readable");
             assert_eq!(
@@ -337,6 +338,8 @@ pub fn a_cleared_shard_keeps_only_its_vote(new_place: NewPlace<'_>) {
             assert_log(&*store, SHARD, &[]);
             assert_eq!(store.committed(SHARD).expect("readable"), None);
             assert_eq!(store.vote(SHARD).expect("readable"), Some("given".into()));
+            assert_eq!(store.left(SHARD).expect("readable"), Some("at 9".into()));
+            assert_eq!(store.left(OTHER).expect("readable"), None);
             assert_log(&*store, OTHER, &[record(2, "x"), record(3, "x")]);
             store = reopen(&*place, store);
         }
@@ -369,7 +372,7 @@ pub fn a_cleared_shard_begins_anew_anywhere(new_place: NewPlace<'_>) {
     }
 }
 
-/// And what comes after it is not; a vote of the same batch counts wherever it stands.
+/// And what comes after it is not; a vote of the same batch counts wherever it stands, and what was left.
 pub fn what_comes_before_a_clear_in_its_batch_is_cleared(new_place: NewPlace<'_>) {
     let place = new_place();
     let mut store = open(&*place);
@@ -380,6 +383,7 @@ pub fn what_comes_before_a_clear_in_its_batch_is_cleared(new_place: NewPlace<'_>
             append(5, 6, "old"),
             Write::Committed("old".into()),
             Write::Vote("early".into()),
+            Write::Left("early".into()),
             Write::Clear,
             purge(2),
             append(3, 4, "new"),
@@ -388,12 +392,15 @@ pub fn what_comes_before_a_clear_in_its_batch_is_cleared(new_place: NewPlace<'_>
     for _ in 0..2 {
         assert_log(&*store, SHARD, &[record(3, "new"), record(4, "new")]);
         assert_eq!(store.vote(SHARD).expect("readable"), Some("early".into()));
+        assert_eq!(store.left(SHARD).expect("readable"), Some("early".into()));
         assert_eq!(store.committed(SHARD).expect("readable"), None);
         assert_eq!(store.log_state(SHARD).expect("readable").purged, Some(position(2)));
         store = reopen(&*place, store);
     }
-    write(&*store, vec![Write::Clear, Write::Vote("late".into()), Write::Clear]);
+    let (vote, left) = (Write::Vote("late".into()), Write::Left("late".into()));
+    write(&*store, vec![Write::Clear, vote, left, Write::Clear]);
     let store = reopen(&*place, store);
     assert_log(&*store, SHARD, &[]);
     assert_eq!(store.vote(SHARD).expect("readable"), Some("late".into()));
+    assert_eq!(store.left(SHARD).expect("readable"), Some("late".into()));
 }

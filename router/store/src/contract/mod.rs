@@ -73,7 +73,7 @@ macro_rules! contract_tests {
             an_older_purge_changes_nothing,
             changes_of_a_batch_take_effect_in_their_order,
             shards_do_not_mix,
-            a_cleared_shard_keeps_only_its_vote,
+            a_cleared_shard_keeps_only_its_vote_and_what_was_left,
             a_cleared_shard_begins_anew_anywhere,
             what_comes_before_a_clear_in_its_batch_is_cleared,
         );

@@ -1,6 +1,6 @@
 //! Turns a write into one batch for the log engine, checking it on the way, before anything is changed.
 //!
-//! A shard is a region of the engine, with four small values beside its entries. The bounds say which of
+//! A shard is a region of the engine, with five small values beside its entries. The bounds say which of
 //! the entries that the engine holds are the log: the engine cannot forget its newest entries, and after a
 //! restart it may know again some that were purged.
 
@@ -27,6 +27,10 @@ pub(super) const PURGED: &[u8] = b"purged";
 pub(super) const VOTE: &[u8] = b"vote";
 /// What is known to be committed: format, position.
 pub(super) const COMMITTED: &[u8] = b"committed";
+
+/// How far the node had acknowledged when it left the shard: format, what was said. Not there where it never
+/// did, or a version did that did not say it.
+pub(super) const LEFT: &[u8] = b"left";
 
 /// The format of the small values.
 pub(super) const FORMAT: u8 = 1;
@@ -90,6 +94,7 @@ impl Draft {
             }
             Write::Vote(vote) => put(&mut self.batch, shard, VOTE, &[vote]),
             Write::Committed(committed) => put(&mut self.batch, shard, COMMITTED, &[committed]),
+            Write::Left(left) => put(&mut self.batch, shard, LEFT, &[left]),
             Write::Clear => draft.clear(shard, &mut self.batch),
         }
     }

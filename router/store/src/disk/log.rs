@@ -228,6 +228,10 @@ impl<F: FileSystem> Log<F> {
         self.look(shard, |view| view.committed.clone()).flatten()
     }
 
+    pub(super) fn left(&self, shard: ShardId) -> Option<Bytes> {
+        self.look(shard, |view| view.left.clone()).flatten()
+    }
+
     fn look<T>(&self, shard: ShardId, look: impl FnOnce(&View) -> T) -> Option<T> {
         self.shard(shard).map(|log| look(&log.view.read()))
     }
@@ -261,6 +265,10 @@ pub(super) fn read_failed(path: &Path, error: raft_engine::Error) -> StoreError 
         E::Io(source) => StoreError::io("read", path)(source),
         E::Corruption(_) | E::Codec(_) | E::Protobuf(_) | E::EntryNotFound | E::EntryCompacted => {
             StoreError::corrupt(path, error.to_string())
+        }
+        // Nothing is compressed here: the mark that says so is not what was written.
+        E::Other(detail) if detail.to_string().contains("Decompression failed") => {
+            StoreError::corrupt(path, detail.to_string())
         }
         _ => refused(error),
     }

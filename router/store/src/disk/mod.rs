@@ -87,6 +87,10 @@ impl<F: FileSystem> Store for DiskStore<F> {
         Ok(self.log.committed(shard))
     }
 
+    fn left(&self, shard: ShardId) -> Result<Option<Bytes>, StoreError> {
+        Ok(self.log.left(shard))
+    }
+
     fn reclaim(&self) -> Result<(), StoreError> {
         self.log.reclaim()
     }

@@ -13,7 +13,7 @@ use raft_engine::env::FileSystem;
 use raft_engine::{Config, Engine, ReadableSize, RecoveryMode};
 
 use super::apart::apart;
-use super::draft::{BOUNDS, CLEARED, COMMITTED, FORMAT, PURGED, VOTE};
+use super::draft::{BOUNDS, CLEARED, COMMITTED, FORMAT, LEFT, PURGED, VOTE};
 use super::durable;
 use super::ends::{self, Ends};
 use super::log::read_failed;
@@ -144,6 +144,7 @@ pub(super) fn recover<F: FileSystem>(
         let mut view = View::default();
         view.vote = value(VOTE)?;
         view.committed = value(COMMITTED)?;
+        view.left = value(LEFT)?;
         if let Some(purged) = value(PURGED)? {
             let index = purged.first_chunk().ok_or_else(|| corrupt("its purge is unreadable"))?;
             view.bounds.purged = Some(u64::from_be_bytes(*index));

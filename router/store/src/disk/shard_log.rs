@@ -31,6 +31,7 @@ pub(super) struct View {
     pub(super) purged: Option<Bytes>,
     pub(super) vote: Option<Bytes>,
     pub(super) committed: Option<Bytes>,
+    pub(super) left: Option<Bytes>,
     tail: Tail,
 }
 
@@ -64,9 +65,10 @@ impl View {
             }
             Write::Vote(vote) => self.vote = Some(vote),
             Write::Committed(committed) => self.committed = Some(committed),
+            Write::Left(left) => self.left = Some(left),
             Write::Clear => {
-                let vote = self.vote.take();
-                *self = Self { vote, ..Self::default() };
+                let (vote, left) = (self.vote.take(), self.left.take());
+                *self = Self { vote, left, ..Self::default() };
             }
         }
     }

@@ -18,6 +18,7 @@ pub(super) struct Image {
     purged: Option<Bytes>,
     pub(super) vote: Option<Bytes>,
     pub(super) committed: Option<Bytes>,
+    pub(super) left: Option<Bytes>,
     pub(super) snapshot: Option<Snapshot>,
 }
 
@@ -54,11 +55,18 @@ impl Image {
             }
             Write::Vote(vote) => self.vote = Some(vote),
             Write::Committed(committed) => self.committed = Some(committed),
+            Write::Left(left) => self.left = Some(left),
             Write::Clear => {
-                let (vote, snapshot) = (self.vote.take(), self.snapshot.take());
-                *self = Self { vote, snapshot, ..Self::default() };
+                let Self { vote, left, snapshot, .. } = std::mem::take(self);
+                *self = Self { vote, left, snapshot, ..Self::default() };
             }
         }
+    }
+
+    /// Bytes of its entries and of its snapshot.
+    pub(super) fn bytes(&self) -> u64 {
+        let snapshot = self.snapshot.iter().flat_map(|snapshot| snapshot.records.iter());
+        self.records.values().chain(snapshot).map(|bytes| bytes.len() as u64).sum()
     }
 
     pub(super) fn log_state(&self) -> LogState {
@@ -103,7 +111,7 @@ pub(super) fn check(bounds: &mut Bounds, shard: ShardId, write: &Write) -> Resul
         Write::TruncateAfter(keep) => bounds.truncate_after(*keep),
         Write::Purge { index, .. } => drop(bounds.purge(*index)),
         Write::Clear => *bounds = Bounds::default(),
-        Write::Vote(_) | Write::Committed(_) => {}
+        Write::Vote(_) | Write::Committed(_) | Write::Left(_) => {}
     }
     Ok(())
 }

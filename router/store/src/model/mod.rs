@@ -39,6 +39,8 @@ struct Contents {
     /// Changes that reached only the disk's cache, one entry or value each, in order.
     unsynced: Vec<(ShardId, Write)>,
     space: Space,
+    /// What is written takes of the space.
+    is_taken_of: bool,
     /// How often the disk was opened; only the last opening may use it.
     openings: u64,
     open: bool,
@@ -74,6 +76,7 @@ impl ModelDisk {
             synced: BTreeMap::new(),
             unsynced: Vec::new(),
             space,
+            is_taken_of: false,
             openings: 0,
             open: false,
             shared: Weak::new(),
@@ -114,7 +117,17 @@ impl ModelDisk {
 
     /// Says how much room the disk has from now on. Nothing that is written takes of it.
     pub fn set_space(&self, space: Space) {
-        self.contents.lock().space = space;
+        let mut contents = self.contents.lock();
+        contents.space = space;
+        contents.is_taken_of = false;
+    }
+
+    /// Says how much the disk holds from now on, which its entries and snapshots take of. Nothing is refused
+    /// where that is more than there is.
+    pub fn set_capacity(&self, total_bytes: u64) {
+        let mut contents = self.contents.lock();
+        contents.space.total_bytes = total_bytes;
+        contents.is_taken_of = true;
     }
 
     /// Cuts the power: the store that is open is dead, and of the changes that were not synced only a
@@ -204,6 +217,15 @@ impl Contents {
             self.synced.entry(shard).or_default().apply(write);
         }
     }
+
+    fn space(&self) -> Space {
+        if !self.is_taken_of {
+            return self.space;
+        }
+        let taken: u64 = self.synced.values().map(Image::bytes).sum();
+        let total_bytes = self.space.total_bytes;
+        Space { free_bytes: total_bytes.saturating_sub(taken), total_bytes }
+    }
 }
 
 /// A [`ModelDisk`] opened by a node.
@@ -286,6 +308,10 @@ impl Store for ModelStore {
         self.look(shard, |image| Ok(image.committed.clone()))
     }
 
+    fn left(&self, shard: ShardId) -> Result<Option<Bytes>, StoreError> {
+        self.look(shard, |image| Ok(image.left.clone()))
+    }
+
     fn reclaim(&self) -> Result<(), StoreError> {
         self.disk.with(self.opening, |contents| match contents.stopped {
             true => Err(StoreError::Stopped),
@@ -322,6 +348,6 @@ impl Store for ModelStore {
     }
 
     fn space(&self) -> Result<Space, StoreError> {
-        self.disk.with(self.opening, |contents| Ok(contents.space))
+        self.disk.with(self.opening, |contents| Ok(contents.space()))
     }
 }

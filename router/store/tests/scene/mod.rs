@@ -26,6 +26,7 @@ struct ShardReading {
     entries: Vec<Record>,
     vote: Option<Bytes>,
     committed: Option<Bytes>,
+    left: Option<Bytes>,
 }
 
 /// Reads everything; the first error ends it.
@@ -35,7 +36,8 @@ pub(crate) fn read(store: &Arc<dyn Store>) -> Result<Reading, StoreError> {
         let first = state.last_index - count(&state);
         let entries = store.entries(shard, first + 1, state.last_index + 1, usize::MAX)?;
         let (vote, committed) = (store.vote(shard)?, store.committed(shard)?);
-        Ok(ShardReading { state, entries, vote, committed })
+        let left = store.left(shard)?;
+        Ok(ShardReading { state, entries, vote, committed, left })
     });
     shards.collect::<Result<_, _>>().map(Reading)
 }
@@ -167,6 +169,25 @@ pub(crate) fn history() -> Vec<WriteBatch> {
         .map(|writes| WriteBatch { writes }),
     );
     history
+}
+
+/// A shard that is left twice, and one that is about to be.
+pub(crate) fn history_of_leaving() -> Vec<WriteBatch> {
+    let entries = |shard: usize, range: std::ops::RangeInclusive<u64>| {
+        let record = |index| Record { index, bytes: format!("e {index}").into() };
+        (SHARDS[shard], Write::Append(range.map(record).collect()))
+    };
+    let left = |shard: usize, text: &str| (SHARDS[shard], Write::Left(text.to_owned().into()));
+    [
+        vec![(SHARDS[1], Write::Vote("a".into())), entries(1, 1..=3)],
+        vec![left(1, "at 3"), (SHARDS[1], Write::Clear)],
+        vec![entries(1, 1..=5), entries(2, 1..=2)],
+        vec![left(1, "at 5"), (SHARDS[1], Write::Clear)],
+        vec![left(2, "at 2")],
+    ]
+    .into_iter()
+    .map(|writes| WriteBatch { writes })
+    .collect()
 }
 
 /// Those that there were in format 1.
