@@ -16,11 +16,16 @@ impl Clock {
 
     /// Nanoseconds since it began.
     pub fn now_ns(self) -> u64 {
-        u64::try_from(self.0.elapsed().as_nanos()).unwrap_or(u64::MAX)
+        ns(self.0.elapsed())
     }
 
     /// How long until a moment of this clock; zero when it has passed.
     pub fn until(self, ns: u64) -> Duration {
         Duration::from_nanos(ns.saturating_sub(self.now_ns()))
     }
+}
+
+/// A duration in nanoseconds.
+pub fn ns(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

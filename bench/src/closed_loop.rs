@@ -12,7 +12,7 @@ use orrery_host::Host;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, ns};
 use crate::limits::{CALLER_THREADS_MAX, CALLERS_MAX, FAILURE_PAUSE, POPULATING_CALLERS};
 use crate::tally::{Ended, Tally, Window};
 use crate::target::{Op, Target};
@@ -99,7 +99,6 @@ pub async fn run<T: Target>(
     if !(1..=CALLERS_MAX).contains(&load.callers) {
         bail!("{} callers: at least 1 and at most {CALLERS_MAX} are possible", load.callers);
     }
-    let ns = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
     let begin_ns = clock.now_ns() + ns(load.warm_up);
     let window = Window { begin_ns, end_ns: begin_ns + ns(load.lasting) };
     let mut groups = Vec::new();

@@ -21,6 +21,11 @@ use crate::router::Router;
 /// Who leads each shard.
 pub type Leaders = BTreeMap<ShardId, NodeId>;
 
+/// The data shards among those that are led.
+pub fn data_shards(leaders: &Leaders) -> impl Iterator<Item = ShardId> + '_ {
+    leaders.keys().copied().filter(|shard| *shard != ShardId::CONTROL)
+}
+
 /// Router nodes 1 to n, each a process. Dropping it kills them.
 pub struct Cluster {
     host: Host,

@@ -9,6 +9,7 @@ pub mod bar;
 pub mod clock;
 pub mod closed_loop;
 pub mod cluster;
+pub mod experiment;
 pub mod latency;
 pub mod limits;
 pub mod machine;

@@ -1,12 +1,13 @@
 //! Registry: Orrery's, loaded the way logic does it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use orrery_host::{Host, Task};
 use orrery_model::command::{Bind, Command, Outcome};
 use orrery_model::control::{Advertise, Attach};
-use orrery_model::{Address, CometRef, Conn, Details, Id, Policy};
+use orrery_model::{Address, CometRef, Conn, Details, Id, Policy, SlotTable};
 use orrery_router_client::{Client, ClientError, Config, Pulse};
 use tokio::time::{Instant, interval};
 
@@ -42,6 +43,15 @@ impl Registry {
     /// The client it speaks through.
     pub fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// The slot table that its client uses.
+    ///
+    /// # Errors
+    /// When it has none yet.
+    pub fn table(&self) -> anyhow::Result<Arc<SlotTable>> {
+        let table = self.client.table().context("the client has no slot table")?;
+        Ok(Arc::new(table.slots.clone()))
     }
 
     /// The user with a number.

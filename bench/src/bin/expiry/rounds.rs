@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use orrery_bench::bar::Bar;
+use orrery_bench::experiment;
 use orrery_bench::latency::Latency;
 use serde::Serialize;
 
@@ -125,9 +126,12 @@ impl Outcome {
         });
         Self { lease_ms, rounds, survivors, counted, expected, bars }
     }
+}
 
-    /// Whether no promise was broken; being late is a figure.
-    pub(crate) fn is_good(&self) -> bool {
+impl experiment::Outcome for Outcome {
+    const KEY: &'static str = "outcome";
+
+    fn is_good(&self) -> bool {
         self.rounds.iter().all(|round| round.torn == 0)
             && self.survivors.missing == 0
             && self.counted == self.expected

@@ -4,6 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use orrery_bench::bar::Bar;
+use orrery_bench::clock::ns;
+use orrery_bench::experiment;
 use orrery_bench::latency::{Latencies, Latency};
 use orrery_bench::paced_load::Verdict;
 use serde::Serialize;
@@ -87,6 +89,14 @@ impl Outages {
     }
 }
 
+impl experiment::Outcome for Outcome {
+    const KEY: &'static str = "outcome";
+
+    fn is_good(&self) -> bool {
+        self.verdict.is_good()
+    }
+}
+
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "ms without acknowledged writes            count      p50      p99      max")?;
@@ -110,10 +120,6 @@ impl fmt::Display for Outcome {
         writeln!(f)?;
         self.bars.iter().try_for_each(|bar| writeln!(f, "{bar}"))
     }
-}
-
-fn ns(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Bench: the cluster under measurement, who writes to it, and what every phase asks of both.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use anyhow::{Context, bail};
 use futures_util::future::try_join_all;
 use orrery_bench::clock::Clock;
 use orrery_bench::cluster::Cluster;
+use orrery_bench::experiment::Site;
 use orrery_bench::paced_load::PacedLoad;
 use orrery_bench::population;
 use orrery_bench::registry::Registry;
@@ -36,6 +38,45 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
+    /// Starts a cluster without users.
+    ///
+    /// # Errors
+    /// When it does not come to rest.
+    pub(crate) async fn start(
+        site: &Site,
+        clock: Clock,
+        folder: &Path,
+        under_way: usize,
+        every: Duration,
+    ) -> anyhow::Result<Self> {
+        let host = Host::system();
+        let mut cluster = site.start(&host, folder, "").await?;
+        cluster.settled().await?;
+        let registry = Arc::new(Registry::attach(&host, cluster.addresses()).await?);
+        let (table, findings) = (registry.table()?, Findings::default());
+        Ok(Self { host, clock, cluster, registry, table, findings, bound: 0, under_way, every })
+    }
+
+    /// Binds the users, and tells what they take.
+    ///
+    /// # Errors
+    /// When one of them cannot be bound.
+    pub(crate) async fn fill(&mut self, users: u64) -> anyhow::Result<()> {
+        let empty = self.memory("before binds").await;
+        self.bind(users).await?;
+        self.cluster.settled().await?;
+        let full = self.memory("with all users bound").await;
+        self.disk("with all users bound")?;
+        let ids: usize = (0..users).map(|n| self.registry.user(n).id.as_str().len()).sum();
+        let beyond = full.iter().zip(&empty).map(|(full, empty)| {
+            let bytes = (full - empty) * f64::from(1 << 20) - ids as f64;
+            format!("{:.0}", bytes / users as f64)
+        });
+        let text = format!("{} bytes", beyond.collect::<Vec<_>>().join(", "));
+        self.findings.add("resident for each route beyond its id, log and all", text);
+        Ok(())
+    }
+
     /// Begins to write to every shard, in the name of a comet of its own.
     ///
     /// # Errors
@@ -45,6 +86,23 @@ impl Bench {
         let shards = self.shards();
         let (host, clock, table) = (&self.host, self.clock, &self.table);
         Ok(PacedLoad::start(host, clock, &writer, table, &shards, self.every))
+    }
+
+    /// Ends a load, and makes sure that nothing that was acknowledged is lost.
+    ///
+    /// # Errors
+    /// When something is.
+    pub(crate) async fn check(&mut self, load: PacedLoad) -> anyhow::Result<()> {
+        let verdict = load.check().await;
+        let text = format!(
+            "{} acknowledged, {} lost, {} changed, {} unread; not acknowledged: {:?}",
+            verdict.acknowledged, verdict.lost, verdict.changed, verdict.unread, verdict.failures
+        );
+        self.findings.add("writes of the load", text);
+        match verdict.is_good() {
+            true => Ok(()),
+            false => bail!("acknowledged writes are not there: {verdict:?}"),
+        }
     }
 
     /// The data shards.

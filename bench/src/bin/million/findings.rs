@@ -4,8 +4,11 @@ use std::fmt;
 use std::time::Duration;
 
 use orrery_bench::bar::Bar;
+use orrery_bench::experiment::{Outcome, say};
 use orrery_bench::latency::Latency;
 use serde::Serialize;
+
+use crate::NAME;
 
 /// A figure.
 #[derive(Debug, Serialize)]
@@ -25,7 +28,7 @@ impl Findings {
     /// Adds a figure, and tells whoever watches.
     pub(crate) fn add(&mut self, what: impl Into<String>, figure: impl Into<String>) {
         let (what, figure) = (what.into(), figure.into());
-        eprintln!("million: {what}: {figure}");
+        say(NAME, format_args!("{what}: {figure}"));
         self.findings.push(Finding { what, figure });
     }
 
@@ -66,6 +69,15 @@ impl fmt::Display for Writes {
             self.gap.as_secs_f64() * 1e3,
             self.lasting.as_secs_f64(),
         )
+    }
+}
+
+impl Outcome for Findings {
+    const KEY: &'static str = "findings";
+
+    /// Phases that break a promise fail.
+    fn is_good(&self) -> bool {
+        true
     }
 }
 
