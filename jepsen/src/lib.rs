@@ -1,10 +1,14 @@
-//! The fault-injection harness: workloads, faults and checkers over real processes.
+//! The fault-injection harness: breaks a cluster on purpose, in simulation and as real processes, and proves
+//! that nothing was lost.
 //!
-//! SEMANTICS.md fixes the words. Checkers never use the router's own state machine: no bug judges
-//! itself.
+//! A `plan` is drawn from a seed; a `world` runs the system and breaks it as planned; the `workload` writes
+//! down what it asked and what it was told; `judge` says whether that can be. SEMANTICS.md fixes the words.
 
-pub mod checker;
-pub mod history;
+pub mod command;
+pub mod conductor;
+pub mod plan;
+pub mod recorder;
 pub mod scenario;
+pub mod verdict;
 pub mod workload;
 pub mod world;

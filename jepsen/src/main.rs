@@ -1,14 +1,10 @@
-//! The harness's command line: run a scenario, or judge a history.
+//! The harness's command line.
 
-use std::fs::File;
-use std::io::{BufReader, BufWriter};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::{Parser, Subcommand};
-use orrery_jepsen::history::{self, Event};
-use orrery_jepsen::{checker, scenario};
+use jepsen::command::{check, kill, sim};
+use jepsen::verdict::Ending;
 
 /// Breaks Orrery on purpose and proves that nothing was lost.
 #[derive(Parser)]
@@ -20,83 +16,31 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Kills a router with SIGKILL under load, again and again, and checks what it remembers.
-    Kill {
-        /// The orrery binary.
-        #[arg(long, default_value = "target/release/orrery")]
-        binary: PathBuf,
-        /// How many times to kill it.
-        #[arg(long, default_value_t = 10)]
-        rounds: u32,
-        /// Seed of the workload and of the moments of the kills.
-        #[arg(long, default_value_t = 1)]
-        seed: u64,
-        /// Folder for data, configuration and history; made if missing, kept afterwards.
-        #[arg(long, default_value = "target/jepsen")]
-        folder: PathBuf,
-    },
-    /// Judges a history written earlier.
-    Check {
-        /// JSON lines.
-        history: PathBuf,
-    },
+    /// Simulates a whole cluster from a seed, breaks it, and judges what everybody saw.
+    Sim(sim::Sim),
+    /// Kills a real router with SIGKILL under load, again and again, and checks what it remembers.
+    Kill(kill::Kill),
+    /// Judges a history again.
+    Check(check::Check),
+    /// Tells a history in a form that other people's checkers read.
+    Export(check::Export),
 }
 
-/// Exit codes: 0 all properties hold; 1 one is violated or unknown; 2 the harness itself failed.
-#[tokio::main]
-async fn main() -> ExitCode {
-    match run(Arguments::parse().command).await {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::from(1),
-        Err(error) => {
-            eprintln!("harness failure: {error:#}");
-            ExitCode::from(2)
-        }
-    }
+fn main() -> ExitCode {
+    let ended = match Arguments::parse().command {
+        Command::Sim(sim) => sim.run(),
+        Command::Kill(kill) => kill.run(),
+        Command::Check(check) => check.run(),
+        Command::Export(export) => export.run(),
+    };
+    let ending = ended.unwrap_or_else(|error| {
+        eprintln_line(&format!("jepsen: {error:#}"));
+        Ending::Harness
+    });
+    ExitCode::from(ending.code())
 }
 
-async fn run(command: Command) -> anyhow::Result<bool> {
-    match command {
-        Command::Kill { binary, rounds, seed, folder } => {
-            let folder = folder.join(format!("kill-{seed}"));
-            if folder.exists() {
-                std::fs::remove_dir_all(&folder)
-                    .with_context(|| format!("remove {}", folder.display()))?;
-            }
-            std::fs::create_dir_all(&folder)
-                .with_context(|| format!("make {}", folder.display()))?;
-            let events = scenario::kill(&binary, &folder, rounds, seed).await?;
-            let path = folder.join("history.jsonl");
-            history::write(&events, BufWriter::new(File::create(&path)?))?;
-            report(&format!("history: {} ({} events)", path.display(), events.len()));
-            Ok(judge(&events))
-        }
-        Command::Check { history } => {
-            let file =
-                File::open(&history).with_context(|| format!("open {}", history.display()))?;
-            Ok(judge(&history::read(BufReader::new(file))?))
-        }
-    }
-}
-
-fn judge(events: &[Event]) -> bool {
-    let mut passed = true;
-    for (name, check) in checker::ALL {
-        let verdict = check(events);
-        passed &= verdict.passes();
-        match verdict {
-            checker::Verdict::Holds => report(&format!("{name}: holds")),
-            checker::Verdict::Unknown(why) => report(&format!("{name}: unknown: {why}")),
-            checker::Verdict::Violated(all) => {
-                report(&format!("{name}: VIOLATED {} times", all.len()));
-                all.iter().take(10).for_each(|violation| report(&format!("  {violation}")));
-            }
-        }
-    }
-    passed
-}
-
-#[expect(clippy::print_stdout, reason = "the report is what the command is for")]
-fn report(line: &str) {
-    println!("{line}");
+#[expect(clippy::print_stderr, reason = "this is where a person looks")]
+fn eprintln_line(line: &str) {
+    eprintln!("{line}");
 }

@@ -1,28 +1,39 @@
-//! Scenarios: a workload, faults and checkers as one run.
+//! Scenarios on real processes that have a name.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
+use judge::history::{self, Event, FaultOutcome, NEMESIS, Op, Phase, PhaseName};
 use orrery_host::Host;
 use orrery_router_client::{Client, Config};
-use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
+use rand::Rng as _;
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
 
-use crate::history::{Event, NEMESIS, Op, Phase, Recorder};
-use crate::workload::binds::{self, Process};
+use crate::plan::stream::stream;
+use crate::recorder::Recorder;
+use crate::workload::bed::{Bed, Stage};
+use crate::workload::life::{self, Lives};
+use crate::workload::reader::Reader;
+use crate::workload::writer::Writer;
 use crate::world::process::RouterProcess;
 
-/// Concurrent logical processes.
-const PROCESSES: i64 = 6;
+/// Comets that write.
+const WRITERS: usize = 4;
 
-/// The process number of the final reads.
-const READER: i64 = 1000;
+/// Processes that read.
+const READERS: usize = 2;
 
-/// How long a final read may take: longer than a restart.
-const FINAL_READ: Duration = Duration::from_secs(20);
+/// Users that all share: few, so that operations on the same address meet.
+const USERS: usize = 8;
+
+/// Pause between two operations of a process.
+const PACE: Duration = Duration::from_millis(10);
+
+/// How long the first operations may take.
+const WARM_UP: Duration = Duration::from_secs(20);
 
 /// Kills the router `rounds` times at random moments under load and restarts it each time on the same
 /// data.
@@ -36,40 +47,72 @@ pub async fn kill(
     rounds: u32,
     seed: u64,
 ) -> anyhow::Result<Vec<Event>> {
-    let mut random = StdRng::seed_from_u64(seed);
-    let recorder = Arc::new(Recorder::new());
+    let mut chance = stream(seed, "kills");
+    let recorder = Recorder::begin();
     let mut router = RouterProcess::prepare(binary, folder)?;
     router.start().await?;
+    let host = Host::system();
     let config = Config { nodes: vec![router.registry().to_string()], ..Config::default() };
-    let client = Client::new(config, Host::system());
-    let (stop_tx, stop) = watch::channel(false);
+    let client = Client::new(config, host.clone());
+    let (stage_tx, stage) = watch::channel(Stage::Work);
+    let bed = Bed {
+        seed,
+        host,
+        client,
+        recorder: recorder.clone(),
+        stage,
+        pace: PACE,
+        users: USERS,
+        done: Arc::default(),
+    };
     let mut processes = tokio::task::JoinSet::new();
-    for number in 0..PROCESSES {
-        let process = Process::start(number, seed, client.clone(), recorder.clone()).await;
-        let process = process.with_context(|| format!("start process {number}"))?;
-        processes.spawn(process.run(stop.clone()));
+    for number in 1..=WRITERS {
+        let (lives, comet) = (Lives::new(), format!("writer-{number}"));
+        processes.spawn(life::keep(bed.clone(), comet.clone(), lives.clone()));
+        processes.spawn(Writer::new(bed.clone(), &comet, lives).run());
     }
+    for number in 1..=READERS {
+        processes.spawn(Reader::new(bed.clone(), &format!("reader-{number}")).run());
+    }
+    recorder.mark(NEMESIS, Op::Phase(Phase { name: PhaseName::WarmUp }));
+    more(&recorder, 0).await?;
+    recorder.mark(NEMESIS, Op::Phase(Phase { name: PhaseName::Main }));
     for round in 0..rounds {
-        let pause = Duration::from_millis(random.random_range(300..1500));
-        tokio::time::sleep(pause).await;
-        let fault = Op::Fault { value: format!("kill -9, round {round}") };
-        recorder.record(NEMESIS, Phase::Invoke, fault.clone(), None);
+        sleep(Duration::from_millis(chance.random_range(300..1500))).await;
         router.kill().await?;
+        let fault = history::Fault {
+            family: "kill".to_owned(),
+            name: format!("round {round}"),
+            targets: vec!["router-1".to_owned()],
+            outcome: Some(FaultOutcome::Installed),
+            reason: None,
+        };
+        recorder.mark(NEMESIS, Op::Fault(fault));
         router.start().await?;
-        recorder.record(NEMESIS, Phase::Ok, fault, None);
-        read_all(&client, &recorder).await;
+        let families = vec!["kill".to_owned()];
+        recorder.mark(NEMESIS, Op::Heal(history::Heal { families }));
+        more(&recorder, recorder.ok()).await?;
     }
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    stop_tx.send_replace(true);
+    recorder.mark(NEMESIS, Op::Phase(Phase { name: PhaseName::Heal }));
+    recorder.healed();
+    more(&recorder, recorder.ok()).await?;
+    stage_tx.send_replace(Stage::End);
     while let Some(ended) = processes.join_next().await {
         ended.context("a workload process panicked")?;
     }
-    read_all(&client, &recorder).await;
+    recorder.mark(NEMESIS, Op::Phase(Phase { name: PhaseName::Final }));
     Ok(recorder.events())
 }
 
-async fn read_all(client: &Client, recorder: &Recorder) {
-    for key in binds::users() {
-        binds::locate(client, recorder, READER, &key, FINAL_READ).await;
+/// Waits until some operations more have ended ok.
+async fn more(recorder: &Recorder, before: usize) -> anyhow::Result<()> {
+    const MORE: usize = 30;
+    let deadline = Instant::now() + WARM_UP;
+    while recorder.ok() < before + MORE {
+        if Instant::now() > deadline {
+            bail!("the router did not serve within {WARM_UP:?}");
+        }
+        sleep(Duration::from_millis(10)).await;
     }
+    Ok(())
 }

@@ -1,3 +1,34 @@
-//! Worlds: where the system under test runs. So far: real processes on this machine.
+//! Worlds: where the system under test runs, and what breaks it there.
 
 pub mod process;
+pub mod sim;
+
+use futures_util::future::LocalBoxFuture;
+
+use crate::plan::Fault;
+
+/// What became of a fault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Installed {
+    /// It is in effect.
+    Yes {
+        /// What it hit, by name.
+        targets: Vec<String>,
+    },
+    /// It is not, and the reason is as good as any.
+    Skipped(String),
+    /// Nobody knows.
+    Indeterminate(String),
+}
+
+/// A place where a system runs that can be broken.
+pub trait World {
+    /// Does what a fault says.
+    fn install<'a>(&'a self, fault: &'a Fault) -> LocalBoxFuture<'a, Installed>;
+
+    /// Takes back what stays of a fault.
+    fn take_back<'a>(&'a self, fault: &'a Fault) -> LocalBoxFuture<'a, ()>;
+
+    /// Takes everything back: every process runs, every link carries, every disk takes writes.
+    fn heal(&self) -> LocalBoxFuture<'_, ()>;
+}

@@ -1,0 +1,165 @@
+//! The same connections are counted by users, by comets and by rooms (Jepsen's bank: W4).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Property;
+use crate::history::{History, Op, Operation, PhaseName};
+use crate::settings::Settings;
+use crate::verdict::{Verdict, Violation};
+
+/// See [`check`].
+pub const PROPERTY: Property = Property {
+    name: "conservation",
+    source: "Jepsen bank: the sum is the same whichever way it is taken (W4)",
+    needs: &["comet-routes", "count"],
+    check,
+};
+
+/// (comet, incarnation, key, seq): one route.
+type Route<'a> = (&'a str, u64, &'a str, u64);
+
+/// From the last reads of the final phase, in which nothing is written: the routes found by asking the
+/// users are those found by asking the comets, and each room counts the living connections that were last
+/// said to be in it.
+pub fn check(history: &History<'_>, _: &Settings) -> Verdict {
+    let phase = history
+        .events
+        .iter()
+        .find(|event| matches!(&event.op, Op::Phase(phase) if phase.name == PhaseName::Final));
+    let Some(phase) = phase else { return Verdict::Unknown("there is no final phase".into()) };
+    let mut last = Last::default();
+    for operation in history.operations.iter().filter(|operation| operation.is_ok()) {
+        if operation.began() > phase.index {
+            last.take(operation);
+        }
+    }
+    if last.users.is_empty() {
+        return Verdict::Unknown("no user was read in the final phase".into());
+    }
+    let mut violations = Vec::new();
+    last.routes(&mut violations);
+    last.counts(history, &mut violations);
+    Verdict::of(violations)
+}
+
+/// What the read of an event showed.
+type Seen<'a> = (u64, BTreeSet<Route<'a>>);
+
+/// The last read of everything.
+#[derive(Default)]
+struct Last<'a> {
+    users: BTreeMap<&'a str, Seen<'a>>,
+    /// (comet, incarnation) and shard → its routes.
+    comets: BTreeMap<(&'a str, u64), BTreeMap<Option<u32>, Seen<'a>>>,
+    /// Room → shard → count.
+    counts: BTreeMap<&'a str, BTreeMap<Option<u32>, (u64, u64)>>,
+}
+
+impl<'a> Last<'a> {
+    fn take(&mut self, operation: &Operation<'a>) {
+        let event = operation.told_by();
+        match operation.op() {
+            Op::Locate(locate) if !locate.stale => {
+                let Some(key) = operation.key() else { return };
+                let routes = locate.routes.iter().flatten();
+                let routes =
+                    routes.map(|r| (r.comet.as_str(), r.incarnation, key, r.seq)).collect();
+                self.users.insert(key, (event, routes));
+            }
+            Op::CometRoutes(read) => {
+                let life = (read.comet.as_str(), read.incarnation);
+                let members = read.routes.iter().flatten();
+                let routes = members.map(|m| (life.0, life.1, m.key.as_str(), m.seq)).collect();
+                let shards = self.comets.entry(life).or_default();
+                shards.insert(operation.shard(), (event, routes));
+            }
+            Op::Count(read) => {
+                let (Some(room), Some(count)) = (operation.key(), read.count) else { return };
+                let shards = self.counts.entry(room).or_default();
+                shards.insert(operation.shard(), (event, count));
+            }
+            _ => {}
+        }
+    }
+
+    fn routes(&self, violations: &mut Vec<Violation>) {
+        if self.comets.is_empty() {
+            return;
+        }
+        let by_comet: BTreeSet<Route<'_>> =
+            self.comets.values().flatten().flat_map(|(_, (_, routes))| routes).copied().collect();
+        for (event, routes) in self.users.values() {
+            for route in routes.difference(&by_comet) {
+                if let Some(shards) = self.comets.get(&(route.0, route.1)) {
+                    let events = shards.values().map(|(event, _)| *event);
+                    let text = format!("{route:?} is shown by its user, but not by its comet");
+                    violations.push(Violation::new(events.chain([*event]), text));
+                }
+            }
+        }
+        for (event, routes) in self.comets.values().flat_map(BTreeMap::values) {
+            for route in routes {
+                let user = self.users.get(route.2);
+                if let Some((seen, _)) = user.filter(|(_, routes)| !routes.contains(route)) {
+                    let text = format!("{route:?} is shown by its comet, but not by its user");
+                    violations.push(Violation::new([*event, *seen], text));
+                }
+            }
+        }
+    }
+
+    /// A room counts every living connection whose last set of rooms names it; one whose last set is of
+    /// unknown outcome, or was refused, may count or not.
+    fn counts(&self, history: &History<'a>, violations: &mut Vec<Violation>) {
+        // All sets of each connection, by its (key, seq).
+        let mut sets: BTreeMap<(&str, u64), Vec<&Operation<'_>>> = BTreeMap::new();
+        for operation in &history.operations {
+            if let (Op::SetRooms(set), Some(key)) = (operation.op(), operation.key())
+                && operation.may_have_happened()
+            {
+                sets.entry((key, set.seq)).or_default().push(operation);
+            }
+        }
+        for (room, shards) in &self.counts {
+            let counted: u64 = shards.values().map(|(_, count)| count).sum();
+            let (mut least, mut most, mut complete) = (0, 0, true);
+            for ((key, seq), sets) in &sets {
+                let (sure, may) = membership(sets, room);
+                if !may {
+                    continue;
+                }
+                let Some((_, routes)) = self.users.get(key) else {
+                    complete = false;
+                    continue;
+                };
+                if routes.iter().any(|route| route.3 == *seq) {
+                    least += u64::from(sure);
+                    most += 1;
+                }
+            }
+            if complete && !(least..=most).contains(&counted) {
+                let text = format!(
+                    "{room} counts {counted} members, but its users show {least} to {most} of them"
+                );
+                violations.push(Violation::new(shards.values().map(|(event, _)| *event), text));
+            }
+        }
+    }
+}
+
+/// Whether a connection is in a room for sure, and whether it may be, after all these sets.
+fn membership(sets: &[&Operation<'_>], room: &str) -> (bool, bool) {
+    let names = |operation: &Operation<'_>| match operation.op() {
+        Op::SetRooms(set) => (set.version, set.rooms.iter().any(|name| name == room)),
+        _ => (0, false),
+    };
+    let answered = sets.iter().filter(|set| set.is_ok()).map(|set| names(set)).max();
+    let sure = answered.unwrap_or((0, false));
+    let later = sets.iter().map(|set| names(set)).filter(|(version, _)| *version > sure.0);
+    let (mut always, mut ever) = (sure.1, sure.1);
+    for (_, is_in) in later {
+        always &= is_in;
+        ever |= is_in;
+    }
+    (always, ever)
+}

@@ -1,0 +1,40 @@
+//! Replicas that applied the same log are in the same state (TigerBeetle's and CockroachDB's consistency checks).
+
+use std::collections::BTreeMap;
+
+use super::Property;
+use crate::history::{History, Op};
+use crate::settings::Settings;
+use crate::verdict::{Verdict, Violation};
+
+/// See [`check`].
+pub const PROPERTY: Property = Property {
+    name: "digests",
+    source: "TigerBeetle's state checker, CockroachDB's consistency checker",
+    needs: &["digest"],
+    check,
+};
+
+/// The digests of all replicas of a shard at one applied index are equal.
+pub fn check(history: &History<'_>, _: &Settings) -> Verdict {
+    let mut violations = Vec::new();
+    let mut first: BTreeMap<(u32, u64), (&str, u64, Option<u64>)> = BTreeMap::new();
+    for event in history.events {
+        let Op::Digest(digest) = &event.op else { continue };
+        let told = (digest.digest.as_str(), event.index, event.node);
+        let (held, by, node) = *first.entry((digest.shard, digest.applied)).or_insert(told);
+        if held != digest.digest {
+            let name = |node: Option<u64>| node.map_or("?".to_owned(), |node| node.to_string());
+            let text = format!(
+                "shard {} at index {}: node {} has digest {held}, node {} has {}",
+                digest.shard,
+                digest.applied,
+                name(node),
+                name(event.node),
+                digest.digest
+            );
+            violations.push(Violation::new([by, event.index], text));
+        }
+    }
+    Verdict::of(violations)
+}

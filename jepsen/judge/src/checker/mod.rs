@@ -1,0 +1,87 @@
+//! Checkers: one property a file, its source in the first line.
+
+pub mod binds_survive;
+pub mod conservation;
+pub mod digests;
+pub mod end_to_end;
+pub mod leases;
+pub mod linear_by_index;
+pub mod linear_by_search;
+pub mod presence;
+pub mod recovery;
+pub mod rooms;
+pub mod seq_rises;
+pub mod sessions;
+pub mod validity;
+
+use crate::history::History;
+use crate::settings::Settings;
+use crate::verdict::Verdict;
+
+/// A property of a history.
+#[derive(Debug, Clone, Copy)]
+pub struct Property {
+    /// Its name in reports and on the command line.
+    pub name: &'static str,
+    /// Where it comes from.
+    pub source: &'static str,
+    /// Operations of which the history must have at least one, for the property to say anything; none:
+    /// it applies to every history.
+    pub needs: &'static [&'static str],
+    /// Judges a history.
+    pub check: fn(&History<'_>, &Settings) -> Verdict,
+}
+
+/// Every property.
+pub const ALL: &[Property] = &[
+    validity::PROPERTY,
+    binds_survive::PROPERTY,
+    seq_rises::PROPERTY,
+    linear_by_index::PROPERTY,
+    linear_by_search::PROPERTY,
+    rooms::PROPERTY,
+    conservation::PROPERTY,
+    leases::PROPERTY,
+    presence::PROPERTY,
+    end_to_end::PROPERTY,
+    digests::PROPERTY,
+    recovery::PROPERTY,
+    sessions::PROPERTY,
+];
+
+/// A property with its verdict.
+#[derive(Debug, Clone)]
+pub struct Judged {
+    /// The property.
+    pub property: &'static Property,
+    /// What its checker says; none where the history has nothing that it speaks of.
+    pub verdict: Option<Verdict>,
+}
+
+/// Judges a history by every property that it has something to say about. A property in `required` that
+/// it has nothing to say about is unknown, and so is a required one that does not exist.
+pub fn judge(history: &History<'_>, settings: &Settings, required: &[&str]) -> Vec<Judged> {
+    let names = history.names();
+    let judge = |property: &'static Property| {
+        let applies =
+            property.needs.is_empty() || property.needs.iter().any(|need| names.contains(need));
+        let verdict = if applies {
+            Some((property.check)(history, settings))
+        } else if required.contains(&property.name) {
+            Some(Verdict::Unknown(format!("the history has none of {:?}", property.needs)))
+        } else {
+            None
+        };
+        Judged { property, verdict }
+    };
+    ALL.iter().map(judge).collect()
+}
+
+/// Whether a run may pass: every verdict holds, and every required property has one.
+pub fn passes(judged: &[Judged], required: &[&str]) -> bool {
+    let holds = |name: &&str| {
+        judged.iter().any(|j| j.property.name == *name && j.verdict == Some(Verdict::Holds))
+    };
+    let unbroken = judged.iter().all(|j| j.verdict.as_ref().is_none_or(Verdict::passes));
+    unbroken && required.iter().all(holds)
+}

@@ -1,0 +1,115 @@
+//! A run counts only if something happened (etcd's robustness tests, restate's tail check).
+
+use std::collections::BTreeSet;
+
+use super::Property;
+use crate::history::{FaultOutcome, History, Op};
+use crate::settings::{Gates, Settings};
+use crate::verdict::Verdict;
+
+/// See [`check`].
+pub const PROPERTY: Property = Property {
+    name: "validity",
+    source: "etcd robustness tests; restate's tail check",
+    needs: &[],
+    check,
+};
+
+/// The gates hold: enough operations ended ok before, during and after the faults, every required fault
+/// was installed, every shard served at the end, the last operations ended ok, and the harness did not
+/// fail. What does not hold makes the run one of unknown verdict, never one that violates.
+pub fn check(history: &History<'_>, settings: &Settings) -> Verdict {
+    let gates = &settings.gates;
+    let mut missing = Vec::new();
+    if let Some(text) = harness_failure(history) {
+        missing.push(format!("the harness failed: {text}"));
+    }
+    faults(history, gates, &mut missing);
+    counts(history, gates, &mut missing);
+    serving(history, gates, &mut missing);
+    tail(history, gates, &mut missing);
+    if missing.is_empty() { Verdict::Holds } else { Verdict::Unknown(missing.join("; ")) }
+}
+
+fn harness_failure<'a>(history: &History<'a>) -> Option<&'a str> {
+    history.events.iter().find_map(|event| match &event.op {
+        Op::HarnessFailure(failure) => Some(failure.text.as_str()),
+        _ => None,
+    })
+}
+
+fn installed<'a>(history: &History<'a>) -> impl Iterator<Item = (u64, &'a str)> {
+    history.events.iter().filter_map(|event| match &event.op {
+        Op::Fault(fault) if fault.outcome == Some(FaultOutcome::Installed) => {
+            Some((event.index, fault.family.as_str()))
+        }
+        _ => None,
+    })
+}
+
+fn last_heal(history: &History<'_>) -> Option<u64> {
+    let heals = history.events.iter().filter(|event| matches!(event.op, Op::Heal(_)));
+    heals.map(|event| event.index).next_back()
+}
+
+fn faults(history: &History<'_>, gates: &Gates, missing: &mut Vec<String>) {
+    let families: BTreeSet<&str> = installed(history).map(|(_, family)| family).collect();
+    for required in gates.faults.iter().filter(|required| !families.contains(required.as_str())) {
+        missing.push(format!("no fault of the family {required} was installed"));
+    }
+}
+
+fn counts(history: &History<'_>, gates: &Gates, missing: &mut Vec<String>) {
+    let first = installed(history).next().map_or(u64::MAX, |(index, _)| index);
+    let last = last_heal(history).unwrap_or(if first == u64::MAX { 0 } else { u64::MAX });
+    let (mut before, mut during, mut after) = (0, 0, 0);
+    for operation in history.operations.iter().filter(|operation| operation.is_ok()) {
+        match operation.told_by() {
+            event if event < first => before += 1,
+            event if event < last => during += 1,
+            _ => after += 1,
+        }
+    }
+    let mut gate = |found: usize, least: usize, when: &str| {
+        if found < least {
+            missing.push(format!("only {found} of {least} operations ended ok {when}"));
+        }
+    };
+    gate(before, gates.ok_before, "before the first fault");
+    // A run that neither asks for faults nor has any is judged as a quiet one.
+    if first != u64::MAX || !gates.faults.is_empty() {
+        gate(during, gates.ok_during, "during the faults");
+        gate(after, gates.ok_after, "after the last heal");
+    }
+}
+
+fn serving(history: &History<'_>, gates: &Gates, missing: &mut Vec<String>) {
+    let healed = last_heal(history).unwrap_or(0);
+    let late = history.events.iter().filter(|event| event.index >= healed);
+    let marked = late.filter_map(|event| match &event.op {
+        Op::Serving(serving) => Some(serving.shard),
+        _ => None,
+    });
+    let written = history.operations.iter().filter(|operation| {
+        operation.is_ok() && operation.began() >= healed && operation.op().writer().is_some()
+    });
+    let serving: BTreeSet<u32> =
+        marked.chain(written.filter_map(|operation| operation.shard())).collect();
+    for shard in gates.shards.iter().filter(|shard| !serving.contains(shard)) {
+        missing.push(format!("shard {shard} acknowledged no write after the last heal"));
+    }
+}
+
+fn tail(history: &History<'_>, gates: &Gates, missing: &mut Vec<String>) {
+    let mut ended: Vec<_> = history.operations.iter().filter(|o| o.end.is_some()).collect();
+    ended.sort_by_key(|operation| operation.told_by());
+    let tail = ended.iter().rev().take(gates.tail);
+    let ok = tail
+        .filter(|operation| {
+            operation.is_ok() || operation.refusal().is_some_and(|r| r.is_judgement())
+        })
+        .count();
+    if ok < gates.tail {
+        missing.push(format!("only {ok} of the last {} operations ended ok", gates.tail));
+    }
+}

@@ -1,0 +1,88 @@
+//! Marks of a run: faults and their ends, phases, digests, and what the harness has to say.
+
+use serde::{Deserialize, Serialize};
+
+/// See [`super::Op::Fault`]. Without an outcome it is an announcement that no checker counts.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fault {
+    /// The family, like `kill` or `partition`.
+    pub family: String,
+    /// This fault in words.
+    #[serde(default)]
+    pub name: String,
+    /// What it hit.
+    #[serde(default)]
+    pub targets: Vec<String>,
+    /// `installed`, `skipped` or `indeterminate`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<FaultOutcome>,
+    /// Why it was skipped or is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// What became of a fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FaultOutcome {
+    /// It was in effect.
+    Installed,
+    /// It was not.
+    Skipped,
+    /// Nobody knows.
+    Indeterminate,
+}
+
+/// See [`super::Op::Heal`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heal {
+    /// The families that end; empty: all faults are over.
+    #[serde(default)]
+    pub families: Vec<String>,
+}
+
+/// See [`super::Op::Phase`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Phase {
+    /// Which phase begins.
+    pub name: PhaseName,
+}
+
+/// The phases of a run, in their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PhaseName {
+    /// No faults yet.
+    WarmUp,
+    /// Faults come and go.
+    Main,
+    /// All faults end and the cluster recovers.
+    Heal,
+    /// The last reads; nothing is written.
+    Final,
+}
+
+/// See [`super::Op::Digest`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Digest {
+    /// Which shard.
+    pub shard: u32,
+    /// The last index applied.
+    pub applied: u64,
+    /// The digest of the state there, as text.
+    pub digest: String,
+}
+
+/// See [`super::Op::Serving`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Serving {
+    /// Which shard.
+    pub shard: u32,
+}
+
+/// See [`super::Op::HarnessFailure`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HarnessFailure {
+    /// What went wrong.
+    pub text: String,
+}

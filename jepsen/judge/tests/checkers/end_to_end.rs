@@ -1,0 +1,112 @@
+use orrery_judge::checker::end_to_end::check;
+
+use crate::script::{finds, holds};
+
+fn connected(rest: &str) -> String {
+    format!(
+        "1 connect u 7 comet=a second=k room=r =\n2 connect v 8 comet=a =\n{rest}\n+ 6000\n* heal"
+    )
+}
+
+#[test]
+fn what_arrives_as_its_receipt_says_holds() {
+    holds(
+        check,
+        &connected(
+            "9> push m1 u
+             * deliver m1 u 7
+             9< = written:7
+             9 push m2 k = queued
+             * deliver m2 u 7
+             9 push m3 r = queued
+             * deliver m3 u 7
+             2 join 8 r =
+             9 push m4 r = queued acked:8
+             * deliver m4 u 7
+             * deliver m4 v 8",
+        ),
+    );
+}
+
+#[test]
+fn a_push_that_never_arrived_is_found() {
+    finds(check, &connected("9 push m1 u = queued:7"), "never reached connections [7]");
+    finds(check, &connected("9 push m1 k ="), "never reached connections [7]");
+    finds(check, &connected("9 push m1 r = queued"), "never reached connections [7]");
+    finds(check, &connected("9 push m1 u = offline"), "never reached connections [7]");
+}
+
+#[test]
+fn a_receipt_may_say_why_not() {
+    for receipt in ["dropped:7", "dropped", "filtered", "unknown", "incomplete"] {
+        holds(
+            check,
+            &connected(
+                &format!("9 push m1 u = {receipt}\n* deliver m0 u 7")
+                    .replace("\n* deliver m0 u 7", ""),
+            ),
+        );
+    }
+    finds(check, &connected("9 push m1 u = dropped:8"), "never reached");
+    holds(check, &connected("9 push m1 u ?"));
+}
+
+#[test]
+fn offline_needs_an_end_of_the_comets_life() {
+    let text = |attach: &str| {
+        format!("5 attach a x 1 = 1\n{}", connected(&format!("{attach}\n9 push m1 u = offline")))
+    };
+    finds(check, &text(""), "never reached");
+    holds(check, &text("5 attach a x 2 = 2"));
+}
+
+#[test]
+fn a_device_that_left_or_came_later_need_not_be_reached() {
+    holds(check, "1 connect u 7 =\n9 push m1 u = queued\n1 disconnect u 7 =\n+ 6000\n* heal");
+    holds(check, "9> push m1 u\n1 connect u 7 =\n9< =\n+ 6000\n* heal");
+    holds(check, "1 connect u 7 room=r =\n1 leave 7 r =\n9 push m1 r =\n+ 6000\n* heal");
+}
+
+#[test]
+fn a_room_may_be_joined_again() {
+    holds(
+        check,
+        &connected(
+            "9 push m1 r =
+             * deliver m1 u 7
+             1 leave 7 r =
+             9 push m2 r =
+             1 join 7 r =
+             9 push m3 r =
+             * deliver m3 u 7",
+        ),
+    );
+}
+
+#[test]
+fn anothers_message_is_found() {
+    finds(check, &connected("9 push m1 u =\n* deliver m1 u 7\n* deliver m1 v 8"), "m1 is for u");
+    finds(check, &connected("9 push m1 r =\n* deliver m1 u 7\n* deliver m1 v 8"), "m1 is for r");
+    finds(check, &connected("1 leave 7 r =\n9 push m1 r =\n* deliver m1 u 7"), "m1 is for r");
+}
+
+#[test]
+fn a_message_from_nowhere_is_found() {
+    finds(check, &connected("* deliver m1 u 7"), "never pushed");
+    finds(check, &connected("9 push m1 u =\n* deliver m1 u 7\n* deliver m1 u 70"), "never was");
+}
+
+#[test]
+fn a_failed_push_that_arrived_is_found() {
+    finds(check, &connected("9 push m1 u ! overloaded\n* deliver m1 u 7"), "its push failed");
+}
+
+#[test]
+fn a_duplicate_is_found() {
+    finds(check, &connected("9 push m1 u =\n* deliver m1 u 7\n* deliver m1 u 7"), "twice");
+}
+
+#[test]
+fn an_ack_of_what_never_arrived_is_found() {
+    finds(check, &connected("9 push m1 u = acked:7"), "acked by 7");
+}

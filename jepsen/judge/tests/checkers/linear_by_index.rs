@@ -1,0 +1,286 @@
+use orrery_judge::checker::linear_by_index::check;
+use orrery_judge::verdict::Verdict;
+
+use crate::script::{finds, holds, verdict};
+
+#[test]
+fn reads_that_show_the_state_at_their_index_hold() {
+    holds(
+        check,
+        "1 bind u a1.1 = 4 @10
+         2> locate u
+         1 unbind u a1.1 = true @12
+         2< = a1.1:4 @11
+         2 locate u = @12
+         2 locate~ u = a1.1:4 @10
+         1 bind u a1.1 ! gone @14",
+    );
+}
+
+#[test]
+fn commands_of_one_entry_share_its_index() {
+    holds(
+        check,
+        "1> bind u a1.1 newest1
+         2> bind u b1.1 newest1
+         3> unbind u b1.1
+         1< = 4 @10
+         2< = 5 - a1.1:4 @10
+         3< = true @10
+         4 locate u = @10",
+    );
+}
+
+#[test]
+fn a_write_that_was_repeated_took_effect_before_its_answer() {
+    holds(
+        check,
+        "1> bind u a1.1
+         2 locate u = a1.1:4 @12
+         1< = 4 @15 x2",
+    );
+    finds(
+        check,
+        "1> bind u a1.1
+         2 locate u = a1.1:4 @12
+         1< = 4 @15 x1",
+        "only bind took effect at 15",
+    );
+}
+
+#[test]
+fn an_unknown_bind_is_placed_by_its_seq() {
+    let text = |shown: &str| {
+        format!(
+            "1> bind u a1.1
+             2 bind u b1.1 = 5 @11
+             1< ?
+             3 locate u = {shown} @12
+             3 locate u = a1.1:4 b1.1:5 @13"
+        )
+    };
+    holds(check, &text("a1.1:4 b1.1:5"));
+    finds(check, &text("b1.1:5"), "not shown at index 12, but at index 13");
+}
+
+#[test]
+fn a_lost_bind_is_found() {
+    finds(check, "1 bind u a1.1 = 4 @10\n2 locate u = @11", "nothing removed it");
+}
+
+#[test]
+fn a_stale_read_is_found_by_real_time() {
+    let stale = "1 bind u a1.1 = 4 @10\n2 locate u = @9";
+    finds(check, stale, "index 10 had been seen before it began");
+    holds(check, &stale.replace("locate", "locate~"));
+}
+
+#[test]
+fn a_write_at_an_index_that_was_seen_before_it_is_found() {
+    finds(check, "1 bind u a1.1 = 4 @10\n1 bind v a1.2 = 5 @10", "had been seen before it began");
+    holds(check, "1 bind u a1.1 = 4 @10\n1 bind v a1.2 = 5 @10 s2");
+}
+
+#[test]
+fn a_removed_route_that_came_back_is_found() {
+    finds(
+        check,
+        "1 bind u a1.1 = 4 @10
+         1 unbind u a1.1 = true @11
+         2 locate u = a1.1:4 @12",
+        "was gone at index 11",
+    );
+    finds(
+        check,
+        "1 bind u a1.1 = 4 @10
+         1 unbind u a1.1 ?
+         2 locate u = @12
+         2 locate u = a1.1:4 @13",
+        "not shown at index 12, but at index 13",
+    );
+}
+
+#[test]
+fn phantoms_doubles_and_wrong_seqs_are_found() {
+    finds(check, "2 locate u = a1.1:4 @12", "before any bind");
+    finds(check, "1 bind u a1.1 = 4 @10\n2 locate u = a1.1:4 a1.1:4 @12", "twice");
+    finds(check, "1 bind u a1.1 = 4 @10\n2 locate u = a1.1:5 @12", "with seq 5");
+}
+
+#[test]
+fn two_lives_of_one_comet_are_found() {
+    finds(
+        check,
+        "1 bind u a1.1 = 4 @10
+         2 bind u a2.1 = 5 @11
+         3 locate u = a1.1:4 a2.1:5 @12",
+        "two lives of a",
+    );
+}
+
+#[test]
+fn a_fenced_route_may_vanish_and_must_not_be_shown() {
+    let text = |shown: &str| {
+        format!(
+            "1 bind u a1.1 = 4 @10
+             2 bind v a2.1 = 5 @11
+             3 locate u = {shown} @12"
+        )
+    };
+    holds(check, &text(""));
+    finds(check, &text("a1.1:4"), "fenced below 2");
+}
+
+#[test]
+fn a_route_missing_as_if_fenced_while_its_comet_was_not_is_found() {
+    finds(
+        check,
+        "9 attach a x 1 = 1
+         1 bind u a1.1 = 4 @10
+         9 attach a x 2 = 2
+         3 locate u = @12
+         1 bind v a1.2 = 5 @13",
+        "not fenced at index 13",
+    );
+}
+
+#[test]
+fn gone_without_a_reason_is_found() {
+    finds(check, "1 bind u a1.1 ! gone @10", "nothing removed or settled it");
+    holds(check, "2 bind v a1.9 settled=5 = 1 @9\n1 bind u a1.1 ! gone @10");
+    holds(check, "1 unbind u a1.1 = false @9\n2 bind u a1.1 ! gone @10");
+}
+
+#[test]
+fn two_winners_are_found() {
+    finds(
+        check,
+        "1 bind u a1.1 newest1 = 4 @10
+         2 bind u b1.1 newest1 = 5 @11
+         3 locate u = a1.1:4 b1.1:5 @12",
+        "leaves 1 places",
+    );
+    finds(
+        check,
+        "1 bind u a1.1 platform=ios = 4 @10
+         2 bind u b1.1 platform=ios = 5 @11
+         3 locate u = a1.1:4 b1.1:5 @12",
+        "leaves 1 places",
+    );
+    holds(
+        check,
+        "1 bind u a1.1 platform=ios = 4 @10
+         2 bind u b1.1 platform=web = 5 @11
+         3 locate u = a1.1:4 b1.1:5 @12",
+    );
+}
+
+#[test]
+fn losing_to_an_older_one_is_found() {
+    finds(
+        check,
+        "1> bind u a1.1 newest1
+         2> bind u b1.1 newest1
+         1< = 4 - b1.1:5 @10
+         2< = 5 - a1.1:4 @10",
+        "gave way to an older one",
+    );
+}
+
+#[test]
+fn giving_way_where_nobody_must_is_found() {
+    let without = "1 bind u a1.1 = 4 @10\n2 bind u b1.1 = 5 - a1.1:4 @11";
+    finds(check, without, "without a limit");
+    let oldest = "1 bind u a1.1 = 4 @10\n2 bind u b1.1 oldest1 = 5 - a1.1:4 @11";
+    finds(check, oldest, "keeps the oldest");
+    let platform = "1 bind u a1.1 platform=ios = 4 @10
+                    2 bind u b1.1 platform=web = 5 - a1.1:4 @11";
+    finds(check, platform, "another platform");
+}
+
+#[test]
+fn the_wrong_one_giving_way_is_found() {
+    finds(
+        check,
+        "1 bind u a1.1 newest2 = 4 @10
+         1 bind u a1.2 newest2 = 5 @11
+         1 bind u a1.3 newest2 = 6 - a1.2:5 @12
+         2 locate u = a1.1:4 a1.3:6 @12",
+        "although a newer connection gave way",
+    );
+    // Bound again with the rank of an earlier life, it is the older one.
+    holds(
+        check,
+        "1 bind u b1.1 newest2 = 4 @10
+         1 bind u a2.1 newest2 rank=2 = 5 @11
+         1 bind u b1.2 newest2 = 6 - a2.1:5 @12
+         2 locate u = b1.1:4 b1.2:6 @12",
+    );
+}
+
+#[test]
+fn a_loser_that_was_already_unbound_is_found() {
+    finds(
+        check,
+        "1 bind u a1.1 newest1 = 4 @10
+         1 unbind u a1.1 = true @11
+         2 bind u b1.1 newest1 = 5 - a1.1:4 @12",
+        "after it was unbound",
+    );
+}
+
+#[test]
+fn outranked_where_there_was_room_is_found() {
+    finds(check, "1 bind u a1.1 oldest1 ! outranked @10", "at most 0 of 1 places");
+    finds(check, "1 bind u a1.1 ! outranked @10", "without a limit was outranked");
+    holds(check, "1 bind u a1.1 oldest1 = 4 @10\n2 bind u b1.1 oldest1 ! outranked @11");
+}
+
+#[test]
+fn an_unbind_that_found_nothing_is_found() {
+    finds(
+        check,
+        "1 bind u a1.1 = 4 @10
+         1 unbind u a1.1 = false @11",
+        "nothing else removed it",
+    );
+    finds(check, "1 unbind u a1.1 = true @11", "before it was bound");
+}
+
+#[test]
+fn removing_what_had_given_way_is_found() {
+    finds(
+        check,
+        "1 bind u a1.1 newest1 = 4 @10
+         2 bind u b1.1 newest1 = 5 - a1.1:4 @11
+         1 unbind u a1.1 = true @12",
+        "had given way at index 11",
+    );
+}
+
+#[test]
+fn a_bind_that_lets_too_many_stay_is_found() {
+    finds(
+        check,
+        "1 bind u a1.1 newest1 = 4 @10
+         2 bind u b1.1 newest1 = 5 @11",
+        "made too few give way",
+    );
+}
+
+#[test]
+fn the_exact_removal_of_another_is_found() {
+    finds(
+        check,
+        "1 bind u a1.1 = 4 @10
+         2 bind u b1.1 = 5 @11
+         1 unbind u a1.1 = true @12
+         3 locate u = @13",
+        "u seq 5 (b#1",
+    );
+}
+
+#[test]
+fn a_history_without_indexes_allows_no_verdict() {
+    assert!(matches!(verdict(check, "1 bind u a1.1 = 4"), Verdict::Unknown(_)));
+}

@@ -1,0 +1,110 @@
+//! Bed: what every process of a workload is given.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use orrery_host::Host;
+use orrery_model::Address;
+use orrery_router_client::Client;
+use rand::Rng as _;
+use rand::rngs::SmallRng;
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use super::words;
+use crate::plan::stream::stream;
+use crate::recorder::Recorder;
+
+/// What a workload may do at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// Everything.
+    Work,
+    /// End what was begun, then stop.
+    End,
+}
+
+/// Operations on a user before another takes its name's place: what is searched must be short.
+const OPERATIONS_PER_USER: u64 = 90;
+
+/// Of so many operations one goes to a user who stays for the whole run.
+const HOT_ONE_IN: u32 = 4;
+
+/// Of so many operations one goes to a shard that is drawn first.
+const EVEN_ONE_IN: u32 = 5;
+
+/// What every process of a workload is given.
+#[derive(Clone)]
+pub struct Bed {
+    /// The run's seed.
+    pub seed: u64,
+    /// Where it runs.
+    pub host: Host,
+    /// How it reaches the registry.
+    pub client: Client,
+    /// Where it writes down what it did.
+    pub recorder: Recorder,
+    /// Until when it works.
+    pub stage: watch::Receiver<Stage>,
+    /// The pause between two operations of a process, about.
+    pub pace: Duration,
+    /// The users that all share.
+    pub users: usize,
+    /// Operations so far.
+    pub done: Arc<AtomicU64>,
+}
+
+impl Bed {
+    /// The chance of one process, by its name.
+    pub fn chance(&self, name: &str) -> SmallRng {
+        stream(self.seed, &format!("workload {name}"))
+    }
+
+    /// Whether work goes on.
+    pub fn works(&self) -> bool {
+        *self.stage.borrow() == Stage::Work
+    }
+
+    /// The pause between two operations. Ends early when work does.
+    pub async fn pause(&mut self, chance: &mut SmallRng) {
+        let nanos = u64::try_from(self.pace.as_nanos()).unwrap_or(u64::MAX).max(2);
+        let pause = Duration::from_nanos(chance.random_range(nanos / 2..nanos * 3 / 2));
+        tokio::select! {
+            biased;
+            _ = self.stage.wait_for(|stage| *stage == Stage::End) => {}
+            () = sleep(pause) => {}
+        }
+    }
+
+    /// Any of the users of this part of the run, or of those who stay.
+    pub fn user(&self, chance: &mut SmallRng) -> String {
+        let users = self.users.max(1);
+        let any = chance.random_range(0..users);
+        if chance.random_ratio(1, HOT_ONE_IN) {
+            return format!("user-hot-{any}");
+        }
+        let done = self.done.fetch_add(1, Ordering::Relaxed);
+        let era = done / (OPERATIONS_PER_USER * users as u64);
+        if chance.random_ratio(1, EVEN_ONE_IN)
+            && let Some(table) = self.client.table()
+        {
+            // Few users may all be of the same shards.
+            let shard = table.shards[chance.random_range(0..table.shards.len())];
+            let mut names = (0..).map(|number| format!("user-{era}-of-{number}"));
+            let is_of = |name: &String| self.shard(&words::address(name)) == Some(shard.0);
+            return names.find(is_of).expect("every shard has a slot");
+        }
+        format!("user-{era}-{any}")
+    }
+
+    /// Any of the rooms.
+    pub fn room(&self, chance: &mut SmallRng) -> String {
+        format!("room-{}", chance.random_range(0..self.users.max(1)))
+    }
+
+    /// The shard that an address belongs to, as far as is known.
+    pub fn shard(&self, address: &Address) -> Option<u32> {
+        self.client.table().map(|table| table.slots.owner(address.slot()).0)
+    }
+}

@@ -1,0 +1,226 @@
+//! Cluster: the machines of a simulation and what runs on them.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use orrery_model::NodeId;
+use orrery_router_store::model::ModelDisk;
+use parking_lot::Mutex;
+use tokio::time::sleep;
+
+use super::host::Machine;
+use super::orders::Orders;
+use crate::plan::stream::seed_of;
+use crate::plan::{Plan, Swarm};
+
+/// After how long a process that ended by itself is started again, as a supervisor does.
+const RESTART: Duration = Duration::from_millis(500);
+
+/// Router nodes beyond the first, for those that take another's place.
+const SPARES: usize = 2;
+
+/// A machine with a router.
+pub(crate) struct RouterMachine {
+    pub(crate) name: String,
+    pub(crate) id: NodeId,
+    pub(crate) machine: Machine,
+    pub(crate) disk: ModelDisk,
+}
+
+/// A machine with a logic or a comet.
+pub(crate) struct OtherMachine {
+    pub(crate) name: String,
+    pub(crate) machine: Machine,
+}
+
+/// All machines.
+pub(crate) struct Cluster {
+    /// The first ones found the cluster; the others are spares.
+    pub(crate) routers: Vec<RouterMachine>,
+    pub(crate) founders: usize,
+    pub(crate) logics: Vec<OtherMachine>,
+    pub(crate) comets: Vec<OtherMachine>,
+    pub(crate) orders: Orders,
+    /// Which hosts are held down on purpose, so that nothing starts them again.
+    pub(crate) held: Mutex<std::collections::BTreeSet<String>>,
+    /// What ended by itself, and why.
+    pub(crate) ended: Mutex<Vec<(String, String)>>,
+}
+
+impl Cluster {
+    pub(crate) fn new(plan: &Plan, orders: Orders) -> Rc<Self> {
+        let machine = |name: &str| Machine::new(seed_of(plan.seed, name));
+        let router = |number: usize| {
+            let (name, id) = (format!("router-{number}"), NodeId(number as u64));
+            let disk = ModelDisk::blank(id, format!("instance-{number}-{}", plan.seed));
+            RouterMachine { machine: machine(&name), name, id, disk }
+        };
+        let other = |role: &str, number: usize| {
+            let name = format!("{role}-{number}");
+            OtherMachine { machine: machine(&name), name }
+        };
+        let swarm = &plan.swarm;
+        Rc::new(Self {
+            routers: (1..=swarm.routers + SPARES).map(router).collect(),
+            founders: swarm.routers,
+            logics: (1..=swarm.logics).map(|number| other("logic", number)).collect(),
+            comets: (1..=swarm.comets).map(|number| other("comet", number)).collect(),
+            orders,
+            held: Mutex::default(),
+            ended: Mutex::default(),
+        })
+    }
+
+    /// Every machine's name.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let routers = self.routers.iter().map(|router| router.name.clone());
+        let others = self.logics.iter().chain(&self.comets).map(|other| other.name.clone());
+        routers.chain(others).collect()
+    }
+
+    /// Where the registry of each founding router listens.
+    pub(crate) fn registries(&self) -> Vec<String> {
+        self.routers[..self.founders].iter().map(|router| registry(&router.name)).collect()
+    }
+
+    /// The machine by its name.
+    pub(crate) fn machine(&self, name: &str) -> Option<&Machine> {
+        let router = self.routers.iter().find(|router| router.name == name);
+        let others = || self.logics.iter().chain(&self.comets).find(|other| other.name == name);
+        router.map(|router| &router.machine).or_else(|| others().map(|other| &other.machine))
+    }
+
+    /// Puts every machine into the simulation.
+    pub(crate) fn enter(self: &Rc<Self>, sim: &mut turmoil::Sim<'_>, swarm: &Swarm) {
+        for at in 0..self.routers.len() {
+            let (cluster, swarm) = (self.clone(), swarm.clone());
+            let name = self.routers[at].name.clone();
+            sim.host(name, move || {
+                let (cluster, swarm) = (cluster.clone(), swarm.clone());
+                async move {
+                    let router = &cluster.routers[at];
+                    let disk = Arc::new(router.disk.clone());
+                    let config = router_config(router, &swarm);
+                    let why = match orrery_router::start(config, router.machine.host(), disk).await
+                    {
+                        Ok(handle) => handle.failed().await,
+                        Err(error) => error.to_string(),
+                    };
+                    cluster.over(&router.name, why).await
+                }
+            });
+        }
+        for at in 0..self.logics.len() {
+            let cluster = self.clone();
+            sim.host(self.logics[at].name.clone(), move || {
+                let cluster = cluster.clone();
+                async move {
+                    let logic = &cluster.logics[at];
+                    let config = logic_config(cluster.registries());
+                    let started = orrery_logic::start(config, logic.machine.host()).await;
+                    match started {
+                        Ok(_handle) => std::future::pending().await,
+                        Err(error) => cluster.over(&logic.name, error.to_string()).await,
+                    }
+                }
+            });
+        }
+        for at in 0..self.comets.len() {
+            let cluster = self.clone();
+            sim.host(self.comets[at].name.clone(), move || {
+                let cluster = cluster.clone();
+                async move {
+                    let comet = &cluster.comets[at];
+                    let logics = cluster.logics.iter();
+                    let edges = logics.map(|logic| format!("{}:3118", logic.name)).collect();
+                    let config = comet_config(&comet.name, edges);
+                    let why = match orrery_comet::start(config, comet.machine.host()).await {
+                        Ok(handle) => {
+                            handle.ended().await;
+                            "another instance runs under its id".to_owned()
+                        }
+                        Err(error) => error.to_string(),
+                    };
+                    cluster.over(&comet.name, why).await
+                }
+            });
+        }
+    }
+
+    /// A process has ended by itself: so does its host, and a supervisor starts it again.
+    async fn over(&self, name: &str, why: String) -> turmoil::Result {
+        self.ended.lock().push((name.to_owned(), why));
+        self.orders.crash(name);
+        // The crash takes this with it.
+        std::future::pending().await
+    }
+
+    /// Starts what ended by itself, after a while. Runs beside the simulation's own hosts.
+    pub(crate) async fn supervise(self: Rc<Self>) {
+        let mut seen = 0;
+        loop {
+            sleep(RESTART).await;
+            let fresh: Vec<String> = {
+                let ended = self.ended.lock();
+                let fresh = ended[seen..].iter().map(|(name, _)| name.clone()).collect();
+                seen = ended.len();
+                fresh
+            };
+            let held = self.held.lock();
+            fresh
+                .iter()
+                .filter(|name| !held.contains(*name))
+                .for_each(|name| self.orders.start(name));
+        }
+    }
+}
+
+/// Where a router's registry listens.
+pub(crate) fn registry(name: &str) -> String {
+    format!("{name}:3121")
+}
+
+fn router_config(router: &RouterMachine, swarm: &Swarm) -> orrery_router::Config {
+    orrery_router::Config {
+        node_id: router.id.0,
+        registry_listen: ([0, 0, 0, 0], 3121).into(),
+        registry_advertise: Some(registry(&router.name)),
+        peers_listen: ([0, 0, 0, 0], 3120).into(),
+        peers_advertise: Some(format!("{}:3120", router.name)),
+        snapshot_log_entries: swarm.snapshot_log_entries,
+        log_keep_entries: swarm.log_keep_entries,
+        purge_batch_entries: 1,
+        heartbeat_ms: swarm.heartbeat_ms,
+        election_ms_min: swarm.election_ms_min,
+        election_ms_max: swarm.election_ms_max,
+        lease_ms: swarm.lease_ms,
+        keep_alive_ms: swarm.lease_ms / 5,
+        ..orrery_router::Config::default()
+    }
+}
+
+fn logic_config(routers: Vec<String>) -> orrery_logic::Config {
+    let any = |port| ([0, 0, 0, 0], port).into();
+    orrery_logic::Config {
+        http_listen: any(3111),
+        grpc_listen: any(3119),
+        edge_listen: any(3118),
+        routers,
+        ..orrery_logic::Config::default()
+    }
+}
+
+fn comet_config(name: &str, logic: Vec<String>) -> orrery_comet::Config {
+    let any = |port| ([0, 0, 0, 0], port).into();
+    orrery_comet::Config {
+        id: name.to_owned(),
+        tcp_listen: any(3101),
+        websocket_listen: any(3102),
+        delivery_listen: any(3109),
+        delivery_advertise: Some(format!("{name}:3109")),
+        logic,
+        workers: 1,
+        ..orrery_comet::Config::default()
+    }
+}

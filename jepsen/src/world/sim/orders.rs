@@ -1,0 +1,45 @@
+//! Orders: what only the simulation's own loop can do to a host, asked for from within it.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// What is to be done to a host between two steps.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Order {
+    /// Its process is gone.
+    Crash(String),
+    /// Its process starts.
+    Start(String),
+    /// What passes between two takes at most so long.
+    Slow(String, String, Duration),
+    /// How much of what passes is lost.
+    Lose(f64),
+}
+
+/// Orders that wait for the next step. Clones are the same.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Orders(Rc<RefCell<VecDeque<Order>>>);
+
+impl Orders {
+    pub(crate) fn crash(&self, host: &str) {
+        self.0.borrow_mut().push_back(Order::Crash(host.to_owned()));
+    }
+
+    pub(crate) fn start(&self, host: &str) {
+        self.0.borrow_mut().push_back(Order::Start(host.to_owned()));
+    }
+
+    pub(crate) fn slow(&self, a: &str, b: &str, latency: Duration) {
+        self.0.borrow_mut().push_back(Order::Slow(a.to_owned(), b.to_owned(), latency));
+    }
+
+    pub(crate) fn lose(&self, rate: f64) {
+        self.0.borrow_mut().push_back(Order::Lose(rate));
+    }
+
+    pub(crate) fn next(&self) -> Option<Order> {
+        self.0.borrow_mut().pop_front()
+    }
+}

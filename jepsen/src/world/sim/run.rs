@@ -1,0 +1,183 @@
+//! Run: one simulation from its plan to its history.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use judge::history::Event;
+use orrery_host::Host;
+use orrery_router_client::cluster::ClusterClient;
+use orrery_router_client::{Client, Config};
+use tokio::sync::watch;
+
+use super::cluster::Cluster;
+use super::founding::found;
+use super::host::Machine;
+use super::orders::{Order, Orders};
+use super::world::SimWorld;
+use crate::conductor;
+use crate::plan::Plan;
+use crate::plan::stream::seed_of;
+use crate::recorder::Recorder;
+use crate::workload::bed::{Bed, Stage};
+use crate::workload::life::{self, Lives};
+use crate::workload::reader::Reader;
+use crate::workload::writer::Writer;
+
+/// Simulated time after which a run that has not ended never will.
+const RUN_MAX: Duration = Duration::from_secs(300);
+
+/// Processes that only read.
+const READERS: usize = 3;
+
+/// The pause between two operations of a process, about.
+const PACE: Duration = Duration::from_millis(40);
+
+/// How likely a link that lost a message carries the next one.
+const REPAIR_RATE: f64 = 0.05;
+
+/// What a simulation gave.
+#[derive(Debug)]
+pub struct Ran {
+    /// What everybody saw.
+    pub events: Vec<Event>,
+    /// How long it was, in its own time.
+    pub simulated: Duration,
+}
+
+/// Runs a plan. The process must not have drawn a random number before, and can run only one.
+///
+/// # Errors
+/// What the harness could not do.
+pub fn run(plan: &Plan) -> Result<Ran, String> {
+    orrery_jepsen_entropy::seed(plan.seed);
+    let mut sim = turmoil::Builder::new();
+    let sim = sim
+        .rng_seed(seed_of(plan.seed, "network"))
+        .simulation_duration(RUN_MAX)
+        .tick_duration(Duration::from_millis(1))
+        .min_message_latency(Duration::from_millis(plan.swarm.latency_ms_min))
+        .max_message_latency(Duration::from_millis(plan.swarm.latency_ms_max))
+        .repair_rate(REPAIR_RATE)
+        .tcp_capacity(1 << 16)
+        .enable_random_order();
+    let mut sim = sim.build();
+    let orders = Orders::default();
+    let cluster = Cluster::new(plan, orders.clone());
+    cluster.enter(&mut sim, &plan.swarm);
+    let recorder = Recorder::simulated();
+    let (stage, stages) = watch::channel(Stage::Work);
+    let (ended_tx, ended) = watch::channel(false);
+    let failure: Rc<RefCell<Option<String>>> = Rc::default();
+
+    let founded = watch::Sender::new(false);
+    let (is_founded, load_recorder) = (founded.subscribe(), recorder.clone());
+    let load = {
+        let (plan, cluster) = (plan.clone(), cluster.clone());
+        let machine = Machine::new(seed_of(plan.seed, "clients"));
+        async move {
+            let mut is_founded = is_founded;
+            let _ = is_founded.wait_for(|founded| *founded).await;
+            work(&plan, &cluster, machine.host(), load_recorder, stages).await;
+            ended_tx.send_replace(true);
+            Ok(())
+        }
+    };
+    sim.client("clients", load);
+
+    let lead = {
+        let (plan, cluster, recorder) = (plan.clone(), cluster.clone(), recorder.clone());
+        let (machine, failure) = (Machine::new(seed_of(plan.seed, "nemesis")), failure.clone());
+        async move {
+            let config = Config { nodes: cluster.registries(), ..Config::default() };
+            let client = ClusterClient::new(&config, machine.host());
+            let registries = cluster.registries();
+            let supervisor = tokio::task::spawn_local(cluster.clone().supervise());
+            let led = match found(&client, &registries, plan.swarm.shards, 3).await {
+                Err(error) => Err(error),
+                Ok(()) => {
+                    founded.send_replace(true);
+                    let world = SimWorld::new(&plan, cluster, client);
+                    conductor::lead(&plan, &world, &recorder, &stage, ended).await
+                }
+            };
+            supervisor.abort();
+            if let Err(error) = led {
+                *failure.borrow_mut() = Some(error);
+            }
+            Ok(())
+        }
+    };
+    sim.client("nemesis", lead);
+
+    let stepped = step(&mut sim, &orders, &failure);
+    let simulated = sim.elapsed();
+    if let Some(why) = failure.borrow_mut().take() {
+        recorder.harness_failure(why);
+    }
+    stepped.map(|()| Ran { events: recorder.events(), simulated })
+}
+
+/// Steps until every client has ended, doing what was ordered in between.
+fn step(
+    sim: &mut turmoil::Sim<'_>,
+    orders: &Orders,
+    failure: &RefCell<Option<String>>,
+) -> Result<(), String> {
+    loop {
+        let is_over = sim.step().map_err(|error| error.to_string())?;
+        if is_over || failure.borrow().is_some() {
+            return Ok(());
+        }
+        while let Some(order) = orders.next() {
+            match order {
+                Order::Crash(host) => sim.crash(host.as_str()),
+                Order::Start(host) => {
+                    if !sim.is_host_running(host.as_str()) {
+                        sim.bounce(host.as_str());
+                    }
+                }
+                Order::Slow(a, b, latency) => {
+                    sim.set_link_max_message_latency(a.as_str(), b.as_str(), latency);
+                }
+                Order::Lose(rate) => sim.set_fail_rate(rate),
+            }
+        }
+    }
+}
+
+/// All load, until its stage says that it ends.
+async fn work(
+    plan: &Plan,
+    cluster: &Cluster,
+    host: Host,
+    recorder: Recorder,
+    stage: watch::Receiver<Stage>,
+) {
+    let config = Config { nodes: cluster.registries(), ..Config::default() };
+    let client = Client::new(config, host.clone());
+    let users = plan.swarm.users;
+    let bed = Bed {
+        seed: plan.seed,
+        host,
+        client,
+        recorder,
+        stage,
+        pace: PACE,
+        users,
+        done: Arc::default(),
+    };
+    let mut processes = tokio::task::JoinSet::new();
+    for number in 1..=plan.swarm.writers {
+        let (lives, comet) = (Lives::new(), format!("writer-{number}"));
+        processes.spawn(life::keep(bed.clone(), comet.clone(), lives.clone()));
+        processes.spawn(Writer::new(bed.clone(), &comet, lives).run());
+    }
+    for number in 1..=READERS {
+        processes.spawn(Reader::new(bed.clone(), &format!("reader-{number}")).run());
+    }
+    while let Some(ended) = processes.join_next().await {
+        ended.expect("a process of the workload does not panic");
+    }
+}
