@@ -34,13 +34,13 @@ fn main() -> ExitCode {
         Command::Export(export) => export.run(),
     };
     let ending = ended.unwrap_or_else(|error| {
-        eprintln_line(&format!("jepsen: {error:#}"));
+        complain(&format!("jepsen: {error:#}"));
         Ending::Harness
     });
     ExitCode::from(ending.code())
 }
 
 #[expect(clippy::print_stderr, reason = "this is where a person looks")]
-fn eprintln_line(line: &str) {
+fn complain(line: &str) {
     eprintln!("{line}");
 }

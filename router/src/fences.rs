@@ -95,29 +95,10 @@ mod tests {
     use orrery_host::{Host, Task};
     use orrery_model::command::{Refusal, Reply, RouteName, Unbind};
     use orrery_model::control::{Advertise, Attach};
-    use orrery_model::{Address, CometId, CometRef, Conn, Id, Incarnation, NodeId, Seq, ShardId};
-    use orrery_router_store::model::ModelDisk;
+    use orrery_model::{Address, CometId, CometRef, Conn, Id, Incarnation, Seq, ShardId};
 
     use super::*;
-    use crate::Config;
-
-    /// A node that is a cluster of so many shards.
-    async fn node(shards: u32) -> crate::Handle {
-        let any = ([127, 0, 0, 1], 0).into();
-        let config = Config {
-            found_alone: true,
-            shards: Some(shards),
-            registry_listen: any,
-            peers_listen: any,
-            ..Config::default()
-        };
-        let disk = Arc::new(ModelDisk::blank(NodeId(1), "first"));
-        let handle = crate::start(config, Host::system(), disk).await.unwrap();
-        while handle.ready().is_err() {
-            sleep(Duration::from_millis(5)).await;
-        }
-        handle
-    }
+    use crate::lone_node::node;
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn events_reach_every_shard_and_are_forgotten_then() {

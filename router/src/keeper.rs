@@ -262,41 +262,18 @@ fn closest(group: &Group, view: &View, me: NodeId) -> Option<NodeId> {
 
 #[cfg(test)]
 mod tests {
-    use orrery_host::Host;
-    use orrery_router_store::model::ModelDisk;
 
     use super::*;
-    use crate::Config;
+    use crate::lone_node::node;
     use crate::peers::Me;
     use crate::reports::Reports;
     use crate::view::Views;
 
-    const PATIENCE: Duration = Duration::from_secs(20);
     const SHARD: ShardId = ShardId(1);
-
-    async fn node() -> crate::Handle {
-        let any = ([127, 0, 0, 1], 0).into();
-        let config = Config {
-            found_alone: true,
-            shards: Some(1),
-            registry_listen: any,
-            peers_listen: any,
-            ..Config::default()
-        };
-        let disk = Arc::new(ModelDisk::blank(NodeId(1), "first"));
-        let handle = crate::start(config, Host::system(), disk).await.unwrap();
-        let ready = async {
-            while handle.ready().is_err() {
-                sleep(Duration::from_millis(5)).await;
-            }
-        };
-        timeout(PATIENCE, ready).await.expect("it becomes ready");
-        handle
-    }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn what_the_control_shard_is_not_told_yet_holds_nothing_up() {
-        let handle = node().await;
+        let handle = node(1).await;
         let member = handle.member();
         let mut view = (*member.around.views.now()).clone();
         view.placed.remove(&SHARD);

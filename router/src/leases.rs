@@ -227,38 +227,19 @@ impl Kept {
 
 #[cfg(test)]
 mod tests {
-    use orrery_host::Host;
+    use orrery_model::Id;
     use orrery_model::control::{Advertise, Attach};
-    use orrery_model::{Id, NodeId};
-    use orrery_router_store::model::ModelDisk;
     use tokio::time::timeout;
 
     use super::*;
-    use crate::Config;
+    use crate::lone_node::node;
 
     const PATIENCE: Duration = Duration::from_secs(20);
-
-    async fn node() -> crate::Handle {
-        let any = ([127, 0, 0, 1], 0).into();
-        let config = Config {
-            found_alone: true,
-            shards: Some(1),
-            registry_listen: any,
-            peers_listen: any,
-            ..Config::default()
-        };
-        let disk = Arc::new(ModelDisk::blank(NodeId(1), "first"));
-        let handle = crate::start(config, Host::system(), disk).await.unwrap();
-        while handle.ready().is_err() {
-            sleep(Duration::from_millis(5)).await;
-        }
-        handle
-    }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn who_waited_for_an_expiry_is_answered_only_by_a_leader_confirmed_since() {
         let looks = async {
-            let handle = node().await;
+            let handle = node(1).await;
             let member = handle.member();
             let advertise =
                 Advertise { delivery: "127.0.0.1:3109".to_owned(), ..Advertise::default() };

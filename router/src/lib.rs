@@ -46,6 +46,9 @@ mod limits;
 mod lobby;
 mod log_clock;
 mod log_writer;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod lone_node;
 mod member;
 mod metrics;
 mod opening;
