@@ -18,14 +18,24 @@ use crate::net::{Listener, Net, Peer, Stream};
 /// How long a connection attempt between our own processes may take.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How often an idle connection between our own processes is checked, and how long the answer may take.
-/// Without it a peer that vanished would go unseen.
+/// How long nothing may have been heard on a connection that we made before the other side is asked whether it
+/// lives. Far below a lease: what hangs on such a connection must not end with it.
+pub const PING_AFTER: Duration = Duration::from_secs(2);
+
+/// How long it may take to answer. A transport answers however busy its process is with requests; shorter
+/// would cut off machines that only stall.
+pub const PING_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// How often a server checks an idle connection that others made to it, and how long the answer may take:
+/// all that waits for it is what the server holds for a client that vanished.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 /// Pause after a failed accept (descriptors ran out), so that the listener does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
-/// A channel to `host:port` that connects when first used and again after each loss.
+/// A channel to `host:port` that connects when first used and again after each loss. A connection that dies
+/// without a word (a machine that lost its power, a firewall that forgot it) is given up [`PING_AFTER`] and
+/// [`PING_TIMEOUT`] after the last thing heard on it; what was asked on it fails then.
 ///
 /// # Errors
 /// When the address is not `host:port`.
@@ -33,8 +43,8 @@ pub fn channel(net: Arc<dyn Net>, address: &str) -> Result<Channel, tonic::trans
     let endpoint = Endpoint::from_shared(format!("http://{address}"))?
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true)
-        .http2_keep_alive_interval(KEEP_ALIVE)
-        .keep_alive_timeout(KEEP_ALIVE)
+        .http2_keep_alive_interval(PING_AFTER)
+        .keep_alive_timeout(PING_TIMEOUT)
         .keep_alive_while_idle(true);
     Ok(endpoint.connect_with_connector_lazy(tower::service_fn(
         move |uri: tonic::codegen::http::Uri| {

@@ -12,4 +12,5 @@ mod metrics;
 mod outcomes;
 mod scripted;
 mod sharing;
+mod silence;
 mod tables;
