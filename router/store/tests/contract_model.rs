@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
+use orrery_model::ShardId;
 use orrery_router_store::contract::{Place, identity};
 use orrery_router_store::model::ModelDisk;
-use orrery_router_store::{Disk, Space, Store, StoreError};
+use orrery_router_store::{Disk, Record, Space, Store, StoreError, Write, WriteBatch};
 
 struct ModelPlace {
     disk: ModelDisk,
@@ -58,6 +59,37 @@ fn a_store_that_was_open_in_a_crash_is_dead() {
     drop(store);
     assert!(matches!(disk.open(), Err(StoreError::Locked { .. })));
     next.write(Default::default()).unwrap();
+}
+
+#[test]
+fn power_that_goes_in_the_middle_of_a_write_leaves_a_prefix_of_it() {
+    let record = |index| Record { index, bytes: "entry".into() };
+    let shards = [ShardId(1), ShardId(2)];
+    let batch = || WriteBatch {
+        writes: vec![
+            (shards[0], Write::Append(vec![record(2), record(3)])),
+            (shards[1], Write::Vote("given".into())),
+            (shards[1], Write::Append(vec![record(1)])),
+        ],
+    };
+    for draw in 0..10 {
+        let disk = ModelDisk::new(identity());
+        let store = disk.open().unwrap();
+        let acknowledged = Write::Append(vec![record(1)]);
+        store.write(WriteBatch { writes: vec![(shards[0], acknowledged)] }).unwrap();
+        disk.cut_in_next_write(draw);
+        assert!(disk.is_to_be_cut());
+        assert!(matches!(store.write(batch()), Err(StoreError::Stopped)));
+        assert!(!disk.is_to_be_cut());
+        assert!(matches!(store.vote(shards[1]), Err(StoreError::Stopped)), "it is dead");
+        let found = disk.open().unwrap();
+        let ends = shards.map(|shard| found.log_state(shard).unwrap().last_index);
+        let vote = found.vote(shards[1]).unwrap().is_some();
+        let expected =
+            [([1, 0], false), ([2, 0], false), ([3, 0], false), ([3, 0], true), ([3, 1], true)];
+        assert_eq!((ends, vote), expected[draw as usize % 5], "of 4 changes {}", draw % 5);
+        found.write(WriteBatch { writes: vec![(shards[1], Write::Vote("next".into()))] }).unwrap();
+    }
 }
 
 #[test]

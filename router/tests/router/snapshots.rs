@@ -12,11 +12,11 @@ use tokio::time::timeout;
 
 use crate::node::{Node, PATIENCE, channel, config, directory, model, user};
 
-fn config_with_small_logs() -> Config {
+pub(crate) fn config_with_small_logs() -> Config {
     Config { snapshot_log_entries: 40, log_keep_entries: 5, purge_batch_entries: 1, ..config() }
 }
 
-async fn fill_until_purged(node: &Node) -> Vec<(orrery_model::Address, u64)> {
+pub(crate) async fn fill_until_purged(node: &Node) -> Vec<(orrery_model::Address, u64)> {
     let mut bound = Vec::new();
     let mut cluster = ClusterClient::new(channel(&node.handle));
     // Every bind waits for the one before, so each is an entry of its own.

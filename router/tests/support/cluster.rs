@@ -244,7 +244,7 @@ impl Cluster {
         change(&mut self.plan);
     }
 
-    fn host(&self) -> Host {
+    pub(crate) fn host(&self) -> Host {
         Host { net: self.faults.net(CLIENT), ..Host::system() }
     }
 

@@ -3,7 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod departure;
+mod discarded;
+mod elections;
 mod idle;
+mod lease_reads;
 mod limits;
 mod membership;
 #[path = "../../../tests/support/net.rs"]

@@ -29,7 +29,7 @@ use crate::limits::SNAPSHOTS_AT_ONCE_MAX;
 use crate::log_writer::{LogWriter, LogWriterTask};
 use crate::metrics::Metrics;
 use crate::peers::{Door, Groups, Known, Links, Me, PeersService, serve};
-use crate::raft::group::{Ground, Group};
+use crate::raft::group::{Ground, Group, Proposed};
 use crate::raft::ticker;
 use crate::raft::types::{Payload, Replies};
 
@@ -405,13 +405,18 @@ pub(super) fn identity(id: u64) -> Identity {
     }
 }
 
+/// Hands one entry to a group that leads.
+pub(super) async fn propose(group: &Group, commands: Vec<Command>) -> Proposed {
+    let batch = Batch { elapsed_ms: group.replica().elapsed_ms() + 1, wall_ms: 0, commands };
+    group.propose(Payload::Data(Arc::new(batch)), None).await
+}
+
 /// Writes one entry through a group that leads.
 pub(super) async fn write(
     group: &Group,
     commands: Vec<Command>,
 ) -> Result<(u64, Vec<Reply>), WriteError> {
-    let batch = Batch { elapsed_ms: group.replica().elapsed_ms() + 1, wall_ms: 0, commands };
-    let proposed = group.propose(Payload::Data(Arc::new(batch)), None).await;
+    let proposed = propose(group, commands).await;
     let outcome = tokio::time::timeout(Duration::from_secs(5), proposed.outcome()).await;
     match outcome.map_err(|_| WriteError::Unknown("not in time".to_owned()))?? {
         (index, Replies::Data(replies)) => Ok((index, replies)),

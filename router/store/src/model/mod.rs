@@ -50,6 +50,8 @@ struct Contents {
     stopped: bool,
     /// How many writes succeed before one fails, where that was asked for.
     writes_until_failure: Option<u64>,
+    /// The power goes in the middle of the next write, and this says how much of it is there.
+    cut: Option<u64>,
 }
 
 #[derive(Debug, Clone)]
@@ -82,6 +84,7 @@ impl ModelDisk {
             shared: Weak::new(),
             stopped: false,
             writes_until_failure: None,
+            cut: None,
         };
         Self { contents: Arc::new(contents.into()) }
     }
@@ -134,10 +137,28 @@ impl ModelDisk {
     /// prefix is there afterwards. `keep` is given their number and says how many.
     pub fn crash(&self, keep: impl FnOnce(usize) -> usize) {
         let mut contents = self.contents.lock();
-        contents.open = false;
-        contents.shared = Weak::new();
-        let kept = keep(contents.unsynced.len());
-        contents.unsynced.truncate(kept);
+        contents.power_off(keep);
+    }
+
+    /// Cuts the power in the middle of the next write: of its `n` changes the first `draw % (n + 1)` are there
+    /// afterwards, the write fails, and the store that is open is dead. Nothing else ends a write half-way:
+    /// all others are over before anybody can crash the disk.
+    pub fn cut_in_next_write(&self, draw: u64) {
+        self.contents.lock().cut = Some(draw);
+    }
+
+    /// Whether the power is still to go in a next write.
+    pub fn is_to_be_cut(&self) -> bool {
+        self.contents.lock().cut.is_some()
+    }
+
+    /// Takes all away, the header too: it is the empty disk of a node of this number from now on. Only
+    /// while nothing has it open.
+    pub fn wipe(&self, node: NodeId, instance: impl Into<String>) {
+        let mut contents = self.contents.lock();
+        contents.owner = Owner::Blank(Blank { node, instance: instance.into() });
+        contents.synced.clear();
+        contents.unsynced.clear();
     }
 
     /// Lets a write fail after `succeeding` others: its changes reach the disk's cache, its sync fails.
@@ -199,6 +220,12 @@ impl Contents {
         for (shard, write) in batch.writes {
             self.unsynced.extend(image::parts(write).into_iter().map(|part| (shard, part)));
         }
+        if let Some(draw) = self.cut {
+            let modulus = self.unsynced.len() as u64 + 1;
+            self.power_off(|_| usize::try_from(draw % modulus).unwrap_or(0));
+            self.sync();
+            return Err(StoreError::Stopped);
+        }
         match &mut self.writes_until_failure {
             Some(0) => {
                 self.writes_until_failure = None;
@@ -210,6 +237,12 @@ impl Contents {
         }
         self.sync();
         Ok(())
+    }
+
+    fn power_off(&mut self, keep: impl FnOnce(usize) -> usize) {
+        (self.open, self.shared, self.cut) = (false, Weak::new(), None);
+        let kept = keep(self.unsynced.len());
+        self.unsynced.truncate(kept);
     }
 
     fn sync(&mut self) {
