@@ -30,6 +30,18 @@ kill rounds="20" seed="1":
     cargo build --release --workspace
     target/release/jepsen kill --rounds {{rounds}} --seed {{seed}}
 
+# Simulate many seeds, and sum up
+soak seeds="1000" from="1":
+    cargo build --release -p jepsen
+    target/release/jepsen sim --seeds {{seeds}} --from {{from}} --json > target/jepsen/soak.jsonl || true
+    target/release/jepsen sum target/jepsen/soak.jsonl
+
+# Break real binaries again and again, through every scenario and every mix of faults, and add up what came of it
+soak-processes runs="100" from="1" seconds="120":
+    cargo build --release -p jepsen -p orrery
+    target/release/jepsen process --matrix --seeds {{runs}} --from {{from}} --seconds {{seconds}} || true
+    target/release/jepsen bars
+
 # Fuzz one parser (goim_frame, json_protocol, log_record); needs cargo-fuzz and a nightly toolchain
 fuzz target seconds="60":
     cargo +nightly fuzz run {{target}} -- -max_total_time={{seconds}}

@@ -7,9 +7,12 @@ use judge::history::{self, FaultOutcome, NEMESIS, Op, Phase, PhaseName};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::plan::{Fault, Plan};
+use crate::operator::Operator;
+use crate::plan::{Fault, FaultKind, Plan};
 use crate::recorder::Recorder;
+use crate::survey::Survey;
 use crate::workload::bed::Stage;
+use crate::workload::final_reads;
 use crate::world::{Installed, World};
 
 /// How long the system may take until it serves at all.
@@ -21,8 +24,7 @@ const WARM_UP_OK: usize = 30;
 /// Pause between two looks.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// How long a shard is waited for after everything was healed. What is slower than it should be is for the
-/// checkers to say.
+/// How long a shard is waited for after everything was healed.
 const SERVING_TIMEOUT: Duration = Duration::from_secs(40);
 
 /// How long the work goes on once every shard serves again.
@@ -32,16 +34,39 @@ const AFTER_HEAL: Duration = Duration::from_secs(3);
 const END_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Leads a run. The load is there already and works until `stage` says otherwise; `ended` becomes true once all
-/// of it has ended.
+/// of it has ended, but for the comets, which stay alive until it is over.
 ///
 /// # Errors
 /// What the harness could not do, in words: it says nothing about the system.
 pub async fn lead(
     plan: &Plan,
     world: &dyn World,
+    operator: &Operator,
     recorder: &Recorder,
     stage: &watch::Sender<Stage>,
     mut ended: watch::Receiver<bool>,
+) -> Result<(), String> {
+    let survey = Survey::new(operator, recorder);
+    tokio::select! {
+        biased;
+        worked = work(plan, world, recorder, stage, &mut ended) => worked?,
+        () = survey.watch() => {}
+    }
+    begin(recorder, PhaseName::Final);
+    survey.rest().await;
+    final_reads::run(&operator.registry, recorder).await;
+    survey.rest().await;
+    stage.send_replace(Stage::Over);
+    Ok(())
+}
+
+/// Leads a run until all that was begun has ended.
+async fn work(
+    plan: &Plan,
+    world: &dyn World,
+    recorder: &Recorder,
+    stage: &watch::Sender<Stage>,
+    ended: &mut watch::Receiver<bool>,
 ) -> Result<(), String> {
     begin(recorder, PhaseName::WarmUp);
     let warm = Instant::now() + WARM_UP_TIMEOUT;
@@ -52,44 +77,65 @@ pub async fn lead(
         sleep(LOOK).await;
     }
     begin(recorder, PhaseName::Main);
-    break_it(plan, world, recorder).await;
+    let all_may_return = break_it(plan, world, recorder).await;
     begin(recorder, PhaseName::Heal);
+    if let Some(away) = plan.away().filter(|_| all_may_return) {
+        world.heal().await;
+        announce(recorder, &away);
+        let outcome = world.install(&away).await;
+        mark(recorder, &away, outcome);
+        recorder.healed();
+        serve(plan, recorder).await;
+        world.take_back(&away).await;
+    }
     world.heal().await;
     recorder.healed();
-    let healed = Instant::now();
-    while recorder.serving() < plan.swarm.shards as usize && healed.elapsed() < SERVING_TIMEOUT {
-        sleep(LOOK).await;
-    }
+    serve(plan, recorder).await;
     sleep(AFTER_HEAL).await;
     stage.send_replace(Stage::End);
     let all_ended = ended.wait_for(|ended| *ended);
     if tokio::time::timeout(END_TIMEOUT, all_ended).await.is_err() {
         return Err("the workload does not end".to_owned());
     }
-    begin(recorder, PhaseName::Final);
     Ok(())
+}
+
+/// Waits until every shard serves, or has taken too long: what is slower than it should be is for the
+/// checkers to say.
+async fn serve(plan: &Plan, recorder: &Recorder) {
+    let healed = Instant::now();
+    while recorder.serving() < plan.swarm.shards as usize && healed.elapsed() < SERVING_TIMEOUT {
+        sleep(LOOK).await;
+    }
 }
 
 fn begin(recorder: &Recorder, name: PhaseName) {
     recorder.mark(NEMESIS, Op::Phase(Phase { name }));
 }
 
-/// Installs each fault at its time, and takes it back at the end of its own.
-async fn break_it(plan: &Plan, world: &dyn World, recorder: &Recorder) {
+/// Installs each fault at its time, and takes it back at the end of its own. Whether no router was lost for
+/// good: as long as one is that still has a vote, the others need each other.
+async fn break_it(plan: &Plan, world: &dyn World, recorder: &Recorder) -> bool {
+    let mut all_may_return = true;
     let began = Instant::now();
     let at = |ms| began + Duration::from_millis(ms);
     let mut installed: BTreeMap<(u64, u32), &Fault> = BTreeMap::new();
     for fault in &plan.faults {
         take_back(world, recorder, &mut installed, began, Some(fault.at_ms)).await;
         sleep_until(at(fault.at_ms)).await;
+        announce(recorder, fault);
         let outcome = world.install(fault).await;
         if fault.kind.stays() && !matches!(outcome, Installed::Skipped(_)) {
             installed.insert((fault.at_ms + fault.lasts_ms, fault.id), fault);
         }
+        let is_skipped = matches!(outcome, Installed::Skipped(_));
+        let loses = matches!(fault.kind, FaultKind::Wipe { .. } | FaultKind::Damage { .. });
+        all_may_return &= is_skipped || !loses;
         mark(recorder, fault, outcome);
     }
     take_back(world, recorder, &mut installed, began, None).await;
     sleep_until(at(plan.swarm.main_ms)).await;
+    all_may_return
 }
 
 /// Takes back what is over before a time, or everything when its time has come.
@@ -115,6 +161,13 @@ async fn take_back(
 
 fn family(fault: &Fault) -> String {
     format!("{:?}", fault.kind.family()).to_lowercase()
+}
+
+/// A fault is about to be installed, which may take a while.
+fn announce(recorder: &Recorder, fault: &Fault) {
+    let name = serde_json::to_string(fault).unwrap_or_default();
+    let fault = history::Fault { family: family(fault), name, ..history::Fault::default() };
+    recorder.mark(NEMESIS, Op::Fault(fault));
 }
 
 fn mark(recorder: &Recorder, fault: &Fault, outcome: Installed) {

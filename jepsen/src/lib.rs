@@ -6,9 +6,15 @@
 
 pub mod command;
 pub mod conductor;
+pub mod ddmin;
+pub mod operator;
+pub mod outcome;
 pub mod plan;
 pub mod recorder;
+pub mod run_report;
 pub mod scenario;
+pub mod survey;
+pub mod tally;
 pub mod verdict;
 pub mod workload;
 pub mod world;

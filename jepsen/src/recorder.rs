@@ -36,6 +36,8 @@ pub struct Said {
     pub shard: Option<u32>,
     /// The index in its log.
     pub log_index: Option<u64>,
+    /// How often a write was sent.
+    pub attempts: Option<u32>,
 }
 
 impl Recorder {
@@ -63,6 +65,11 @@ impl Recorder {
     /// Writes a mark of a process.
     pub fn mark(&self, process: i64, op: Op) {
         self.push(process, Kind::Info, op, |_| {});
+    }
+
+    /// Writes a mark of the nemesis that speaks of a node.
+    pub fn mark_of(&self, node: u64, op: Op) {
+        self.push(NEMESIS, Kind::Info, op, |event| event.node = Some(node));
     }
 
     /// Writes that all faults are over. From here on the first write of each shard is marked.
@@ -98,6 +105,8 @@ impl Recorder {
         };
         let time = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let mut inner = self.inner.lock();
+        // What is said after a simulation has ended has no time of its own.
+        let time = inner.events.last().map_or(time, |last| last.time.max(time));
         let mut event = Event::new(inner.events.len() as u64, time, process, kind, op);
         with(&mut event);
         let wrote = event.shard.filter(|_| event.kind == Kind::Ok && event.op.writer().is_some());
@@ -162,6 +171,7 @@ impl Process {
             event.key = key;
             event.shard = said.shard;
             event.log_index = said.log_index;
+            event.attempts = said.attempts;
             event.error = error;
         });
     }

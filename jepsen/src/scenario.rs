@@ -18,7 +18,7 @@ use crate::workload::bed::{Bed, Stage};
 use crate::workload::life::{self, Lives};
 use crate::workload::reader::Reader;
 use crate::workload::writer::Writer;
-use crate::world::process::RouterProcess;
+use crate::world::lone_router::RouterProcess;
 
 /// Comets that write.
 const WRITERS: usize = 4;

@@ -4,15 +4,17 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use judge::checker::{self, Judged};
-use judge::history::{Event, History};
+use judge::history::{Event, History, PairError};
 use judge::settings::{Gates, Settings};
 use judge::verdict::Verdict;
+use serde::{Deserialize, Serialize};
 
 /// Violations that are told of each property.
 const TOLD_MAX: usize = 5;
 
 /// How a run ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Ending {
     /// Every property holds.
     Holds,
@@ -63,23 +65,42 @@ pub fn settings(lease: Duration, gates: Gates) -> Settings {
 
 /// Judges a history; how it ended, and the report.
 pub fn judge(events: &[Event], settings: &Settings, required: &[&str]) -> (Ending, String) {
-    let history = match History::new(events) {
-        Ok(history) => history,
-        Err(error) => return (Ending::Harness, format!("the history is broken: {error}\n")),
-    };
-    let judged = checker::judge(&history, settings, required);
-    let mut report = String::new();
-    for one in &judged {
-        tell(&mut report, one);
+    match judged(events, settings, required) {
+        Ok(judged) => (ending(&judged, required), told(&judged)),
+        Err(error) => (Ending::Harness, format!("the history is broken: {error}\n")),
     }
-    let ending = if checker::passes(&judged, required) {
+}
+
+/// What every property says of a history.
+///
+/// # Errors
+/// When its events do not pair: the harness that wrote them is broken.
+pub fn judged(
+    events: &[Event],
+    settings: &Settings,
+    required: &[&str],
+) -> Result<Vec<Judged>, PairError> {
+    Ok(checker::judge(&History::new(events)?, settings, required))
+}
+
+/// What that comes to.
+pub fn ending(judged: &[Judged], required: &[&str]) -> Ending {
+    if checker::passes(judged, required) {
         Ending::Holds
     } else if judged.iter().any(|one| matches!(one.verdict, Some(Verdict::Violated(_)))) {
         Ending::Violated
     } else {
         Ending::Unknown
-    };
-    (ending, report)
+    }
+}
+
+/// The same for people, a line for each property.
+pub fn told(judged: &[Judged]) -> String {
+    let mut report = String::new();
+    for one in judged {
+        tell(&mut report, one);
+    }
+    report
 }
 
 fn tell(report: &mut String, one: &Judged) {
@@ -91,7 +112,7 @@ fn tell(report: &mut String, one: &Judged) {
         Some(Verdict::Unknown(why)) => writeln!(report, "{name}: unknown: {why}"),
         Some(Verdict::Violated(all)) => {
             let _ = writeln!(report, "{name}: VIOLATED {} times", all.len());
-            all.iter().take(TOLD_MAX).try_for_each(|one| writeln!(report, "  {one:?}"))
+            all.iter().take(TOLD_MAX).try_for_each(|one| writeln!(report, "  {one}"))
         }
     };
 }

@@ -59,7 +59,8 @@ pub struct Bind {
     /// Of a connection that was bound in an earlier life of its comet: the seq that its *primary*
     /// address gave it first, on secondary addresses too, and the same however often its comet is
     /// fenced. A policy takes it for as old as that: a device that has moved on meanwhile keeps its
-    /// place. Needs protocol 2.
+    /// place. None on a secondary address where the primary's policy keeps the oldest: the primary has
+    /// decided by then, maybe for this connection over a later one. Needs protocol 2.
     pub rank: Option<Seq>,
 }
 
@@ -166,7 +167,8 @@ pub enum Outcome {
     Bound(Bound),
     /// The unbind's route is gone; `removed` is false where there was none.
     Unbound {
-        /// Whether this very command removed it (also true for a repeat of the one that did).
+        /// Whether this very command removed it. A repeat of the one that did is told so too, until the
+        /// connection is settled ([`Bind::settled`]): nothing is remembered of it from then on.
         removed: bool,
     },
     /// The command took effect, or what it says was already so.
@@ -210,7 +212,8 @@ pub enum Refusal {
         /// The lowest incarnation still allowed.
         fence: Incarnation,
     },
-    /// The policy keeps the connections that are already there.
+    /// The policy keeps the connections that are already there. This is final: a repeat of the bind is refused
+    /// alike, whatever has become of them, and as [`Refusal::Gone`] once the connection is settled.
     #[error("the session policy keeps the older connection")]
     Outranked,
     /// The shard does not own the address's slot: refresh the table and ask its owner.

@@ -37,4 +37,9 @@ pub struct Policy {
 impl Policy {
     /// One connection per address, the newest wins: goim's rule for keys.
     pub const ONE_NEWEST: Self = Self { scope: Scope::PerAddress { n: 1 }, keep: Keep::Newest };
+
+    /// Whether a connection may be refused for those that came before it.
+    pub fn keeps_oldest(self) -> bool {
+        self.scope != Scope::All && self.keep == Keep::Oldest
+    }
 }

@@ -44,9 +44,9 @@ pub enum ShardRecord {
         /// Its fence.
         fence: Incarnation,
     },
-    /// A removed connection whose bind may still be under way.
+    /// A connection that was removed, or that the policy refused, and whose bind may still be under way.
     Mark {
-        /// The address it was removed from.
+        /// The address it was removed from, or not let in at.
         address: Address,
         /// The comet, in which life.
         comet: CometRef,
@@ -57,6 +57,8 @@ pub enum ShardRecord {
         /// The seq of that route, so that a repeat that names it is recognised; `None` where no unbind
         /// removed one.
         seq: Option<Seq>,
+        /// Whether the policy refused its bind, so that a repeat of the bind is answered alike.
+        outranked: bool,
     },
     /// Every conn of a comet below this one is decided.
     Settled {

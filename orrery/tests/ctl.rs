@@ -102,6 +102,11 @@ async fn three_processes_become_a_cluster_that_survives_the_death_of_one() {
     assert_eq!(located["routes"][0]["conn"], 7, "{located}");
     assert_eq!(ctl(&all, &["locate", "--key", "u7"]).await["routes"], Value::Array(Vec::new()));
 
+    let digests = ctl(&all, &["cluster", "digests"]).await;
+    let digests = digests["digests"].as_array().unwrap();
+    assert_eq!(digests.len(), 5 * 3, "{digests:?}");
+    assert!(digests.iter().all(|replica| replica["verdict"] == "equal"), "{digests:?}");
+
     // Whichever dies, what it knew is known by the others.
     routers[0].kill().await;
     for conn in 21..=40 {

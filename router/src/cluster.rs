@@ -13,11 +13,13 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::audit::{Asked, Asker};
 use crate::backup::Backup;
+use crate::digests::{DigestError, Digests};
 use crate::error::{ReadError, WriteError};
 use crate::limits::{BACKUPS_AT_ONCE_MAX, SNAPSHOT_LOOK};
 use crate::lobby::{Lobby, Phase};
 use crate::member::Member;
 use crate::plan;
+use crate::raft::digest::ShardDigest;
 use crate::raft::group::{Group, Progress};
 use crate::room::Room;
 use crate::server::not_ready;
@@ -31,6 +33,7 @@ pub(crate) struct ClusterPlane {
     lobby: Arc<Lobby>,
     /// A permit for each backup that may be under way at once.
     backups: Arc<Semaphore>,
+    digests: Digests,
 }
 
 /// Who a node is.
@@ -155,7 +158,8 @@ pub(crate) enum BackupError {
 
 impl ClusterPlane {
     pub(crate) fn new(lobby: Arc<Lobby>) -> Self {
-        Self { lobby, backups: Arc::new(Semaphore::new(BACKUPS_AT_ONCE_MAX)) }
+        let backups = Arc::new(Semaphore::new(BACKUPS_AT_ONCE_MAX));
+        Self { lobby, backups, digests: Digests::new() }
     }
 
     fn member(&self) -> Result<Arc<Member>, NotMember> {
@@ -273,6 +277,18 @@ impl ClusterPlane {
         let written =
             groups.iter().filter(asked).map(|group| write_snapshot(room, group, deadline));
         join_all(written).await.into_iter().collect()
+    }
+
+    /// The digests of replicas of this node, or of all where none is named.
+    ///
+    /// # Errors
+    /// See [`DigestError`].
+    pub(crate) async fn digests(
+        &self,
+        shards: &[ShardId],
+    ) -> Result<Vec<ShardDigest>, DigestError> {
+        let member = self.member().map_err(|NotMember| DigestError::NotMember)?;
+        self.digests.of(&member.shards.groups(), shards, &member.around.host.tasks).await
     }
 
     /// Everything that a shard holds. Only its leader answers, linearizably, and only one at a time.

@@ -22,6 +22,7 @@ use crate::cluster::{
     AdoptError, Adoption, BackupError, ChangeError, ClusterPlane, Description, NotMember,
     ReplicaStatus, Role, SnapshotError, Status as NodeStatus,
 };
+use crate::digests::DigestError;
 use crate::limits::SNAPSHOT_TIMEOUT;
 
 /// The metadata key under which the registry address of the control shard's leader is named.
@@ -103,6 +104,21 @@ impl Cluster for ClusterService {
         let snapshots =
             made.map(|(shard, index)| wire::ShardSnapshot { shard: shard.0, index }).collect();
         Ok(Response::new(wire::SnapshotResponse { snapshots }))
+    }
+
+    async fn digest(
+        &self,
+        request: Request<wire::DigestRequest>,
+    ) -> Result<Response<wire::DigestResponse>, Status> {
+        let shards: Vec<_> = request.into_inner().shards.into_iter().map(ShardId).collect();
+        let made = self.plane.digests(&shards).await?;
+        let digests = made.into_iter().map(|made| wire::ShardDigest {
+            shard: made.shard.0,
+            term: made.term,
+            index: made.index,
+            digest: made.digest,
+        });
+        Ok(Response::new(wire::DigestResponse { digests: digests.collect() }))
     }
 
     async fn backup(
@@ -240,6 +256,18 @@ impl From<SnapshotError> for Status {
             SnapshotError::NotMember => NotMember.into(),
             SnapshotError::NoShard(_) => Self::failed_precondition(detail),
             SnapshotError::Failed(_) => Self::internal(detail),
+        }
+    }
+}
+
+impl From<DigestError> for Status {
+    fn from(error: DigestError) -> Self {
+        let detail = error.to_string();
+        match error {
+            DigestError::NotMember => NotMember.into(),
+            DigestError::NoShard(_) => Self::failed_precondition(detail),
+            DigestError::Busy => Self::resource_exhausted(detail),
+            DigestError::Failed(_) => Self::internal(detail),
         }
     }
 }

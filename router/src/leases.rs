@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use orrery_host::Clock;
 use orrery_model::control::ControlCommand;
 use orrery_model::{CometId, CometRef, Incarnation};
 use orrery_router_core::control::Standing;
 use orrery_router_core::lease::{KeepAlive, LeaseTimes, Leases};
 use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
+use seeded_bugs::Bug;
 use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout_at};
 
@@ -25,6 +27,9 @@ pub(crate) struct LeaseKeeper {
     control: Arc<ControlShard>,
     times: LeaseTimes,
     begun: Instant,
+    /// Only for a seeded bug: no lease goes by it.
+    wall: Arc<dyn Clock>,
+    begun_wall_ms: u64,
     kept: Mutex<Option<Kept>>,
     /// Lives whose end is proposed and in doubt. Outlives a term: leases begun by the next one must not
     /// say that a comet lives while its end can still get into the log.
@@ -44,7 +49,12 @@ struct Kept {
 }
 
 impl LeaseKeeper {
-    pub(crate) fn new(control: Arc<ControlShard>, lease_ms: u64, expiries: Counter) -> Self {
+    pub(crate) fn new(
+        control: Arc<ControlShard>,
+        wall: Arc<dyn Clock>,
+        lease_ms: u64,
+        expiries: Counter,
+    ) -> Self {
         // An eighth of a lease is the most that a comet can be found dead too late; half a second is
         // soon enough for any lease.
         let tick_ms = (lease_ms / 8).clamp(1, 500);
@@ -52,6 +62,8 @@ impl LeaseKeeper {
             control,
             times: LeaseTimes { lease_ms, tick_ms },
             begun: Instant::now(),
+            begun_wall_ms: wall.wall_ms(),
+            wall,
             kept: Mutex::new(None),
             expiring: Mutex::default(),
             outcome: Notify::new(),
@@ -69,7 +81,7 @@ impl LeaseKeeper {
         comet: &CometRef,
         deadline: Instant,
     ) -> Result<Standing, ReadError> {
-        let arrived_ms = self.now_ms();
+        let arrived_ms = self.arrived_ms();
         loop {
             // Each time: while it waited, another leader may have ended the comet.
             let term = self.control.group().leading_term();
@@ -179,11 +191,13 @@ impl LeaseKeeper {
         let now_ms = self.now_ms();
         let mut kept = self.kept.lock();
         let Some(term) = self.control.group().leading_term() else {
-            *kept = None;
+            if !seeded_bugs::is(Bug::ExpiryByStaleLeader) {
+                *kept = None;
+            }
             return None;
         };
         let kept = match &mut *kept {
-            Some(kept) if kept.term == term => kept,
+            Some(kept) if kept.term == term || seeded_bugs::is(Bug::ExpiryByStaleLeader) => kept,
             // A new leader has heard of nobody yet, so all leases begin now.
             stale => stale.insert(Kept {
                 term,
@@ -201,6 +215,14 @@ impl LeaseKeeper {
             kept.applied = Some(applied);
         });
         Some(with(term, &mut kept.leases))
+    }
+
+    /// When what has just arrived did so.
+    fn arrived_ms(&self) -> u64 {
+        if seeded_bugs::is(Bug::WallClockLease) {
+            return self.wall.wall_ms().saturating_sub(self.begun_wall_ms);
+        }
+        self.now_ms()
     }
 
     fn now_ms(&self) -> u64 {
@@ -227,6 +249,7 @@ impl Kept {
 
 #[cfg(test)]
 mod tests {
+    use orrery_host::Host;
     use orrery_model::Id;
     use orrery_model::control::{Advertise, Attach};
     use tokio::time::timeout;
@@ -250,7 +273,8 @@ mod tests {
             let incarnation = member.control.attach(attach, deadline).await.unwrap();
             let comet = CometRef { id, incarnation };
             let control = member.shards.control().clone();
-            let keeper = LeaseKeeper::new(control.clone(), 10_000, Counter::default());
+            let keeper =
+                LeaseKeeper::new(control.clone(), Host::system().clock, 10_000, Counter::default());
             let alive = keeper.keep_alive(&comet, deadline).await;
             assert_eq!(alive, Ok(Standing::Living));
 

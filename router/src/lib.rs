@@ -25,6 +25,7 @@ mod cluster_service;
 mod config;
 mod control;
 mod desk;
+mod digests;
 mod doorkeeper;
 mod duties;
 mod error;

@@ -257,6 +257,10 @@ pub(crate) const BACKUP_CHUNKS_WAITING_MAX: usize = 1;
 /// its shard's state changes while it is fetched.
 pub(crate) const BACKUPS_AT_ONCE_MAX: usize = 1;
 
+/// Most requests for digests that a node works on at once; more are refused (`RESOURCE_EXHAUSTED`). Each takes
+/// a core, for one replica after the other.
+pub(crate) const DIGESTS_AT_ONCE_MAX: usize = 1;
+
 /// How long a message of a backup may wait to be fetched before the backup is given up: nobody else gets
 /// one meanwhile. As long as the client waits for the next one.
 pub(crate) const BACKUP_STALL_MAX: Duration = Duration::from_secs(30);

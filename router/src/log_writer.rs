@@ -8,11 +8,13 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use orrery_host::{Task, Tasks};
 use orrery_model::ShardId;
 use orrery_router_store::{Store, Write, WriteBatch};
+use seeded_bugs::Bug;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -28,6 +30,9 @@ struct Job {
     write: Write,
     done: Option<Done>,
 }
+
+/// How long a seeded bug puts syncs off.
+const SEEDED_DELAY: Duration = Duration::from_millis(50);
 
 /// The queue's near end. Cheap to clone.
 #[derive(Clone)]
@@ -64,6 +69,10 @@ impl LogWriter {
     /// # Errors
     /// When the writer has stopped; `done` is dropped then.
     pub(crate) async fn submit(&self, shard: ShardId, write: Write, done: Done) -> io::Result<()> {
+        if seeded_bugs::is(Bug::AckBeforeSync) && matches!(write, Write::Append(_)) {
+            done(Ok(()));
+            return self.submit_unwatched(shard, write).await;
+        }
         self.queue(Job { shard, write, done: Some(done) }).await
     }
 
@@ -125,6 +134,9 @@ impl Worker {
                     if count == 0 {
                         break;
                     }
+                    if seeded_bugs::is(Bug::AckBeforeSync) {
+                        tokio::time::sleep(SEEDED_DELAY).await;
+                    }
                     self.handle(&mut jobs);
                 }
                 _ = &mut self.closed, if open => {
@@ -177,6 +189,9 @@ impl Worker {
         let begun = Instant::now();
         let result = self.store.write(WriteBatch { writes });
         self.metrics.sync_seconds.observe(begun.elapsed().as_secs_f64());
+        if seeded_bugs::is(Bug::SyncErrorIgnored) {
+            return Ok(());
+        }
         result.map_err(|error| {
             // The engine's words for it are not what an operator looks for.
             let why = if error.is_full() { "the disk is full: " } else { "" };

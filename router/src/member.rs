@@ -153,7 +153,8 @@ impl Member {
             .map_err(MemberError::Initialize)?;
 
         let lease_ms = around.config.lease_ms;
-        let leases = LeaseKeeper::new(control.clone(), lease_ms, around.metrics.expiries());
+        let (wall, expiries) = (around.host.clock.clone(), around.metrics.expiries());
+        let leases = LeaseKeeper::new(control.clone(), wall, lease_ms, expiries);
         let leases = Arc::new(leases);
         let (cluster_id, failure) = (identity.cluster_id.clone(), around.failure.clone());
         let found = founding::found(control.clone(), plan, cluster_id, failure.clone());

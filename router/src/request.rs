@@ -10,6 +10,7 @@ use orrery_proto::registry as wire;
 use orrery_proto::registry::failure::Reason;
 use orrery_router_core::registry::{Member, WrongShard};
 use prost::Message as _;
+use seeded_bugs::Bug;
 use tokio::time::Instant;
 
 use crate::error::{ReadError, failure};
@@ -149,7 +150,7 @@ async fn confirm(
     stale_ok: bool,
     deadline: Instant,
 ) -> Result<(), wire::Failure> {
-    if !stale_ok {
+    if !stale_ok && !seeded_bugs::is(Bug::ReadFromFollower) {
         return Ok(shard.confirm(deadline).await?);
     }
     if shard.group().has_recovered() {

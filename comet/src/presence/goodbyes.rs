@@ -6,6 +6,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use orrery_model::command::{Command, Outcome, RouteName, Unbind};
 use orrery_model::{Address, Conn, Incarnation, Slot};
+use seeded_bugs::Bug;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Presence;
@@ -75,7 +76,11 @@ async fn say(presence: &Presence, slot: Slot, part: Part) {
         let (address, comet) = (address.clone(), comet.clone());
         Command::Unbind(Unbind { address, comet, route, settled })
     };
-    match presence.write(goodbye.incarnation, unbind).await {
+    let written = match seeded_bugs::is(Bug::GoodbyeLost) {
+        true => Err(WriteError::Fenced),
+        false => presence.write(goodbye.incarnation, unbind).await,
+    };
+    match written {
         Ok(Outcome::Unbound { removed: true }) if goodbye.stray => {
             presence.metrics.audit_stray_routes.inc();
         }

@@ -72,13 +72,6 @@ struct Tie {
     seq: Option<Seq>,
 }
 
-/// What a bind won.
-struct Won {
-    seq: Seq,
-    /// The newest connection that gave way.
-    over: Option<Seq>,
-}
-
 /// A connection's place in the registry: taken by [`Registration::bind`] and left by the drop, whatever
 /// was reached by then.
 pub(crate) struct Registration {
@@ -177,12 +170,12 @@ impl Registration {
         let primary = &profile.primary;
         // Between connections of one user the primary address's numbers count on the secondary one too.
         let rank = self.first_seq.map(|seq| Seq(seq.get()));
-        let Won { seq, over } =
-            self.bind_address(incarnation, primary, &details, profile.policy, rank).await?;
+        let seq = self.bind_address(incarnation, primary, &details, profile.policy, rank).await?;
         self.first_seq = self.first_seq.or(NonZeroU64::new(seq.0));
-        // It won over one that came later (the policy keeps the oldest), which may still hold the key: as
-        // old as it is there it would lose, and both would be gone.
-        let rank = rank.filter(|rank| over.is_none_or(|loser| loser < *rank));
+        // On the key the newest wins, whatever the policy. Where that keeps the oldest, this one may have won
+        // over one that came later and still holds the key: as old as it is there it would lose, and both
+        // would be gone.
+        let rank = rank.filter(|_| !profile.policy.keeps_oldest());
         let secondary = match &profile.secondary {
             None => None,
             Some(address) => {
@@ -193,8 +186,8 @@ impl Registration {
                     ..details
                 };
                 let policy = Policy::ONE_NEWEST;
-                let won = self.bind_address(incarnation, address, &details, policy, rank).await?;
-                Some((address.clone(), won.seq))
+                let seq = self.bind_address(incarnation, address, &details, policy, rank).await?;
+                Some((address.clone(), seq))
             }
         };
         Ok(Names { incarnation, primary: (primary.clone(), seq), secondary })
@@ -207,7 +200,7 @@ impl Registration {
         details: &Details,
         policy: Policy,
         rank: Option<Seq>,
-    ) -> Result<Won, Step> {
+    ) -> Result<Seq, Step> {
         // From here on the registry may know the connection, whatever becomes of this future.
         self.ties.push(Tie { address: address.clone(), seq: None });
         let comet = self.presence.comet(incarnation);
@@ -227,9 +220,8 @@ impl Registration {
                 if let Some(tie) = self.ties.last_mut() {
                     tie.seq = Some(bound.seq);
                 }
-                let over = bound.losers.iter().map(|loser| loser.seq).max();
                 self.close_losers(incarnation, bound.losers).await;
-                Ok(Won { seq: bound.seq, over })
+                Ok(bound.seq)
             }
             Outcome::Unbound { .. } | Outcome::Done | Outcome::Stale => {
                 Err(Step::Failed(Refusal::Invalid("a bind has no such outcome").into()))

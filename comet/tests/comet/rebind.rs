@@ -81,13 +81,14 @@ async fn a_device_that_moved_on_meanwhile_keeps_its_place_and_the_old_connection
     assert!(named.contains(&Some(unbind::Route::Conn(conn))), "the key, refused: {named:?}");
 }
 
-#[tokio::test]
-async fn a_connection_that_wins_over_a_later_one_takes_the_key_from_it_too() {
+/// Has a connection bound again and win its user's place over one that got a higher seq meanwhile. Returns its
+/// first seq, and the ranks that it names at its user and its key.
+async fn ranks_over_a_later_one(policy: &str) -> (u64, [Option<u64>; 2]) {
     let stage = Stage::new().await;
-    let _device = stage.device(Transport::Tcp, r#"{"mid":1,"key":"k"}"#).await;
+    let token = json!({"mid": 1, "key": "k", "policy": policy}).to_string();
+    let _device = stage.device(Transport::Tcp, &token).await;
     let first = stage.logic.route(&user("1"));
     stage.logic.one_per_user();
-    // Between the two lives somebody else logs in; the policy will keep the older one.
     let later = Route { incarnation: 99, conn: 99, seq: first.seq + 1000, ..first.clone() };
     stage.logic.fence();
     stage.logic.plant(later);
@@ -97,8 +98,22 @@ async fn a_connection_that_wins_over_a_later_one_takes_the_key_from_it_too() {
     };
     stage.logic.until("the binds in the next life", bound).await;
     let incarnation = stage.logic.incarnation();
-    assert_eq!(binds_of(&stage.logic, &user("1"), incarnation)[0].rank, Some(first.seq));
-    assert_eq!(binds_of(&stage.logic, &key("k"), incarnation)[0].rank, None);
+    let rank = |address: Address| binds_of(&stage.logic, &address, incarnation)[0].rank;
+    (first.seq, [rank(user("1")), rank(key("k"))])
+}
+
+#[tokio::test]
+async fn where_the_oldest_wins_a_connection_bound_again_takes_its_key_as_a_new_one() {
+    let (first, ranks) = ranks_over_a_later_one("oldest").await;
+    // The later one may still hold the key, where the newest wins.
+    assert_eq!(ranks, [Some(first), None]);
+}
+
+#[tokio::test]
+async fn where_the_newest_wins_no_rank_is_dropped_whomever_a_connection_wins_over() {
+    let (first, ranks) = ranks_over_a_later_one("newest").await;
+    // That one was bound again itself: it is the older one in spite of its seq.
+    assert_eq!(ranks, [Some(first); 2]);
 }
 
 #[tokio::test]

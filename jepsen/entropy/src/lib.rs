@@ -1,8 +1,12 @@
-//! Entropy: what the C library's `getrandom` gives in a process that runs a simulation.
+//! Entropy: what the C library's `getrandom` and `clock_gettime` give in a process that runs a simulation.
 //!
 //! Hash maps and libraries draw randomness from the kernel by themselves. A program that links this crate
 //! gets it from a seed once [`seed`] was called, so that the same seed gives the same run in every process;
 //! before that, and in programs that never call it, from the kernel.
+
+mod clock;
+
+pub use clock::HeldClock;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 

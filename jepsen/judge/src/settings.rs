@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::limits::{SEARCH_OPERATIONS_MAX, SEARCH_STEPS_MAX, SEARCH_UNKNOWN_MAX};
 
 /// What a checker must know of a run besides its history.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Settings {
     /// The cluster's lease.
     pub lease: Duration,
@@ -14,8 +17,6 @@ pub struct Settings {
     /// Longest time from a device's vanishing until no read shows it, beyond lease and margin: its
     /// comet's own timeout for a silent connection.
     pub silence: Duration,
-    /// Longest time from a receipt until what it calls queued or written has arrived.
-    pub delivery: Duration,
     /// Longest time from a heal to each shard's first acknowledged write.
     pub recovery: Duration,
     /// What makes a run count.
@@ -25,7 +26,8 @@ pub struct Settings {
 }
 
 /// What makes a run count.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Gates {
     /// Fewest operations that ended ok before the first fault.
     pub ok_before: usize,
@@ -39,10 +41,13 @@ pub struct Gates {
     pub faults: Vec<String>,
     /// The shards that must each have acknowledged a write after the last heal.
     pub shards: Vec<u32>,
+    /// Whether the replicas of each shard must all have been compared in the final phase.
+    pub compared: bool,
 }
 
 /// Bounds of the search that trusts no log index, for each address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Search {
     /// Most operations.
     pub operations_max: usize,
@@ -58,7 +63,6 @@ impl Default for Settings {
             lease: Duration::from_secs(10),
             margin: Duration::from_secs(1),
             silence: Duration::from_secs(30),
-            delivery: Duration::from_secs(5),
             recovery: Duration::from_secs(10),
             gates: Gates::default(),
             search: Search::default(),
@@ -75,6 +79,7 @@ impl Default for Gates {
             tail: 3,
             faults: Vec::new(),
             shards: Vec::new(),
+            compared: false,
         }
     }
 }

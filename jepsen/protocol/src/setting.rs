@@ -44,9 +44,10 @@ pub enum Settling {
 pub enum SecondaryRank {
     /// The one it has on the primary address.
     AsOnPrimary,
-    /// None where it won its place on the primary address over a connection with a higher seq.
+    /// None where it won its place on the primary address over a connection with a higher seq. Not the rule:
+    /// that one may have been bound again itself, so its seq says nothing of its age.
     UnlessOverLater,
-    /// None where the policy keeps the oldest.
+    /// None where the policy keeps the oldest: there the primary address decides alone.
     WhereNewestWins,
 }
 
@@ -59,8 +60,8 @@ impl Protocol {
             fenced: [true; COMETS],
             leaves: true,
             settling: Settling::AtAnyMoment,
-            refusal_is_final: false,
-            secondary_rank: SecondaryRank::AsOnPrimary,
+            refusal_is_final: true,
+            secondary_rank: SecondaryRank::WhereNewestWins,
             forgets: true,
             mutation: None,
         }

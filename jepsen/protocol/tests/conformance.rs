@@ -1,10 +1,15 @@
 //! The model's shards do what the product's do: random walks through the model, each command of which is
 //! given to the registry as well.
 
+use std::collections::BTreeSet;
+
 use orrery_jepsen_protocol::{Address, CometId, ConnectionId, Life, Mutation, Policy, Protocol};
 use orrery_jepsen_protocol::{Route, RouteName, Seq, Step, World};
-use orrery_model::command::{Batch, Bind, Command, ExpireComet, Open, Outcome, Reply, Unbind};
-use orrery_model::{CometRef, Conn, Details, Id, Incarnation, Keep, Primary, Scope, ShardId, Slot};
+use orrery_model::command::{
+    Batch, Bind, Command, ExpireComet, Open, Outcome, Refusal, Reply, Unbind,
+};
+use orrery_model::record::ShardRecord;
+use orrery_model::{CometRef, Conn, Details, Id, Incarnation, Keep, Primary, Scope, ShardId};
 use orrery_router_core::registry::Registry;
 use stateright::Model;
 
@@ -18,7 +23,7 @@ impl Registries {
     fn new() -> Self {
         Self([1, 2].map(|shard| {
             let mut registry = Registry::new(ShardId(shard));
-            let open = Open::new(Slot::all().collect(), 1);
+            let open = Open::new(Address::ALL.map(|it| name_of(it).slot()).to_vec(), 1);
             assert_eq!(apply(&mut registry, Command::Open(open)), Ok(Outcome::Done));
             registry
         }))
@@ -35,7 +40,13 @@ impl Registries {
                     Ok(Outcome::Bound(bound)) => {
                         assert_eq!(Some(bound.seq.0), route.map(|it| u64::from(it.seq.0)));
                     }
-                    reply => assert!(reply.is_err() && route.is_none(), "{reply:?}"),
+                    Err(refusal) => {
+                        assert_eq!(route, None, "{refusal:?}");
+                        // Whoever is refused by the policy is so for good.
+                        let is_marked = after.shards[address].is_marked(connection);
+                        assert!(refusal != Refusal::Outranked || is_marked, "it leaves no mark");
+                    }
+                    reply => panic!("a bind is not answered with {reply:?}"),
                 }
             }
             Step::Unbind(connection, life, address) => {
@@ -82,13 +93,38 @@ impl Registries {
             let mut routes: Vec<_> = after.shards[address].routes().collect();
             routes.sort_by_key(|(.., route)| route.seq);
             let located =
-                self.0[address as usize].locate(&name_of(address)).expect("it owns all slots");
+                self.0[address as usize].locate(&name_of(address)).expect("it owns both slots");
             let held = located.routes.iter().map(|it| (it.seq, it.comet.clone(), it.conn));
             let expected = routes.iter().map(|(connection, life, Route { seq: number, .. })| {
                 (seq(*number), comet(connection.comet(), *life), conn(*connection))
             });
             assert!(held.eq(expected), "{address:?}: {located:?} is not {routes:?}");
+            let marked = ConnectionId::all().filter(|it| after.shards[address].is_marked(*it));
+            assert_eq!(self.0[address as usize].stats().marks, marked.count() as u64, "marks");
         }
+    }
+
+    /// Compares which connections the shards remember that they removed or refused.
+    fn agree_on_marks(&self, world: &World) {
+        Address::ALL.into_iter().for_each(|address| self.agree_on_marks_of(address, world));
+    }
+
+    fn agree_on_marks_of(&self, address: Address, world: &World) {
+        let shard = &world.shards[address];
+        let is_marked = |it: &ConnectionId| shard.is_marked(*it);
+        let expected: BTreeSet<_> = ConnectionId::all()
+            .filter(is_marked)
+            .map(|it| (comet(it.comet(), shard.fence(it.comet())), conn(it)))
+            .collect();
+        let held: BTreeSet<_> = self.0[address as usize]
+            .snapshot()
+            .records()
+            .filter_map(|record| match record {
+                ShardRecord::Mark { comet, conn, .. } => Some((comet, conn)),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(held, expected, "{address:?}");
     }
 }
 
@@ -153,8 +189,9 @@ impl Random {
     }
 }
 
-fn walk(policy: Policy, mutation: Option<Mutation>, seed: u64) -> usize {
-    let protocol = Protocol { forgets: false, mutation, ..Protocol::new(policy) };
+/// Takes a walk, and says how long it was.
+fn walk(protocol: Protocol, seed: u64) -> usize {
+    let protocol = Protocol { forgets: false, ..protocol };
     let mut random = Random(seed);
     let mut world = protocol.init_states().remove(0);
     let mut registries = Registries::new();
@@ -164,6 +201,7 @@ fn walk(policy: Policy, mutation: Option<Mutation>, seed: u64) -> usize {
         // One that goes by itself ends much: rarely.
         steps.retain(|step| !matches!(step, Step::Leave(_)) || random.below(6) == 0);
         if steps.is_empty() {
+            registries.agree_on_marks(&world);
             return taken;
         }
         let step = steps[random.below(steps.len())];
@@ -171,21 +209,31 @@ fn walk(policy: Policy, mutation: Option<Mutation>, seed: u64) -> usize {
         registries.follow(&protocol, &world, step, &after);
         world = after;
     }
+    registries.agree_on_marks(&world);
     STEPS
 }
 
 #[test]
 fn the_registry_does_what_the_model_does() {
     for policy in [Policy::All, Policy::Newest, Policy::Oldest] {
-        let steps: usize = (0..WALKS).map(|seed| walk(policy, None, seed)).sum();
+        let steps: usize = (0..WALKS).map(|seed| walk(Protocol::new(policy), seed)).sum();
         assert!(steps > WALKS as usize * STEPS / 2, "{policy:?}: only {steps} steps");
     }
 }
 
 #[test]
-#[should_panic(expected = "Err(Gone)")]
+#[should_panic(expected = "marks")]
 fn the_registry_does_not_do_what_a_model_without_marks_does() {
+    let mutation = Some(Mutation::EvictionLeavesNoMark);
     for seed in 0..WALKS {
-        walk(Policy::Newest, Some(Mutation::EvictionLeavesNoMark), seed);
+        walk(Protocol { mutation, ..Protocol::new(Policy::Newest) }, seed);
+    }
+}
+
+#[test]
+#[should_panic(expected = "it leaves no mark")]
+fn the_registry_does_not_do_what_a_model_does_whose_refusals_are_not_final() {
+    for seed in 0..WALKS {
+        walk(Protocol { refusal_is_final: false, ..Protocol::new(Policy::Oldest) }, seed);
     }
 }

@@ -1,8 +1,18 @@
 //! Commands: what the harness does when it is called.
 
+pub mod bars;
 pub mod check;
+mod child;
+pub mod doctor;
 pub mod kill;
+pub mod mutate;
+pub mod process;
+pub mod report;
+pub mod seeded;
+mod seeds;
+pub mod shrink;
 pub mod sim;
+pub mod sum;
 
 use std::io::Write as _;
 

@@ -116,8 +116,60 @@ pub enum FaultKind {
         /// Whom.
         node: Aim,
     },
+    /// A shard gets one replica more, or one fewer, but never fewer than it was founded with.
+    Resize {
+        /// Which shard.
+        shard: u32,
+        /// More.
+        more: bool,
+    },
     /// The routers are stopped and started again one after the other.
     RollingRestart,
+    /// Some of what passes between any two arrives twice, or late and out of order.
+    Rough {
+        /// Per hundred thousand messages.
+        duplicate_per_100k: u32,
+        /// Per hundred thousand messages.
+        reorder_per_100k: u32,
+    },
+    /// What passes between the node and the others passes slowly.
+    Narrow {
+        /// Whom.
+        node: Aim,
+        /// Each way, to and from each other node.
+        bytes_per_second: u64,
+    },
+    /// While its process is away, something on a router's disk is not what was written.
+    Damage {
+        /// Whose.
+        node: Aim,
+        /// Which file.
+        file: StoredFile,
+        /// What is done to it.
+        how: Harm,
+    },
+}
+
+/// A file on a router's disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StoredFile {
+    /// The newest of the log, which holds the votes too.
+    Log,
+    /// The newest snapshot.
+    Snapshot,
+    /// What the node says of itself: its id, its cluster.
+    Identity,
+}
+
+/// What is done to a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Harm {
+    /// One bit is another.
+    Bit,
+    /// Its end is gone.
+    Truncate,
 }
 
 /// Whom a fault is meant for. Who leads is found out when it is installed.
@@ -154,10 +206,12 @@ pub enum Family {
     Clock,
     /// Changes of members, leaders and snapshots.
     Admin,
+    /// Files that are not what was written.
+    Damage,
 }
 
 impl Family {
-    /// All of them.
+    /// Those that a seed draws from.
     pub const ALL: [Self; 8] = [
         Self::Partition,
         Self::Network,
@@ -178,7 +232,11 @@ impl FaultKind {
             | Self::Mute { .. }
             | Self::Deafen { .. }
             | Self::Bridge { .. } => Family::Partition,
-            Self::Hold { .. } | Self::Slow { .. } | Self::Loss { .. } => Family::Network,
+            Self::Hold { .. }
+            | Self::Slow { .. }
+            | Self::Loss { .. }
+            | Self::Rough { .. }
+            | Self::Narrow { .. } => Family::Network,
             Self::Kill { .. } | Self::RollingRestart => Family::Kill,
             Self::Pause { .. } => Family::Pause,
             Self::PowerCut { .. } => Family::Power,
@@ -187,7 +245,38 @@ impl FaultKind {
             Self::MoveLeader { .. }
             | Self::Snapshot { .. }
             | Self::ReplaceNode { .. }
+            | Self::Resize { .. }
             | Self::Wipe { .. } => Family::Admin,
+            Self::Damage { .. } => Family::Damage,
+        }
+    }
+
+    /// Whom it is meant for, where that is one node; of two the first.
+    pub fn aim(&self) -> Option<Aim> {
+        match self {
+            Self::Isolate { node }
+            | Self::Mute { node }
+            | Self::Deafen { node }
+            | Self::Hold { node }
+            | Self::Slow { node, .. }
+            | Self::Narrow { node, .. }
+            | Self::Kill { node }
+            | Self::Pause { node }
+            | Self::Stall { node }
+            | Self::FailedSync { node }
+            | Self::FullDisk { node }
+            | Self::Damage { node, .. }
+            | Self::ClockJump { node, .. }
+            | Self::Snapshot { node }
+            | Self::ReplaceNode { node }
+            | Self::Wipe { node } => Some(*node),
+            Self::Bridge { a, .. } => Some(*a),
+            Self::Loss { .. }
+            | Self::Rough { .. }
+            | Self::PowerCut { .. }
+            | Self::MoveLeader { .. }
+            | Self::Resize { .. }
+            | Self::RollingRestart => None,
         }
     }
 
@@ -197,11 +286,13 @@ impl FaultKind {
         !matches!(
             self,
             Self::MoveLeader { .. }
+                | Self::Resize { .. }
                 | Self::Snapshot { .. }
                 | Self::ReplaceNode { .. }
                 | Self::Wipe { .. }
                 | Self::FailedSync { .. }
                 | Self::ClockJump { .. }
+                | Self::Damage { .. }
                 | Self::RollingRestart
         )
     }

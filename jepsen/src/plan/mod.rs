@@ -1,15 +1,23 @@
 //! Plans: what a run will be, drawn from its seed before it begins, so that it can be written down,
 //! repeated, and repeated with less.
 
+pub mod edge;
 pub mod fault;
+pub mod processes;
+pub mod scenario;
 pub mod schedule;
 pub mod stream;
 pub mod swarm;
 
+use rand::Rng as _;
 use serde::{Deserialize, Serialize};
 
-pub use fault::{Aim, Family, Fault, FaultKind};
+pub use edge::Edge;
+pub use fault::{Aim, Family, Fault, FaultKind, Harm, StoredFile};
 pub use swarm::Swarm;
+
+/// The name of the fault that stays when all others are healed.
+const AWAY: u32 = u32::MAX;
 
 /// All that is decided of a run before it begins.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,6 +36,28 @@ impl Plan {
         let swarm = Swarm::of(seed);
         let faults = schedule::of(seed, &swarm);
         Self { seed, swarm, faults }
+    }
+
+    /// The fault that stays when all others are healed, if one does: without the router that it takes away the
+    /// others must converge and serve, from whatever the faults left behind.
+    pub fn away(&self) -> Option<Fault> {
+        let mut draw = stream::stream(self.seed, "away");
+        let node = Aim::Router(draw.random_range(0..self.swarm.routers));
+        let kind = match draw.random_range(0..6) {
+            0 => FaultKind::Kill { node },
+            1 => FaultKind::Isolate { node },
+            2 => FaultKind::Pause { node },
+            _ => return None,
+        };
+        Some(Fault { id: AWAY, at_ms: self.swarm.main_ms, lasts_ms: 0, kind })
+    }
+
+    /// Properties that a run must show to hold: where there are devices, that of them too.
+    pub fn required(&self) -> &'static [&'static str] {
+        match self.swarm.devices {
+            0 => &[],
+            _ => &["end-to-end", "presence"],
+        }
     }
 
     /// The same without some faults: each draws from a stream of its own, so that what is left stays as it was.

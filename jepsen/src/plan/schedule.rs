@@ -7,7 +7,7 @@
 use rand::Rng;
 use rand::rngs::SmallRng;
 
-use super::fault::{Aim, Family, Fault, FaultKind};
+use super::fault::{Aim, Family, Fault, FaultKind, Harm, StoredFile};
 use super::stream::{seed_of, stream};
 use super::swarm::Swarm;
 
@@ -49,7 +49,50 @@ pub fn of(seed: u64, swarm: &Swarm) -> Vec<Fault> {
         }
         faults.push(Fault { id, at_ms, lasts_ms, kind });
     }
-    faults
+    let mut last = Last { at_ms: free_ms.max(swarm.main_ms), faults };
+    let mut draw = stream(seed, "failing disks");
+    if swarm.families.contains(&Family::Disk) {
+        if swarm.families.contains(&Family::Kill) && draw.random_bool(0.5) {
+            let first = draw.random_range(0..swarm.routers);
+            last.stalled_and_killed(first);
+            last.stalled_and_killed((first + 1) % swarm.routers);
+        }
+        if draw.random_bool(0.5) {
+            last.failing_disks(swarm.routers);
+        }
+    }
+    last.faults
+}
+
+/// What a run ends with: faults that say something only together.
+struct Last {
+    at_ms: u64,
+    faults: Vec<Fault>,
+}
+
+impl Last {
+    fn push(&mut self, after_ms: u64, lasts_ms: u64, kind: FaultKind) {
+        let id = self.faults.last().map_or(0, |last| last.id + 1);
+        self.faults.push(Fault { id, at_ms: self.at_ms + after_ms, lasts_ms, kind });
+    }
+
+    /// A disk stands still, and then its process ends: nothing of the time between is on it. It is back before
+    /// others know that it was away.
+    fn stalled_and_killed(&mut self, router: usize) {
+        let node = Aim::Router(router);
+        self.push(0, 1_000, FaultKind::Stall { node });
+        self.push(900, 150, FaultKind::Kill { node });
+        self.at_ms += 4_000;
+    }
+
+    /// Every disk fails a sync, and then the power goes: who went on as if nothing had happened has nothing.
+    fn failing_disks(&mut self, routers: usize) {
+        for router in 0..routers {
+            self.push(0, 0, FaultKind::FailedSync { node: Aim::Router(router) });
+        }
+        self.push(3_000, 500, FaultKind::PowerCut { routers });
+        self.at_ms += 4_000;
+    }
 }
 
 /// Whether it may leave a router without the others, so that no second one may be at the same time.
@@ -65,13 +108,17 @@ fn takes_away(kind: &FaultKind) -> bool {
         | FaultKind::Stall { node }
         | FaultKind::FailedSync { node }
         | FaultKind::FullDisk { node }
+        | FaultKind::Damage { node, .. }
         | FaultKind::ReplaceNode { node }
         | FaultKind::Wipe { node } => on(node),
         FaultKind::Bridge { .. } | FaultKind::PowerCut { .. } | FaultKind::RollingRestart => true,
         FaultKind::Slow { .. }
         | FaultKind::Loss { .. }
+        | FaultKind::Rough { .. }
+        | FaultKind::Narrow { .. }
         | FaultKind::ClockJump { .. }
         | FaultKind::MoveLeader { .. }
+        | FaultKind::Resize { .. }
         | FaultKind::Snapshot { .. } => false,
     }
 }
@@ -110,12 +157,21 @@ fn kind_of(family: Family, swarm: &Swarm, draw: &mut SmallRng) -> FaultKind {
             let by_ms = *one(draw, &[-86_400_000, -60_000, -3_000, 3_000, 60_000, 86_400_000]);
             FaultKind::ClockJump { node, by_ms }
         }
-        Family::Admin => match draw.random_range(0..6) {
+        Family::Admin => match draw.random_range(0..8) {
             0 => FaultKind::ReplaceNode { node: router },
             1 => FaultKind::Wipe { node: router },
+            6 | 7 => {
+                let shard = draw.random_range(0..=swarm.shards);
+                FaultKind::Resize { shard, more: draw.random_bool(0.7) }
+            }
             2 | 3 => FaultKind::MoveLeader { shard: draw.random_range(0..=swarm.shards) },
             _ => FaultKind::Snapshot { node: router },
         },
+        Family::Damage => {
+            let files = [StoredFile::Log, StoredFile::Snapshot, StoredFile::Identity];
+            let (file, how) = (*one(draw, &files), *one(draw, &[Harm::Bit, Harm::Truncate]));
+            FaultKind::Damage { node: router, file, how }
+        }
     }
 }
 

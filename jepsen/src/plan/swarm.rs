@@ -7,6 +7,7 @@ use rand::Rng as _;
 use rand::seq::IteratorRandom as _;
 use serde::{Deserialize, Serialize};
 
+use super::edge::Edge;
 use super::fault::Family;
 use super::stream::stream;
 
@@ -23,6 +24,8 @@ pub struct Swarm {
     pub comets: usize,
     /// Devices per comet.
     pub devices: usize,
+    /// How devices and backends behave.
+    pub edge: Edge,
     /// Processes that speak with the registry as comets do.
     pub writers: usize,
     /// Users that the writers share.
@@ -65,6 +68,7 @@ impl Swarm {
             logics: draw.random_range(1..=2),
             comets: draw.random_range(1..=3),
             devices: draw.random_range(1..=6),
+            edge: Edge::of(seed),
             writers: draw.random_range(3..=6),
             users: draw.random_range(2..=12),
             main_ms: draw.random_range(30_000..=45_000),

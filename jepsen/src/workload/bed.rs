@@ -21,8 +21,10 @@ use crate::recorder::Recorder;
 pub enum Stage {
     /// Everything.
     Work,
-    /// End what was begun, then stop.
+    /// End what was begun, then stop. Comets stay alive.
     End,
+    /// All has been read for the last time: nobody need live on.
+    Over,
 }
 
 /// Operations on a user before another takes its name's place: what is searched must be short.
@@ -66,13 +68,24 @@ impl Bed {
         *self.stage.borrow() == Stage::Work
     }
 
+    /// Whether all has been read for the last time.
+    pub fn is_over(&self) -> bool {
+        *self.stage.borrow() == Stage::Over
+    }
+
+    /// Waits until the stage has come to this one.
+    pub async fn until(&mut self, stage: Stage) {
+        // Fails only once nobody is left to lead the run.
+        let _ = self.stage.wait_for(|now| *now >= stage).await;
+    }
+
     /// The pause between two operations. Ends early when work does.
     pub async fn pause(&mut self, chance: &mut SmallRng) {
         let nanos = u64::try_from(self.pace.as_nanos()).unwrap_or(u64::MAX).max(2);
         let pause = Duration::from_nanos(chance.random_range(nanos / 2..nanos * 3 / 2));
         tokio::select! {
             biased;
-            _ = self.stage.wait_for(|stage| *stage == Stage::End) => {}
+            _ = self.stage.wait_for(|stage| *stage >= Stage::End) => {}
             () = sleep(pause) => {}
         }
     }

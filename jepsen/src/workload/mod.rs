@@ -1,8 +1,14 @@
 //! Workloads: what is asked of the system while it is being broken.
 
+pub mod backend;
 pub mod bed;
+pub mod device;
+pub mod edge;
+pub mod final_reads;
 pub mod life;
 pub mod reader;
+pub mod receipt;
+pub mod watch;
 pub mod words;
 pub mod writer;
 

@@ -49,7 +49,7 @@ impl Reader {
                 let comets = located.comets.iter();
                 let comets = comets.map(|comet| (comet.id.to_string(), comet.incarnation.0));
                 let read = ReadRoom { comets: Some(comets.collect()), members: None };
-                let said = Said { shard, log_index: Some(located.log_index) };
+                let said = Said { shard, log_index: Some(located.log_index), ..Said::default() };
                 self.process.ok(Op::ReadRoom(read), said);
             }
             Err(error) => self.process.fail(error.to_string().as_str(), Said::default()),
@@ -65,7 +65,7 @@ impl Reader {
             Ok(located) => {
                 let route = |route: &Route| words::route(&route.comet, route.conn.0, route.seq.0);
                 let routes = Some(located.routes.iter().map(route).collect());
-                let said = Said { shard, log_index: Some(located.log_index) };
+                let said = Said { shard, log_index: Some(located.log_index), ..Said::default() };
                 self.process.ok(Op::Locate(Locate { stale, routes }), said);
             }
             Err(error) => self.process.fail(error.to_string().as_str(), Said::default()),

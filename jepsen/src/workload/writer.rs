@@ -92,6 +92,7 @@ impl Writer {
                 0..5 if self.living.len() < LIVING_MAX => self.bind().await,
                 5..7 => self.set_rooms().await,
                 7 if self.chance.random_bool(0.5) => self.let_go().await,
+                8 if self.chance.random_ratio(1, 8) => self.bind_again().await,
                 _ => self.unbind().await,
             }
             self.goodbye().await;
@@ -115,7 +116,7 @@ impl Writer {
         let mut stage = self.bed.stage.clone();
         let fresh = tokio::select! {
             biased;
-            _ = stage.wait_for(|stage| *stage == super::bed::Stage::End) => return false,
+            _ = stage.wait_for(|stage| *stage >= super::bed::Stage::End) => return false,
             fresh = self.lives.after(self.life.as_ref()) => fresh,
         };
         self.life = fresh;
@@ -155,6 +156,23 @@ impl Writer {
         let conn = self.take_number();
         let (seq, rooms) = (Seq(0), BTreeSet::new());
         self.bind_at(Living { key, conn, seq, first: seq, rooms, version: 0, policy }, None).await;
+    }
+
+    /// Sends the bind of a connection once more, as who did not hear the answer. It is the same connection.
+    async fn bind_again(&mut self) {
+        if self.living.is_empty() {
+            return;
+        }
+        let at = self.chance.random_range(0..self.living.len());
+        let one = self.living[at].clone();
+        let (conn, rank) = (one.conn, (one.first != one.seq).then_some(one.first));
+        self.bind_at(one, rank).await;
+        let is_left = self.leaving.iter().any(|(_, left)| *left == conn);
+        let mut is_known = false;
+        // The first one knows its rooms.
+        self.living.retain(|living| {
+            living.conn != conn || !is_left && !std::mem::replace(&mut is_known, true)
+        });
     }
 
     async fn bind_at(&mut self, mut new: Living, rank: Option<Seq>) {
@@ -389,8 +407,8 @@ impl Writer {
             Command::ExpireComet(_) | Command::Open(_) => None,
         };
         match self.bed.client.write(command, Instant::now() + OPERATION_TIMEOUT).await {
-            Ok(Written { reply, log_index }) => {
-                let said = Said { shard, log_index: Some(log_index) };
+            Ok(Written { reply, log_index, attempts }) => {
+                let said = Said { shard, log_index: Some(log_index), attempts: Some(attempts) };
                 match reply {
                     Ok(outcome) => End::Done(outcome, said),
                     Err(refusal) => End::Refused(refusal, said),

@@ -1,5 +1,8 @@
 //! Worlds: where the system under test runs, and what breaks it there.
 
+pub(crate) mod admin;
+pub(crate) mod founding;
+pub mod lone_router;
 pub mod process;
 pub mod sim;
 

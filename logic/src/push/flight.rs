@@ -11,6 +11,7 @@ use futures_util::{FutureExt, StreamExt};
 use orrery_model::CometRef;
 use orrery_model::message::{Delivered, DropReason};
 use orrery_proto::delivery::{Deliver, Outcome, Receipt};
+use seeded_bugs::Bug;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tracing::Instrument as _;
 
@@ -194,6 +195,7 @@ impl Flight {
     fn answered(&mut self, legs: &[LegName], receipt: Option<Receipt>) {
         for (index, name) in legs.iter().enumerate() {
             let end = match &receipt {
+                None if seeded_bugs::is(Bug::SentIsQueued) => End::Connection(Delivered::Queued),
                 None => End::Unknown,
                 Some(receipt) if receipt.wrong_incarnation => End::NotHere,
                 Some(Receipt { tally: Some(tally), .. }) => End::Comet(*tally),

@@ -79,6 +79,8 @@ pub(super) enum ClusterVerb {
     Shards,
     /// Every replica of every shard, as its node sees it.
     Members,
+    /// Compares the replicas of each shard: what each of them holds, as one number.
+    Digests,
     /// The living comets.
     Comets,
     /// Puts each shard on so many nodes: more than it was founded on, once there are more nodes.

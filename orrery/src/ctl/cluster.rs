@@ -9,7 +9,7 @@ use super::error::CtlError;
 use super::fleet::Fleet;
 use super::print::Output;
 use super::rows::{self, NodeRow, ShardRow};
-use super::{bootstrap, comets, replicas};
+use super::{bootstrap, comets, digests, replicas};
 
 /// Everything at a glance.
 #[derive(Debug, Serialize)]
@@ -45,6 +45,7 @@ pub(super) async fn run(context: &Context, verb: ClusterVerb) -> Result<Output, 
             let rows = rows::members(&Fleet::look(context).await?);
             Ok(Output::new(rows::member_table(&rows), json!({ "members": rows })))
         }
+        ClusterVerb::Digests => digests::run(context).await,
         ClusterVerb::Comets => comets::run(context).await,
         ClusterVerb::Replicas { replicas } => replicas::run(context, replicas as usize).await,
     }

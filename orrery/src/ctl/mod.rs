@@ -6,6 +6,7 @@ mod bootstrap;
 mod cluster;
 mod comets;
 mod context;
+mod digests;
 mod error;
 mod fleet;
 mod founding;

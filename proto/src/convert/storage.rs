@@ -59,13 +59,14 @@ impl From<&ShardRecord> for wire::ShardRecord {
                 })
             }
             ShardRecord::Fence { comet, fence } => Kind::Fence(fence_record(comet, *fence)),
-            ShardRecord::Mark { address, comet, conn, removed, seq } => {
+            ShardRecord::Mark { address, comet, conn, removed, seq, outranked } => {
                 Kind::Mark(wire::MarkRecord {
                     address: Some(address.into()),
                     comet: Some(comet.into()),
                     conn: conn.0,
                     removed: *removed,
                     seq: seq.map(|seq| seq.0),
+                    outranked: *outranked,
                 })
             }
             ShardRecord::Settled { comet, settled } => {
@@ -109,6 +110,7 @@ impl TryFrom<wire::ShardRecord> for ShardRecord {
                 conn: model::Conn(wire.conn),
                 removed: wire.removed,
                 seq: wire.seq.map(model::Seq),
+                outranked: wire.outranked,
             },
             Kind::Settled(wire) => Self::Settled {
                 comet: required(wire.comet, "settled_record.comet")?,

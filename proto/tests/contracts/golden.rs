@@ -400,12 +400,13 @@ fn votes_snapshot_metas_and_what_was_left_keep_their_bytes() {
 #[test]
 fn records_of_a_data_shard_keep_their_bytes() {
     let (room, comet_id) = (list().room, comet().id);
-    let mark = |removed, seq| ShardRecord::Mark {
+    let mark = |removed, seq, outranked| ShardRecord::Mark {
         address: user(),
         comet: comet(),
         conn: Conn(11),
         removed,
         seq,
+        outranked,
     };
     let records = [
         ("head", ShardRecord::Head(shard_head())),
@@ -424,8 +425,9 @@ fn records_of_a_data_shard_keep_their_bytes() {
             ShardRecord::Listing { room, comet: comet(), version: Version(5), listed: true },
         ),
         ("fence", ShardRecord::Fence { comet: comet_id, fence: Incarnation(8) }),
-        ("mark", mark(true, Some(Seq(900)))),
-        ("mark_without_route", mark(false, None)),
+        ("mark", mark(true, Some(Seq(900)), false)),
+        ("mark_without_route", mark(false, None, false)),
+        ("mark_of_a_refusal", mark(false, None, true)),
         ("settled", ShardRecord::Settled { comet: comet(), settled: Conn(10) }),
     ];
     let encode = |record: &ShardRecord| wire::ShardRecord::from(record).encode_to_vec();

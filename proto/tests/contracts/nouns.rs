@@ -321,15 +321,15 @@ pub(crate) fn shard_record() -> impl Strategy<Value = ShardRecord> {
         |(room, comet, version, listed)| ShardRecord::Listing { room, comet, version, listed },
     );
     let removed_seq = proptest::option::of(seq());
-    let mark = (address(), comet_ref(), conn(), any::<bool>(), removed_seq).prop_map(
-        |(address, comet, conn, removed, seq)| ShardRecord::Mark {
-            address,
-            comet,
-            conn,
-            removed,
-            seq,
-        },
-    );
+    let mark = (address(), comet_ref(), conn(), any::<bool>(), removed_seq, any::<bool>());
+    let mark = mark.prop_map(|(address, comet, conn, removed, seq, outranked)| ShardRecord::Mark {
+        address,
+        comet,
+        conn,
+        removed,
+        seq,
+        outranked,
+    });
     prop_oneof![
         head,
         slot().prop_map(ShardRecord::Slot),

@@ -34,7 +34,18 @@ pub(crate) struct Call<'a> {
     turn: usize,
     /// Some attempt may have taken effect.
     in_doubt: bool,
+    /// How often the request itself was sent.
+    sent: u32,
     last: Option<Cow<'static, str>>,
+}
+
+/// A request that was answered.
+pub(crate) struct Answered {
+    pub(crate) kind: response::Kind,
+    /// The log index that the answer names.
+    pub(crate) log_index: u64,
+    /// How often it was sent.
+    pub(crate) sent: u32,
 }
 
 /// One attempt: where, and how long it may take.
@@ -55,19 +66,20 @@ impl<'a> Call<'a> {
             redirects: 0,
             turn: 0,
             in_doubt: false,
+            sent: 0,
             last: None,
         }
     }
 
-    /// Asks until the end; gives the answer and the log index it names.
-    pub(crate) async fn run(self) -> Result<(response::Kind, u64), ClientError> {
+    /// Asks until the end.
+    pub(crate) async fn run(self) -> Result<Answered, ClientError> {
         let (metrics, effect) = (&self.inner.metrics, self.ask.effect);
         let result = self.ask_until_known().await;
         metrics.call(effect, &result);
         result
     }
 
-    async fn ask_until_known(mut self) -> Result<(response::Kind, u64), ClientError> {
+    async fn ask_until_known(mut self) -> Result<Answered, ClientError> {
         let bytes = self.ask.kind.encoded_len();
         if bytes > REQUEST_BYTES_MAX {
             let detail = format!("{bytes} bytes are more than {REQUEST_BYTES_MAX}");
@@ -95,7 +107,9 @@ impl<'a> Call<'a> {
             self.in_doubt |= verdict.in_doubt;
             self.last = Some(verdict.detail);
             match verdict.next {
-                Next::Done(kind, log_index) => return Ok((kind, log_index)),
+                Next::Done(kind, log_index) => {
+                    return Ok(Answered { kind, log_index, sent: self.sent });
+                }
                 Next::Stop(error) => return Err(self.doubt(error)),
                 next => self.turn_to(next, &table, shard, node).await,
             }
@@ -134,7 +148,10 @@ impl<'a> Call<'a> {
         let mut flights = Flights::default();
         let first = self.submit(attempt, attempt.node, self.ask.kind.clone());
         match first {
-            Ok(pending) => flights.add(attempt.node.id, Purpose::Answer, pending),
+            Ok(pending) => {
+                self.sent += 1;
+                flights.add(attempt.node.id, Purpose::Answer, pending);
+            }
             Err(why) => return self.judged(judge_not_taken(why)),
         }
         let mut wake = Instant::now() + self.inner.config.hedge();
@@ -240,7 +257,13 @@ impl<'a> Call<'a> {
         }
     }
 
-    fn ask_too(&self, attempt: &Attempt<'_>, flights: &mut Flights, node: &Node, purpose: Purpose) {
+    fn ask_too(
+        &mut self,
+        attempt: &Attempt<'_>,
+        flights: &mut Flights,
+        node: &Node,
+        purpose: Purpose,
+    ) {
         let (kind, label) = match (purpose, self.ask.effect) {
             (Purpose::Probe, _) => (self.ask.probe(), "probe"),
             (Purpose::Answer, Effect::Read) => (self.ask.kind.clone(), "read"),
@@ -249,6 +272,7 @@ impl<'a> Call<'a> {
         self.inner.metrics.hedge(label);
         // A node that takes nothing is one less to hope for.
         if let Ok(pending) = self.submit(attempt, node, kind) {
+            self.sent += u32::from(purpose == Purpose::Answer);
             flights.add(node.id, purpose, pending);
         }
     }

@@ -11,7 +11,7 @@ use prometheus_client::registry::Registry;
 use tokio::time::Instant;
 
 use crate::ask::{Ask, Target, address_of};
-use crate::call::Call;
+use crate::call::{Answered, Call};
 use crate::config::Config;
 use crate::door::Door;
 use crate::error::ClientError;
@@ -50,6 +50,9 @@ pub struct Written {
     pub reply: Reply,
     /// Index of its log entry in the shard.
     pub log_index: u64,
+    /// How often it was sent, to any node. After once only, the entry at `log_index` is the first and only
+    /// one that it has; else the entry at which it took effect may be an earlier one.
+    pub attempts: u32,
 }
 
 /// Where an address is.
@@ -99,10 +102,11 @@ impl Client {
             return Err(ClientError::Invalid { detail });
         };
         let ask = Ask::write(address, request::Kind::Write((&command).into()));
-        let (kind, log_index) = self.call(&ask, deadline).await?;
+        let Answered { kind, log_index, sent } =
+            Call::new(&self.inner, &ask, deadline).run().await?;
         let response::Kind::Reply(reply) = kind else { return Err(garbled("write").after(true)) };
         let reply = Reply::try_from(reply).map_err(|error| malformed(&error).after(true))?;
-        Ok(Written { reply, log_index })
+        Ok(Written { reply, log_index, attempts: sent })
     }
 
     /// Where an address is: linearizable, unless `stale_ok` lets any replica answer from what it has.
@@ -156,7 +160,8 @@ impl Client {
         ask: &Ask,
         deadline: Instant,
     ) -> Result<(response::Kind, u64), ClientError> {
-        Call::new(&self.inner, ask, deadline).run().await
+        let answered = Call::new(&self.inner, ask, deadline).run().await?;
+        Ok((answered.kind, answered.log_index))
     }
 
     pub(crate) async fn first_table(&self, deadline: Instant) -> Result<Arc<Table>, ClientError> {

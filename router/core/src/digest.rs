@@ -9,6 +9,13 @@ use twox_hash::XxHash64;
 /// Seed of the digest; replicas that compare must agree on it.
 const DIGEST_SEED: u64 = 0x6f72_7265_7279_0003;
 
+/// The digest of a state together with what lies beside it, as bytes whose order is explicit.
+pub fn with(state: u64, beside: &[u8]) -> u64 {
+    let mut digest = Digest::new();
+    digest.number(state).number(beside.len() as u64).0.write(beside);
+    digest.finish()
+}
+
 pub(crate) struct Digest(XxHash64);
 
 impl Digest {

@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 
 use orrery_model::{CometId, CometRef, Incarnation};
+use seeded_bugs::Bug;
 
 use crate::limits::EXPIRIES_PER_POLL_MAX;
 
@@ -120,7 +121,8 @@ impl Leases {
     pub fn poll(&mut self, now_ms: u64) -> Vec<CometRef> {
         let since_ms = now_ms.saturating_sub(self.polled_at_ms);
         self.polled_at_ms = self.polled_at_ms.max(now_ms);
-        if since_ms > self.times.tick_ms + self.times.lease_ms / 4 {
+        let late = since_ms > self.times.tick_ms + self.times.lease_ms / 4;
+        if late && !seeded_bugs::is(Bug::ExpiryByStaleLeader) {
             let until_ms = self.until(now_ms);
             self.leases.values_mut().for_each(|lease| lease.until_ms = until_ms);
             return Vec::new();

@@ -15,7 +15,7 @@
 //!   leaders of all shards get to where they should be; [`placement::propose`] says where they begin.
 
 pub mod control;
-mod digest;
+pub mod digest;
 pub mod lease;
 pub mod limits;
 pub mod placement;

@@ -51,6 +51,11 @@ fn comet_routes(registry: &Registry, comet: &CometRef) -> Vec<Member> {
     }
 }
 
+/// What names a bind.
+fn name_of(bind: &Bind) -> (Address, CometRef, Conn) {
+    (bind.address.clone(), bind.comet.clone(), bind.conn)
+}
+
 fn routable() -> Vec<Address> {
     [random::users(), random::keys()].concat()
 }
@@ -160,7 +165,7 @@ proptest! {
                 let (Command::Bind(bind), Ok(Outcome::Bound(bound))) = (command, reply) else {
                     continue;
                 };
-                let name = (bind.address.clone(), bind.comet.clone(), bind.conn);
+                let name = name_of(bind);
                 if let Some(earlier) = binds.insert(bound.seq, name.clone()) {
                     prop_assert_eq!(earlier, name, "seq {} was given twice", bound.seq);
                 } else {
@@ -178,6 +183,7 @@ proptest! {
     fn one_per_address_never_has_two_winners_nor_none(log in random::log(120), oldest in any::<bool>()) {
         let keep = if oldest { Keep::Oldest } else { Keep::Newest };
         let mut registry = shard();
+        let mut refused = BTreeSet::new();
         for mut batch in log {
             for command in &mut batch.commands {
                 if let Command::Bind(bind) = command {
@@ -191,11 +197,55 @@ proptest! {
                     prop_assert!(registry.locate(&address).unwrap().routes.len() <= 1);
                 }
                 if let Command::Bind(bind) = &command {
-                    // Whoever is refused for its rank leaves somebody in place, and who wins is there.
-                    if matches!(reply, Ok(Outcome::Bound(_)) | Err(Refusal::Outranked)) {
+                    // Whoever is refused for its rank leaves somebody in place, and who wins is there. A
+                    // repeat is refused whoever is there by now.
+                    let decided = match &reply {
+                        Ok(Outcome::Bound(_)) => true,
+                        Err(Refusal::Outranked) => refused.insert(name_of(bind)),
+                        _ => false,
+                    };
+                    if decided {
                         prop_assert_eq!(registry.locate(&bind.address).unwrap().routes.len(), 1);
                     }
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn a_bind_that_was_refused_never_takes_effect(
+        log in random::log(60),
+        at in any::<prop::sample::Index>(),
+    ) {
+        let at = at.index(log.len());
+        let mut registry = shard();
+        let mut refused: Vec<Bind> = Vec::new();
+        for (index, batch) in log.iter().enumerate() {
+            for command in &batch.commands {
+                let commands = vec![command.clone()];
+                let reply = registry.apply(&Batch { commands, ..Batch::default() }).remove(0);
+                if let (Command::Bind(bind), Err(Refusal::Outranked)) = (command, reply) {
+                    refused.push(bind.clone());
+                }
+                // A copy of each may arrive at any moment.
+                let commands = refused.iter().cloned().map(Command::Bind).collect();
+                let replies = registry.apply(&Batch { commands, ..Batch::default() });
+                for (bind, reply) in refused.iter().zip(replies) {
+                    let is_final = match &reply {
+                        Err(Refusal::Outranked) => true,
+                        Err(Refusal::Fenced { fence }) => *fence > bind.comet.incarnation,
+                        // Only what is settled is forgotten.
+                        Err(Refusal::Gone) => registry.snapshot().records().any(|record| {
+                            matches!(record, ShardRecord::Settled { comet, settled }
+                                if comet == bind.comet && settled > bind.conn)
+                        }),
+                        _ => false,
+                    };
+                    prop_assert!(is_final, "{:?}: {:?}", bind, reply);
+                }
+            }
+            if index == at {
+                registry = restored(&registry);
             }
         }
     }

@@ -19,6 +19,7 @@ use openraft::{Config as RaftConfig, LogState, ReadPolicy, SnapshotPolicy, StepD
 use orrery_host::{Host, Tasks};
 use orrery_model::{NodeId, ShardId};
 use orrery_router_store::Store;
+use seeded_bugs::Bug;
 use tokio::sync::Semaphore;
 
 use super::backlog::Backlog;
@@ -207,6 +208,9 @@ impl Group {
     /// Confirms that this node led the shard at some moment after the call began, and waits until the
     /// state here holds everything that was committed then (read index; never a lease).
     pub(crate) async fn confirm(&self, timeout: Duration) -> Result<(), ReadError> {
+        if seeded_bugs::is(Bug::ReadWithoutReadIndex) && self.leading_term().is_some() {
+            return Ok(());
+        }
         let linearizer = self.raft.get_read_linearizer(ReadPolicy::ReadIndex).await;
         let ready = linearizer.map_err(read_error)?.try_await_ready(&self.raft, Some(timeout));
         match ready.await {
@@ -317,7 +321,7 @@ fn raft_config(config: &Config, shard: ShardId) -> RaftConfig {
         election_timeout_min: config.election_ms_min,
         election_timeout_max: config.election_ms_max,
         // On, a restarted leader goes on in its old term and can give a log id twice.
-        enable_leader_restore: Some(false),
+        enable_leader_restore: Some(seeded_bugs::is(Bug::LeaderRestored)),
         enable_pre_vote: Some(true),
         quorum_loss_probe_interval: Some(
             u64::from(QUORUM_PROBE_ELECTIONS) * config.election_ms_max,
@@ -336,6 +340,25 @@ fn raft_config(config: &Config, shard: ShardId) -> RaftConfig {
         removed_leader_step_down: StepDownPolicy::After(500),
         backoff: BACKOFF.to_owned(),
         reset_backoff_on_transfer_leader: Some(true),
+        allow_log_reversion: seeded_bugs::is(Bug::SubQuorum).then_some(true),
         ..RaftConfig::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each of these has a default under which something acknowledged is lost, a read is stale or a shard has
+    /// no leader for long: `tests/openraft` shows those that show by themselves.
+    #[test]
+    fn what_openraft_would_do_otherwise_is_decided_here() {
+        let config = raft_config(&Config::default(), ShardId(1)).validate().unwrap();
+        assert_eq!(config.enable_leader_restore, Some(false));
+        assert_eq!(config.enable_pre_vote, Some(true));
+        assert!(!config.allow_log_reversion.unwrap_or(false));
+        assert!(config.quorum_loss_probe_interval.unwrap() > config.election_timeout_max);
+        assert!(config.election_timeout_min > 2 * config.heartbeat_interval);
+        assert!(config.heartbeat_min_interval.unwrap() < config.heartbeat_interval);
     }
 }

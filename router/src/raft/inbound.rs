@@ -9,9 +9,11 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
+use openraft::async_runtime::watch::WatchReceiver as _;
 use openraft::raft::{AppendEntriesResponse, StreamAppendError};
 use openraft::type_config::alias::SnapshotOf;
 use orrery_proto::peers::{self as wire, append_response, snapshot_part::Part};
+use seeded_bugs::Bug;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tonic::Streaming;
@@ -37,7 +39,11 @@ impl Group {
         request: wire::VoteRequest,
     ) -> Result<wire::VoteResponse, Refusal> {
         let pre_vote = request.pre_vote;
-        let request = convert::vote_request_from_wire(request).map_err(malformed)?;
+        let mut request = convert::vote_request_from_wire(request).map_err(malformed)?;
+        if seeded_bugs::is(Bug::VoteForShorterLog) {
+            let last = self.raft.data_metrics().borrow_watched().last_log;
+            request.last_log_id = request.last_log_id.max(last);
+        }
         if self.had_acknowledged_beyond(request.last_log_id) {
             return Ok(convert::vote_response(&self.withhold_vote().await.map_err(ended)?));
         }

@@ -14,6 +14,7 @@ use orrery_host::Tasks;
 use orrery_model::ShardId;
 use orrery_router_store::{Record, Store, Write};
 use parking_lot::Mutex;
+use seeded_bugs::Bug;
 use tokio::sync::watch;
 
 use super::entry::{
@@ -131,7 +132,9 @@ impl RaftLogStorage<Types> for LogStore {
     }
 
     async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
-        self.writer.write(self.log().shard, Write::Vote(encode_vote(vote))).await?;
+        if !seeded_bugs::is(Bug::VoteNotPersisted) {
+            self.writer.write(self.log().shard, Write::Vote(encode_vote(vote))).await?;
+        }
         *self.log().vote.lock() = Some(*vote);
         Ok(())
     }

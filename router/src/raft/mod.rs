@@ -8,6 +8,7 @@ pub(crate) mod backup;
 #[cfg(test)]
 mod conformance;
 pub(crate) mod departure;
+pub(crate) mod digest;
 pub(crate) mod entry;
 pub(crate) mod group;
 pub(crate) mod heard;

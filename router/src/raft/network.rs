@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use futures_util::{Stream, StreamExt as _, stream};
 use openraft::base::{BoxFuture, BoxStream};
+use openraft::entry::RaftEntry as _;
 use openraft::errors::{RPCError, ReplicationClosed, StreamingError, Unreachable};
 use openraft::network::RPCOption;
 use openraft::raft::{
@@ -17,11 +18,13 @@ use openraft::{AnyError, OptionalSend, RaftNetworkFactory, RaftNetworkV2};
 use orrery_host::Tasks;
 use orrery_model::{NodeId, ShardId};
 use orrery_proto::peers as wire;
+use seeded_bugs::Bug;
 use tokio::time::{Instant, sleep_until};
 
+use super::entry::decode_entry;
 use super::sending::send_snapshot;
 use super::snapshot::SnapshotFile;
-use super::types::{PeerAddress, Types};
+use super::types::{LogId, PeerAddress, Types};
 use super::wire as convert;
 use crate::limits::{LANE_BYTES_MAX, LANE_IDLE_MAX, LANE_REQUESTS_MAX};
 use crate::peers::lane::{Lane, LaneSender};
@@ -261,7 +264,11 @@ where
                     Ok(room) => {
                         let Some((request, bytes)) = self.pending.take() else { continue };
                         self.sent(request.id, bytes);
+                        let last = last_sent(&request);
                         room.put(request);
+                        if last.is_some() {
+                            return Some(Ok(Ok(last)));
+                        }
                     }
                     Err(error) => return Some(Err(unreachable(error).into())),
                 },
@@ -311,6 +318,14 @@ where
         self.deadline = Instant::now() + LANE_IDLE_MAX;
         convert::append_answer(answer).map_err(refused)
     }
+}
+
+/// For a seeded bug: the last entry of a request.
+fn last_sent(request: &wire::AppendRequest) -> Option<LogId> {
+    if !seeded_bugs::is(Bug::SubQuorum) {
+        return None;
+    }
+    decode_entry(request.entries.last()?.clone()).ok().map(|entry| entry.log_id())
 }
 
 /// Whatever went wrong, the core should back off before it tries that node again.

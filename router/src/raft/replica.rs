@@ -8,6 +8,7 @@ use orrery_model::ShardId;
 use orrery_router_core::control::Control;
 use orrery_router_core::registry::Registry;
 use parking_lot::RwLock;
+use seeded_bugs::Bug;
 use tokio::sync::watch;
 
 use super::snapshot_duty::SnapshotDuty;
@@ -42,6 +43,15 @@ impl State {
             _ => {
                 Err(io::Error::new(io::ErrorKind::InvalidData, "an entry of another kind of shard"))
             }
+        }
+    }
+}
+
+impl State {
+    /// A seeded bug.
+    fn count_seqs_anew(&mut self) {
+        if let Self::Data(registry) = self {
+            registry.count_seqs_anew();
         }
     }
 }
@@ -134,6 +144,10 @@ impl Replica {
         let held = self.held.read();
         let meta =
             SnapshotMeta { last_log_id: held.applied, last_membership: held.membership.clone() };
+        if seeded_bugs::is(Bug::SnapshotWithoutMembership) {
+            let meta = SnapshotMeta { last_membership: StoredMembership::default(), ..meta };
+            return (capture(&held.state), meta);
+        }
         (capture(&held.state), meta)
     }
 
@@ -149,7 +163,12 @@ impl Replica {
     pub(super) fn apply(&self, entry: &Entry) -> io::Result<Replies> {
         let mut held = self.held.write();
         let replies = match &entry.payload {
-            EntryPayload::Blank => Replies::None,
+            EntryPayload::Blank => {
+                if seeded_bugs::is(Bug::SeqCountedAfterFailover) {
+                    held.state.count_seqs_anew();
+                }
+                Replies::None
+            }
             EntryPayload::Normal(payload) => held.state.apply(payload)?,
             EntryPayload::Membership(membership) => {
                 held.membership = StoredMembership::new(Some(entry.log_id), membership.clone());

@@ -157,6 +157,14 @@ impl StateView {
         }
     }
 
+    /// A number that is equal where the states are equal. Reads all of it.
+    pub(super) fn digest(&self) -> u64 {
+        match self {
+            Self::Data(view) => view.digest(),
+            Self::Control(view) => view.digest(),
+        }
+    }
+
     fn write(&self, writer: &mut dyn SnapshotWriter) -> io::Result<()> {
         match self {
             Self::Data(view) => {

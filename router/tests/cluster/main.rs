@@ -5,6 +5,7 @@
 mod clocks;
 #[path = "../support/cluster.rs"]
 mod cluster;
+mod digests;
 mod discarded;
 mod disks;
 mod founding;

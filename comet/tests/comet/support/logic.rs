@@ -10,6 +10,8 @@ use futures_util::{Stream, StreamExt};
 use orrery_host::{Host, Task};
 use orrery_model::Address;
 use orrery_model::command::{Command, Refusal, Reply};
+use orrery_proto::common::Policy;
+use orrery_proto::common::policy::{Keep, Scope};
 use orrery_proto::edge::edge_request::Kind as Request;
 use orrery_proto::edge::edge_response::Kind as Response;
 use orrery_proto::edge::edge_server::{Edge, EdgeServer};
@@ -307,9 +309,16 @@ impl Script {
             accepts_all: accepts.is_none() && asked.protocol == 2,
             heartbeat_ms: 1000,
             heartbeat_max_ms: self.heartbeat_max_ms,
+            user_policy: token["policy"].as_str().map(one_per_user),
             ..Identity::default()
         })
     }
+}
+
+/// A user has one connection: the `oldest` or the `newest`.
+fn one_per_user(keep: &str) -> Policy {
+    let keep = if keep == "oldest" { Keep::Oldest } else { Keep::Unspecified };
+    Policy { scope: Scope::PerAddress.into(), n: 1, keep: keep.into() }
 }
 
 struct Service {

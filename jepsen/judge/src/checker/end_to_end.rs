@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Property;
 use crate::facts::{Device, Devices, Facts};
-use crate::history::{Deliver, History, Kind, Op, Operation, Push, Receipt, Told};
-use crate::settings::{Settings, nanos};
+use crate::history::{Deliver, EVERYBODY, History, Kind, Op, Operation, Push, Receipt, Told};
+use crate::settings::Settings;
 use crate::verdict::{Verdict, Violation};
 
 /// See [`check`].
@@ -22,12 +22,15 @@ type Arrived = BTreeMap<u64, u64>;
 /// - Each delivery is of a message that was pushed, to an address of the device that got it or to a room
 ///   that it was in, and happens once a connection; a failed push is never delivered.
 /// - A push acknowledged with a receipt reached each device that was connected (in the room) before the
-///   push began and stayed for `delivery` after the receipt, unless the receipt excuses as many: filtered,
-///   dropped, unknown, incomplete; or offline, while the comet's life had perhaps ended.
+///   push began, stayed until the receipt and sent something afterwards that its comet answered, which
+///   writes to a device in order; unless the receipt excuses as many (filtered, dropped, unknown,
+///   incomplete), or the device's routes may have been away, because its comet's life had perhaps ended.
 /// - What a receipt calls acked has arrived.
+///
+/// Where no push had to reach anybody and nothing is wrong, nothing is known.
 pub fn check(history: &History<'_>, settings: &Settings) -> Verdict {
     let facts = Facts::new(history, settings);
-    let devices = Devices::new(history);
+    let devices = Devices::new(history, settings);
     let mut pushes: BTreeMap<&str, &Operation<'_>> = BTreeMap::new();
     for operation in &history.operations {
         if let Op::Push(push) = operation.op() {
@@ -49,14 +52,20 @@ pub fn check(history: &History<'_>, settings: &Settings) -> Verdict {
     }
     let by_address = devices.by_address();
     let nothing = Arrived::new();
+    let mut due = 0;
     for operation in history.operations.iter().filter(|operation| operation.is_ok()) {
         if let Op::Push(push) = operation.op() {
             let arrived = arrived.get(push.message.as_str()).unwrap_or(&nothing);
-            let of_push = OfPush { history, settings, facts: &facts, operation, push, arrived };
-            violations.extend(
-                of_push.complete(by_address.get(push.to.as_str()).map_or(&[], Vec::as_slice)),
-            );
+            let of_push = OfPush { facts: &facts, devices: &devices, operation, push, arrived };
+            let devices = by_address.get(push.to.as_str()).map_or(&[][..], Vec::as_slice);
+            let reached: Vec<&Device<'_>> =
+                devices.iter().copied().filter(|device| of_push.must_reach(device)).collect();
+            due += reached.len();
+            violations.extend(of_push.complete(&reached));
         }
+    }
+    if due == 0 && violations.is_empty() {
+        return Verdict::Unknown("no push had to reach anybody".into());
     }
     Verdict::of(violations)
 }
@@ -65,7 +74,7 @@ fn addressed(
     event: u64,
     deliver: &Deliver,
     pushes: &BTreeMap<&str, &Operation<'_>>,
-    devices: &Devices<'_>,
+    devices: &Devices<'_, '_>,
 ) -> Option<Violation> {
     let message = &deliver.message;
     let violated = |other, text| Some(Violation::new([other, event], text));
@@ -99,29 +108,29 @@ fn addressed(
 }
 
 fn is_named(device: &Device<'_>, to: &str) -> bool {
-    device.connect.user == to || device.connect.second.as_deref() == Some(to)
+    [EVERYBODY, &device.connect.user].contains(&to) || device.connect.second.as_deref() == Some(to)
 }
 
 /// One acknowledged push with all that judges it.
 struct OfPush<'h, 'a> {
-    history: &'h History<'a>,
-    settings: &'h Settings,
     facts: &'h Facts<'h, 'a>,
+    devices: &'h Devices<'h, 'a>,
     operation: &'h Operation<'a>,
     push: &'a Push,
     arrived: &'h Arrived,
 }
 
 impl OfPush<'_, '_> {
+    /// Judges a push by those whom it must have reached unless its receipt says why not.
     fn complete(&self, devices: &[&Device<'_>]) -> Option<Violation> {
         let nothing = Receipt::default();
         let receipt = self.push.receipt.as_ref().unwrap_or(&nothing);
         let event = self.operation.told_by();
-        let is_due = self.until() <= self.history.events.last().map_or(0, |event| event.time);
         let acked = receipt.reports.iter().filter(|report| report.told == Told::Acked);
+        let has_more = |conn: &u64| self.devices.all.get(conn).is_some_and(|d| d.heard > event);
         let untrue = acked
             .filter_map(|report| report.conn)
-            .find(|conn| is_due && !self.arrived.contains_key(conn));
+            .find(|conn| has_more(conn) && !self.arrived.contains_key(conn));
         if let Some(conn) = untrue {
             let text = format!("{} is acked by {conn}, which never got it", self.push.message);
             return Some(Violation::new([event], text));
@@ -138,10 +147,8 @@ impl OfPush<'_, '_> {
         let missed: Vec<&Device<'_>> = devices
             .iter()
             .copied()
-            .filter(|device| self.must_reach(device))
             .filter(|device| !self.arrived.contains_key(&device.connect.conn))
             .filter(|device| !named.contains(&device.connect.conn))
-            .filter(|device| !receipt.offline || self.is_held(device))
             .collect();
         if missed.len() <= unnamed {
             return None;
@@ -155,27 +162,14 @@ impl OfPush<'_, '_> {
         Some(Violation::new(events.chain([self.operation.began(), event]), text))
     }
 
-    /// By when it must have arrived.
-    fn until(&self) -> u64 {
-        let told = self.history.time(self.operation.told_by());
-        told.saturating_add(nanos(self.settings.delivery))
-    }
-
     fn must_reach(&self, device: &Device<'_>) -> bool {
-        let began = self.operation.began();
-        let last = self.history.events.last().map_or(0, |event| event.time);
-        let stays = |leaving| self.until() <= self.history.time(leaving).min(last);
-        if device.connected >= began || !stays(device.leaving) {
+        let (began, told) = (self.operation.began(), self.operation.told_by());
+        if device.connected >= began || device.heard <= told {
             return false;
         }
         let rooms = device.rooms.get(self.push.to.as_str()).map(Vec::as_slice).unwrap_or_default();
-        is_named(device, &self.push.to)
-            || rooms.iter().any(|stay| stay.joined < began && stays(stay.leaving))
-    }
-
-    fn is_held(&self, device: &Device<'_>) -> bool {
-        let grace = nanos(self.settings.recovery);
-        let (from, until) = (self.operation.began(), self.operation.told_by());
-        device.is_held(self.history, &self.facts.comets, &self.facts.ends, from, until, grace)
+        let is_meant = is_named(device, &self.push.to)
+            || rooms.iter().any(|stay| stay.joined < began && stay.leaving > told);
+        is_meant && self.devices.is_bound(self.facts, device, began, told)
     }
 }

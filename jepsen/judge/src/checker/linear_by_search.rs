@@ -258,15 +258,22 @@ fn fences(
     asked: &mut Vec<Asked>,
 ) {
     let mut wanted: BTreeMap<(u32, u64), u64> = BTreeMap::new();
-    for life in lives.all.iter().filter(|life| life.bind.is_some()) {
+    for life in &lives.all {
+        // What was refused at its only attempt never was, and nobody misses it; but that it was refused must
+        // be explained.
+        let is_missed = life.bind.is_some();
         let Identity { comet, incarnation, conn } = life.identity;
         let Some(earliest) = facts.ends.earliest(comet, incarnation) else { continue };
         let name = facts.comets.name(comet);
         let explains = |operation: &&Operation<'_>| match operation.op() {
-            Op::Locate(locate) => !locate.routes.iter().flatten().any(|route| {
+            Op::Locate(locate) if is_missed => !locate.routes.iter().flatten().any(|route| {
                 route.comet == name && route.incarnation == incarnation && route.conn == conn
             }),
-            Op::Bind(bind) if bind.policy.is_some_and(|policy| policy.scope != Scope::All) => true,
+            Op::Bind(bind)
+                if is_missed && bind.policy.is_some_and(|policy| policy.scope != Scope::All) =>
+            {
+                true
+            }
             op => {
                 op.writer() == Some((name, incarnation))
                     && matches!(operation.refusal(), Some(Refusal::Fenced { .. }))

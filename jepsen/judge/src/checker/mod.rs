@@ -7,6 +7,7 @@ pub mod end_to_end;
 pub mod leases;
 pub mod linear_by_index;
 pub mod linear_by_search;
+pub mod membership;
 pub mod presence;
 pub mod recovery;
 pub mod rooms;
@@ -46,6 +47,7 @@ pub const ALL: &[Property] = &[
     end_to_end::PROPERTY,
     digests::PROPERTY,
     recovery::PROPERTY,
+    membership::PROPERTY,
     sessions::PROPERTY,
 ];
 

@@ -1,10 +1,10 @@
 //! Whoever is connected is shown online, and whoever vanished goes offline in time (W10).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Property;
 use crate::facts::{Device, Devices, Facts};
-use crate::history::{History, Op, Operation};
+use crate::history::{History, Op, Operation, Seen};
 use crate::settings::{Settings, nanos};
 use crate::verdict::{Verdict, Violation};
 
@@ -16,96 +16,118 @@ pub const PROPERTY: Property = Property {
     check,
 };
 
-/// Each linearizable read of a user shows at least as many connections as certainly stood throughout it,
-/// and at most as many as may have.
+/// Each answer to who of a user is connected shows, for each comet, at least as many connections as
+/// certainly stood there throughout it and at most as many as may have; none twice, and a comet in one life
+/// only.
 ///
-/// A connection certainly stands from the acknowledged connect until `margin` before the device loses or
-/// gives it up, while the life of its comet certainly goes on (a comet's life that ends takes its devices
-/// offline until they are bound again, for which `recovery` is allowed). It may stand until `silence`, two
-/// leases and `margin` after the device left, counted anew from each fault and heal, for nothing expires
-/// while the control shard has no quorum.
+/// A connection certainly stands from the acknowledged connect until the last time that the device sent
+/// something that its comet answered, while the life of its comet certainly goes on (a comet's life that ends
+/// takes its devices offline until they are bound again, for which `recovery` and a lease are allowed). It may
+/// stand until `silence`, two leases and `margin` after the device left, counted anew from each fault and
+/// heal, for nothing expires while the control shard has no quorum.
 pub fn check(history: &History<'_>, settings: &Settings) -> Verdict {
     let facts = Facts::new(history, settings);
-    let devices = Devices::new(history);
+    let devices = Devices::new(history, settings);
     let mut by_user: BTreeMap<&str, Vec<&Device<'_>>> = BTreeMap::new();
     for device in devices.all.values() {
         by_user.entry(&device.connect.user).or_default().push(device);
     }
-    let changes: Vec<u64> = history
-        .events
-        .iter()
-        .filter(|event| matches!(event.op, Op::Fault(_) | Op::Heal(_)))
-        .map(|event| event.time)
-        .collect();
     let mut violations = Vec::new();
     let mut judged = 0;
     for operation in history.operations.iter().filter(|operation| operation.is_ok()) {
-        let (Op::Locate(locate), Some(user)) = (operation.op(), operation.key()) else { continue };
-        let Some(mine) = by_user.get(user).filter(|_| !locate.stale) else { continue };
+        let (Op::Online(online), Some(user)) = (operation.op(), operation.key()) else { continue };
+        let Some(mine) = by_user.get(user) else { continue };
         judged += 1;
-        let shown = locate.routes.as_ref().map_or(0, Vec::len);
-        let window = Window { history, settings, operation, changes: &changes };
-        let certain: Vec<u64> = mine
-            .iter()
-            .filter(|device| window.certainly(device.connected, device.leaving))
-            .filter(|device| {
-                let grace = nanos(settings.recovery);
-                let (from, until) = (operation.began(), operation.told_by());
-                device.is_held(history, &facts.comets, &facts.ends, from, until, grace)
-            })
-            .map(|device| device.connected)
-            .collect();
-        let event = operation.told_by();
-        if shown < certain.len() {
-            let text = format!(
-                "{user} is shown with {shown} connections, but {} devices were connected",
-                certain.len()
-            );
-            violations.push(Violation::new(certain.into_iter().chain([event]), text));
+        let shown = online.connections.as_deref().unwrap_or_default();
+        let answer = Answer { history, settings, facts: &facts, devices: &devices, operation };
+        let told = |text| Violation::new([operation.told_by()], format!("{user} is shown {text}"));
+        violations.extend(once(shown).map(told));
+        let comets = mine.iter().map(|device| device.connect.comet.as_deref());
+        let comets: BTreeSet<Option<&str>> = comets.collect();
+        for comet in comets {
+            let of_comet = |one: &Seen| comet.is_none_or(|comet| one.comet == comet);
+            let shown = shown.iter().filter(|one| of_comet(one)).count();
+            let there: Vec<&Device<'_>> =
+                mine.iter().filter(|d| d.connect.comet.as_deref() == comet).copied().collect();
+            violations.extend(answer.judge(user, comet.unwrap_or("its comet"), shown, &there));
         }
-        let possible = mine
-            .iter()
-            .filter(|device| device.began < event && !window.is_past(device.left))
-            .count();
-        if shown > possible {
-            let text = format!(
-                "{user} is shown with {shown} connections, but at most {possible} can be left"
-            );
-            violations.push(Violation::new([event], text));
-        }
+        let elsewhere = shown.iter().filter(|one| {
+            !mine.iter().any(|d| d.connect.comet.as_deref().is_none_or(|comet| comet == one.comet))
+        });
+        let phantom = |one: &Seen| format!("on {}, where it never was", one.comet);
+        violations.extend(elsewhere.map(phantom).map(told));
     }
     if judged == 0 {
-        return Verdict::Unknown("no user with a device was read".into());
+        return Verdict::Unknown("no user with a device was asked about".into());
     }
     Verdict::of(violations)
 }
 
-/// The time of one read.
-struct Window<'h, 'a> {
-    history: &'h History<'a>,
-    settings: &'h Settings,
-    operation: &'h Operation<'a>,
-    changes: &'h [u64],
+/// What cannot be of the connections alone.
+fn once(shown: &[Seen]) -> Option<String> {
+    let seqs: BTreeSet<u64> = shown.iter().map(|one| one.seq).collect();
+    if seqs.len() < shown.len() {
+        return Some("with one connection twice".to_owned());
+    }
+    let mut lives: BTreeMap<&str, u64> = BTreeMap::new();
+    for one in shown {
+        let life = *lives.entry(&one.comet).or_insert(one.incarnation);
+        if life != one.incarnation {
+            let lives = format!("{life} and {}", one.incarnation);
+            return Some(format!("on {} in two of its lives: {lives}", one.comet));
+        }
+    }
+    None
 }
 
-impl Window<'_, '_> {
-    /// Whether what was there from one event until `margin` before another was there throughout.
-    fn certainly(&self, from: u64, until: u64) -> bool {
-        let end = self.history.time(self.operation.told_by());
-        let last = self.history.events.last().map_or(0, |event| event.time);
-        let until = self.history.time(until).min(last);
-        from < self.operation.began() && end.saturating_add(nanos(self.settings.margin)) < until
+/// One answer.
+struct Answer<'h, 'a> {
+    history: &'h History<'a>,
+    settings: &'h Settings,
+    facts: &'h Facts<'h, 'a>,
+    devices: &'h Devices<'h, 'a>,
+    operation: &'h Operation<'a>,
+}
+
+impl Answer<'_, '_> {
+    fn judge(
+        &self,
+        user: &str,
+        comet: &str,
+        shown: usize,
+        there: &[&Device<'_>],
+    ) -> Option<Violation> {
+        let (began, told) = (self.operation.began(), self.operation.told_by());
+        let certain: Vec<&&Device<'_>> = there
+            .iter()
+            .filter(|device| device.connected < began && device.heard > told)
+            .filter(|device| self.devices.is_bound(self.facts, device, began, told))
+            .collect();
+        if shown < certain.len() {
+            let who: Vec<u64> = certain.iter().map(|device| device.connect.conn).collect();
+            let text = format!(
+                "{user} is shown with {shown} connections on {comet}, but its devices {who:?} were connected"
+            );
+            let events = certain.iter().map(|device| device.connected);
+            return Some(Violation::new(events.chain([began, told]), text));
+        }
+        let possible = there.iter().filter(|d| d.began < told && !self.is_past(d.left)).count();
+        (shown > possible).then(|| {
+            let text = format!(
+                "{user} is shown with {shown} connections on {comet}, but at most {possible} can be left"
+            );
+            Violation::new([began, told], text)
+        })
     }
 
     /// Whether what ended at an event must be gone by now.
     fn is_past(&self, left: u64) -> bool {
-        if left == u64::MAX {
+        let began = self.operation.began();
+        let Some(calm) = self.devices.calm.since(began).filter(|_| left != u64::MAX) else {
             return false;
-        }
-        let start = self.operation.invoke.time;
-        let changed = self.changes.partition_point(|time| *time <= start);
-        let quiet = changed.checked_sub(1).map_or(0, |last| self.changes[last]);
+        };
         let bound = self.settings.silence + self.settings.lease * 2 + self.settings.margin;
-        self.history.time(left).max(quiet).saturating_add(nanos(bound)) < start
+        let over = self.history.time(left).max(calm).saturating_add(nanos(bound));
+        over < self.history.time(began)
     }
 }

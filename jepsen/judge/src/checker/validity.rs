@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Property;
+use super::{Property, digests};
 use crate::history::{FaultOutcome, History, Op};
 use crate::settings::{Gates, Settings};
 use crate::verdict::Verdict;
@@ -16,7 +16,7 @@ pub const PROPERTY: Property = Property {
 };
 
 /// The gates hold: enough operations ended ok before, during and after the faults, every required fault
-/// was installed, every shard served at the end, the last operations ended ok, and the harness did not
+/// was installed, every shard served at the end and had all its replicas compared, the last operations ended ok, and the harness did not
 /// fail. What does not hold makes the run one of unknown verdict, never one that violates.
 pub fn check(history: &History<'_>, settings: &Settings) -> Verdict {
     let gates = &settings.gates;
@@ -28,6 +28,9 @@ pub fn check(history: &History<'_>, settings: &Settings) -> Verdict {
     counts(history, gates, &mut missing);
     serving(history, gates, &mut missing);
     tail(history, gates, &mut missing);
+    if gates.compared {
+        missing.extend(digests::missing(history));
+    }
     if missing.is_empty() { Verdict::Holds } else { Verdict::Unknown(missing.join("; ")) }
 }
 

@@ -250,7 +250,9 @@ impl<'a> Lives<'a> {
                     if unbind.removed == Some(true) {
                         life.seen = life.seen.min(event);
                         life.born = life.born.min(point);
-                        let until = if exact { log_index - 1 } else { 0 };
+                        // A repeat is answered as the first was, from the mark that it left.
+                        let is_first = life.unbinds == [began, u64::MAX];
+                        let until = if exact && is_first { log_index - 1 } else { 0 };
                         life.shown_last = life.shown_last.max(until);
                     }
                 }

@@ -1,18 +1,23 @@
 //! Facts: what a history proves or allows of comets, fences and connections, for all checkers.
 
+mod calm;
 mod comets;
 mod devices;
 mod ends;
 mod fences;
 mod lives;
 mod settled;
+mod sightings;
+pub(crate) mod standings;
 
+pub(crate) use self::calm::Calm;
 pub(crate) use self::comets::{Comet, Comets};
 pub(crate) use self::devices::{Device, Devices};
 pub(crate) use self::ends::Ends;
 pub(crate) use self::fences::Fences;
 pub(crate) use self::lives::{Identity, Life, Lives, Point};
 pub(crate) use self::settled::Settled;
+pub(crate) use self::sightings::Sightings;
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;

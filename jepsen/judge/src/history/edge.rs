@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// What a push is for that is for everybody.
+pub const EVERYBODY: &str = "everybody";
+
 /// See [`super::Op::Connect`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Connect {
@@ -91,6 +94,8 @@ pub enum Told {
     Filtered,
     /// Given up; the reason says why.
     Dropped,
+    /// Looked up twice, and its comet did not have it: it has just left.
+    Gone,
     /// No answer in time.
     Unknown,
 }
@@ -104,4 +109,31 @@ pub struct Deliver {
     pub to: String,
     /// The connection that received it, see [`Connect::conn`].
     pub conn: u64,
+}
+
+/// See [`super::Op::Online`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Online {
+    /// The user's connections.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connections: Option<Vec<Seen>>,
+}
+
+/// A connection as a backend sees it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Seen {
+    /// The comet that holds it.
+    pub comet: String,
+    /// In which of its lives.
+    pub incarnation: u64,
+    /// The connection's number at the address.
+    pub seq: u64,
+}
+
+/// See [`super::Op::Comets`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Living {
+    /// Each living comet with its incarnation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comets: Option<Vec<(String, u64)>>,
 }

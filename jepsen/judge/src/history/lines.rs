@@ -63,29 +63,51 @@ pub fn write(events: &[Event], mut out: impl Write) -> io::Result<()> {
 ///
 /// # Errors
 /// [`ReadError`], naming the line: a history cut in the middle, with a gap, or not a history at all.
-pub fn read(mut input: impl BufRead) -> Result<Vec<Event>, ReadError> {
+pub fn read(input: impl BufRead) -> Result<Vec<Event>, ReadError> {
+    match read_what_is_whole(input) {
+        (events, None) => Ok(events),
+        (_, Some(error)) => Err(error),
+    }
+}
+
+/// Reads a history of JSON lines as far as it is one: the events up to there, and why it ends there if
+/// that is not the end of the input.
+pub fn read_what_is_whole(mut input: impl BufRead) -> (Vec<Event>, Option<ReadError>) {
     let mut events: Vec<Event> = Vec::new();
     let mut text = Vec::new();
     loop {
-        let line = events.len() + 1;
         text.clear();
-        input.read_until(b'\n', &mut text).map_err(|source| ReadError::Io { line, source })?;
-        if text.is_empty() {
-            return Ok(events);
+        match next(&mut input, &mut text, &events) {
+            Ok(Some(event)) => events.push(event),
+            Ok(None) => return (events, None),
+            Err(error) => return (events, Some(error)),
         }
-        // Every event is written with its line's end.
-        if !text.ends_with(b"\n") {
-            return Err(ReadError::Cut { line });
-        }
-        let event: Event = serde_json::from_slice(&text)
-            .map_err(|source| ReadError::NotAnEvent { line, source })?;
-        let expected = events.len() as u64;
-        if event.index != expected {
-            return Err(ReadError::Gap { line, index: event.index, expected });
-        }
-        if events.last().is_some_and(|last| last.time > event.time) {
-            return Err(ReadError::TimeFell { line });
-        }
-        events.push(event);
     }
+}
+
+/// The event after these; none at the end of the input.
+fn next(
+    input: &mut impl BufRead,
+    text: &mut Vec<u8>,
+    events: &[Event],
+) -> Result<Option<Event>, ReadError> {
+    let line = events.len() + 1;
+    input.read_until(b'\n', text).map_err(|source| ReadError::Io { line, source })?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    // Every event is written with its line's end.
+    if !text.ends_with(b"\n") {
+        return Err(ReadError::Cut { line });
+    }
+    let event: Event =
+        serde_json::from_slice(text).map_err(|source| ReadError::NotAnEvent { line, source })?;
+    let expected = events.len() as u64;
+    if event.index != expected {
+        return Err(ReadError::Gap { line, index: event.index, expected });
+    }
+    if events.last().is_some_and(|last| last.time > event.time) {
+        return Err(ReadError::TimeFell { line });
+    }
+    Ok(Some(event))
 }

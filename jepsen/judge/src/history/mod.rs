@@ -14,10 +14,12 @@ mod refusal;
 mod registry;
 mod run;
 
-pub use self::edge::{Connect, Deliver, Joined, Named, Push, Receipt, Report, Told};
+pub use self::edge::{
+    Connect, Deliver, EVERYBODY, Joined, Living, Named, Online, Push, Receipt, Report, Seen, Told,
+};
 pub use self::edn::export_edn;
 pub use self::event::{Event, Kind, NEMESIS};
-pub use self::lines::{ReadError, read, write};
+pub use self::lines::{ReadError, read, read_what_is_whole, write};
 pub use self::op::Op;
 pub use self::operation::{History, Operation, PairError};
 pub use self::porcupine::export_porcupine;
@@ -26,4 +28,6 @@ pub use self::registry::{
     Attach, Bind, CometRoutes, Count, Keep, KeepAlive, Listing, Locate, Member, Policy, Primary,
     ReadRoom, Route, Scope, SetRooms, Unbind,
 };
-pub use self::run::{Digest, Fault, FaultOutcome, HarnessFailure, Heal, Phase, PhaseName, Serving};
+pub use self::run::{
+    Digest, Fault, FaultOutcome, HarnessFailure, Heal, Phase, PhaseName, Replica, Serving, Standing,
+};

@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::edge::{Connect, Deliver, Joined, Named, Push};
+use super::edge::{Connect, Deliver, Joined, Living, Named, Online, Push};
 use super::registry::{
     Attach, Bind, CometRoutes, Count, KeepAlive, Listing, Locate, ReadRoom, SetRooms, Unbind,
 };
-use super::run::{Digest, Fault, HarnessFailure, Heal, Phase, Serving};
+use super::run::{Digest, Fault, HarnessFailure, Heal, Phase, Serving, Standing};
 
 /// What an operation does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,12 +40,18 @@ pub enum Op {
     Connect(Connect),
     /// A device disconnects: `invoke` when it begins to (or loses the connection), `ok` when it is over.
     Disconnect(Named),
+    /// A device gives a sign of life; ok when the comet answered it.
+    Heartbeat(Named),
     /// A device joins a room; ok when the comet told it so.
     Join(Joined),
     /// A device leaves a room.
     Leave(Joined),
     /// A backend pushes a message.
     Push(Push),
+    /// A backend asks which connections the user `key` has.
+    Online(Online),
+    /// Reads which comets live, from the control shard.
+    Comets(Living),
     /// A mark of a device's process: it received a message.
     Deliver(Deliver),
     /// A mark of the nemesis: a fault, with what became of it.
@@ -56,6 +62,8 @@ pub enum Op {
     Phase(Phase),
     /// A mark: the digest of a replica, of `node`, at an index of its log.
     Digest(Digest),
+    /// A mark: what `node` says of the cluster and of its own replicas.
+    Standing(Standing),
     /// A mark: the first write that a shard acknowledged after a heal.
     Serving(Serving),
     /// A mark: the harness could not do its work.
@@ -80,14 +88,18 @@ impl Op {
             Self::Count(_) => "count",
             Self::Connect(_) => "connect",
             Self::Disconnect(_) => "disconnect",
+            Self::Heartbeat(_) => "heartbeat",
             Self::Join(_) => "join",
             Self::Leave(_) => "leave",
             Self::Push(_) => "push",
+            Self::Online(_) => "online",
+            Self::Comets(_) => "comets",
             Self::Deliver(_) => "deliver",
             Self::Fault(_) => "fault",
             Self::Heal(_) => "heal",
             Self::Phase(_) => "phase",
             Self::Digest(_) => "digest",
+            Self::Standing(_) => "standing",
             Self::Serving(_) => "serving",
             Self::HarnessFailure(_) => "harness-failure",
         }
@@ -102,6 +114,7 @@ impl Op {
                 | Self::Heal(_)
                 | Self::Phase(_)
                 | Self::Digest(_)
+                | Self::Standing(_)
                 | Self::Serving(_)
                 | Self::HarnessFailure(_)
         )

@@ -73,6 +73,33 @@ pub struct Digest {
     pub digest: String,
 }
 
+/// See [`super::Op::Standing`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// All nodes that were ever part of the cluster, each with its state's word.
+    pub nodes: Vec<(u64, String)>,
+    /// Each shard with the nodes that should hold it; the control shard is 0.
+    pub placements: Vec<(u32, Vec<u64>)>,
+    /// What the node itself holds.
+    pub replicas: Vec<Replica>,
+}
+
+/// A replica by the word of its node.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replica {
+    /// Of which shard.
+    pub shard: u32,
+    /// Who votes, in order.
+    pub voters: Vec<u64>,
+    /// Who only follows, in order.
+    pub learners: Vec<u64>,
+    /// The voters are changing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub joint: bool,
+    /// The last index applied.
+    pub applied: u64,
+}
+
 /// See [`super::Op::Serving`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Serving {

@@ -5,7 +5,8 @@
 //! - A write of a higher incarnation ends the comet's lower ones, and so may an expiry at any moment
 //!   after which it has a reason; a write of an ended one is `fenced`.
 //! - An unbind removes the route it names and no other.
-//! - A bind takes a seq above all before it; its policy decides who gives way.
+//! - A bind takes a seq above all before it; its policy decides who gives way. Whom it refuses it has refused
+//!   for good: a repeat is `outranked` again, whoever is there by then.
 //! - A read shows exactly the routes that live.
 
 mod policy;
@@ -87,12 +88,13 @@ pub enum Output {
     Outranked,
 }
 
-/// How a connection was removed.
+/// Why a connection will not be there any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Removal {
     Unbound,
     GaveWay,
     NeverThere,
+    Refused,
 }
 
 /// What a sorted list holds for a key.
@@ -178,10 +180,11 @@ impl Address {
         let mut after = state.clone();
         self.raise(&mut after, identity.comet, identity.incarnation);
         let lives = after.routes.contains(&connection);
-        let removed = get(&after.removed, &connection).is_some();
+        let removal = get(&after.removed, &connection);
+        let refused = removal == Some(Removal::Refused);
         match output {
-            Some(Output::Gone) if !lives && (removed || settled) => {
-                if !removed {
+            Some(Output::Gone) if !lives && (settled || removal.is_some() && !refused) => {
+                if removal.is_none() || refused {
                     put(&mut after.removed, connection, Removal::NeverThere);
                 }
                 Some(after)
@@ -189,24 +192,30 @@ impl Address {
             Some(Output::Bound { seq, .. }) if lives => {
                 (identity.seq == Some(*seq)).then_some(after)
             }
-            Some(Output::Outranked) if !lives && !removed => {
-                policy::losers(self, &after.routes, connection).is_none().then_some(after)
-            }
-            None | Some(Output::Bound { .. }) if !lives && !removed => {
-                self.admit(after, connection, output)
+            Some(Output::Outranked) if refused => Some(after),
+            None | Some(Output::Bound { .. } | Output::Outranked)
+                if !lives && removal.is_none() =>
+            {
+                self.decide(after, connection, output)
             }
             _ => None,
         }
     }
 
-    /// Gives a connection its route, if its policy lets it and the answer agrees.
-    fn admit(
+    /// Gives a connection its route, or refuses it for good, as its policy says; if the answer agrees.
+    fn decide(
         &self,
         mut after: State,
         connection: Connection,
         output: Option<&Output>,
     ) -> Option<State> {
-        let losers = policy::losers(self, &after.routes, connection)?;
+        let Some(losers) = policy::losers(self, &after.routes, connection) else {
+            put(&mut after.removed, connection, Removal::Refused);
+            return matches!(output, None | Some(Output::Outranked)).then_some(after);
+        };
+        if output == Some(&Output::Outranked) {
+            return None;
+        }
         if let Some(Output::Bound { seq, losers: told }) = output {
             let told_otherwise = told.as_ref().is_some_and(|told| *told != losers);
             if self.identity(connection).seq != Some(*seq) || told_otherwise {

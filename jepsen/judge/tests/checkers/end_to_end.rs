@@ -1,11 +1,26 @@
 use orrery_judge::checker::end_to_end::check;
 
-use crate::script::{finds, holds};
+use orrery_judge::verdict::Verdict;
 
+use crate::script::{finds, holds, verdict};
+
+/// Two devices connect, and are there until the end.
 fn connected(rest: &str) -> String {
     format!(
-        "1 connect u 7 comet=a second=k room=r =\n2 connect v 8 comet=a =\n{rest}\n+ 6000\n* heal"
+        "1 connect u 7 comet=a second=k room=r =
+         2 connect v 8 comet=a =
+         9 push m0 u = queued
+         * deliver m0 u 7
+         {rest}
+         1 heartbeat u 7 =
+         2 heartbeat v 8 ="
     )
+}
+
+/// Asserts that no push had to reach anybody.
+fn nobody(text: &str) {
+    let nobody = Verdict::Unknown("no push had to reach anybody".into());
+    assert_eq!(verdict(check, text), nobody, "{text}");
 }
 
 #[test]
@@ -34,6 +49,8 @@ fn a_push_that_never_arrived_is_found() {
     finds(check, &connected("9 push m1 k ="), "never reached connections [7]");
     finds(check, &connected("9 push m1 r = queued"), "never reached connections [7]");
     finds(check, &connected("9 push m1 u = offline"), "never reached connections [7]");
+    finds(check, &connected("9 push m1 u = gone"), "never reached connections [7]");
+    finds(check, &connected("9 push m1 everybody ="), "never reached connections [7, 8]");
 }
 
 #[test]
@@ -61,10 +78,47 @@ fn offline_needs_an_end_of_the_comets_life() {
 }
 
 #[test]
+fn a_comet_seen_in_one_life_excuses_nothing() {
+    let text = |before: &str, after: &str| {
+        let push = format!("5 living x = {before}\n9 push m1 u = offline\n5 living x = {after}");
+        format!("5 living x = {before}\n{}", connected(&push))
+    };
+    finds(check, &text("a1", "a1"), "never reached");
+    holds(check, &text("a1", "a2"));
+    holds(check, &text("a1", ""));
+    nobody(&text("b1", "a1"));
+    nobody(&connected("9 push m1 u = offline\n5 living x ="));
+}
+
+#[test]
+fn a_comet_in_a_new_life_for_long_enough_excuses_nothing() {
+    let text = |pause: u64, nemesis: &str| {
+        connected(&format!(
+            "5 living x = a2
+             + {pause}
+             {nemesis}
+             9 push m1 u = offline
+             5 living x = a2"
+        ))
+    };
+    nobody(&text(19_000, ""));
+    finds(check, &text(21_000, ""), "never reached");
+    nobody(&text(21_000, "* heal"));
+    nobody(&text(21_000, "* fault kill announced\n+ 21000"));
+}
+
+#[test]
 fn a_device_that_left_or_came_later_need_not_be_reached() {
-    holds(check, "1 connect u 7 =\n9 push m1 u = queued\n1 disconnect u 7 =\n+ 6000\n* heal");
-    holds(check, "9> push m1 u\n1 connect u 7 =\n9< =\n+ 6000\n* heal");
-    holds(check, "1 connect u 7 room=r =\n1 leave 7 r =\n9 push m1 r =\n+ 6000\n* heal");
+    for text in [
+        "1 connect u 7 comet=a =\n9 push m1 u = queued\n1 disconnect u 7 =",
+        "1 connect u 7 comet=a =\n1 heartbeat u 7 =\n9 push m1 u = queued",
+        "1 connect u 7 comet=a =\n9 push m1 u = queued\n1 heartbeat u 7 ?",
+        "9> push m1 u\n1 connect u 7 comet=a =\n9< =\n1 heartbeat u 7 =",
+        "1 connect u 7 comet=a room=r =\n1 leave 7 r =\n9 push m1 r =\n1 heartbeat u 7 =",
+        "1 connect u 7 comet=a room=r =\n9> push m1 r\n1 leave 7 r =\n9< =\n1 heartbeat u 7 =",
+    ] {
+        nobody(text);
+    }
 }
 
 #[test]
@@ -87,6 +141,8 @@ fn a_room_may_be_joined_again() {
 fn anothers_message_is_found() {
     finds(check, &connected("9 push m1 u =\n* deliver m1 u 7\n* deliver m1 v 8"), "m1 is for u");
     finds(check, &connected("9 push m1 r =\n* deliver m1 u 7\n* deliver m1 v 8"), "m1 is for r");
+    let everybody = "9 push m1 everybody =\n* deliver m1 u 7\n* deliver m1 v 8";
+    holds(check, &connected(everybody));
     finds(check, &connected("1 leave 7 r =\n9 push m1 r =\n* deliver m1 u 7"), "m1 is for r");
 }
 

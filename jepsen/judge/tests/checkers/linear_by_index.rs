@@ -49,6 +49,20 @@ fn a_write_that_was_repeated_took_effect_before_its_answer() {
 }
 
 #[test]
+fn an_unbind_after_one_of_unknown_outcome_may_tell_what_the_first_did() {
+    let text = |first: &str| {
+        format!(
+            "1 bind u a1.1 = 4 @10 x1
+             {first}
+             2 locate u = @14
+             1 unbind u a1.1 = true @15 x1"
+        )
+    };
+    holds(check, &text("3 unbind u a1.1 ?"));
+    finds(check, &text(""), "u seq 4");
+}
+
+#[test]
 fn an_unknown_bind_is_placed_by_its_seq() {
     let text = |shown: &str| {
         format!(
@@ -234,6 +248,27 @@ fn outranked_where_there_was_room_is_found() {
     finds(check, "1 bind u a1.1 oldest1 ! outranked @10", "at most 0 of 1 places");
     finds(check, "1 bind u a1.1 ! outranked @10", "without a limit was outranked");
     holds(check, "1 bind u a1.1 oldest1 = 4 @10\n2 bind u b1.1 oldest1 ! outranked @11");
+}
+
+#[test]
+fn outranked_is_answered_again_and_for_good() {
+    let text = |last: &str| {
+        format!(
+            "1 bind u a1.1 oldest1 = 4 @10
+             2 bind u b1.1 oldest1 {last}"
+        )
+    };
+    let once = "! outranked @11\n1 unbind u a1.1 = true @12";
+    holds(check, &text(&format!("{once}\n2 bind u b1.1 oldest1 ! outranked @13")));
+    // The first one may have been refused, whatever became of its answer.
+    let lost = "?\n1 unbind u a1.1 = true @12";
+    holds(check, &text(&format!("{lost}\n3 bind u b1.1 oldest1 ! outranked @13")));
+    let other = format!("{lost}\n3 bind u c1.1 oldest1 ! outranked @13");
+    // Or it took effect, and was there when another one came.
+    holds(check, &text(&other));
+    finds(check, &text(&format!("{once}\n3 bind u c1.1 oldest1 ! outranked @13")), "at most 0");
+    finds(check, &text(&format!("{once}\n2 bind u b1.1 oldest1 = 5 @13")), "and bound");
+    finds(check, &text(&format!("{once}\n3 locate u = b1.1:5 @13")), "and bound");
 }
 
 #[test]

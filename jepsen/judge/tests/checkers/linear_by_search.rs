@@ -72,9 +72,35 @@ fn refusals_need_a_reason() {
 }
 
 #[test]
+fn who_is_refused_by_the_policy_is_so_for_good() {
+    let text = |first: &str, then: &str| {
+        format!(
+            "1 bind u b1.1 oldest1 = 3
+             2 bind u a1.1 oldest1 {first}
+             1 unbind u b1.1 = true
+             3 {then}"
+        )
+    };
+    let again = "bind u a1.1 oldest1 ! outranked";
+    holds(check, &text("! outranked", again));
+    // The first one may have been refused, whatever became of its answer.
+    holds(check, &text("?", again));
+    finds(check, &text("?", "bind u a1.2 oldest1 ! outranked\n3 locate u ="), NO_ORDER);
+    finds(check, &text("! outranked", "bind u a1.1 oldest1 = 4"), NO_ORDER);
+    finds(check, &text("! outranked", "bind u a1.1 oldest1 ! gone"), NO_ORDER);
+    finds(check, &text("! outranked", "locate u = a1.1:4"), NO_ORDER);
+    // Another connection of the same comet is another one.
+    holds(check, &text("! outranked", "bind u a1.2 oldest1 = 4"));
+}
+
+#[test]
 fn a_fence_explains_what_vanished_only_with_a_reason() {
     holds(check, "1 bind u a1.1 = 4\n9 attach a x 2 = 2\n2 locate u =");
     finds(check, "1 bind u a1.1 = 4\n2 locate u =\n9 attach a x 2 = 2", NO_ORDER);
+    // Nor does one that was refused at its only attempt need another explanation.
+    let refused = "9 attach a x 2 = 2\n1 bind u a1.1 ! fenced below 2 x1";
+    holds(check, refused);
+    finds(check, &format!("{refused}\n2 locate u = a1.1:4"), NO_ORDER);
     finds(
         check,
         "1 bind u a1.1 = 4

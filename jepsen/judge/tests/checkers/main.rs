@@ -9,6 +9,7 @@ mod end_to_end;
 mod leases;
 mod linear_by_index;
 mod linear_by_search;
+mod membership;
 mod presence;
 mod recovery;
 mod rooms;

@@ -8,29 +8,29 @@ fn whoever_is_connected_is_shown() {
     holds(
         check,
         "1 connect u 7 comet=a =
-         9 locate u = a1.1:4
-         + 5000
+         9 online u = a1:4
+         1 heartbeat u 7 =
          1 disconnect u 7 =
          + 60000
-         9 locate u =",
+         9 online u =",
     );
 }
 
 #[test]
 fn a_connected_device_shown_offline_is_found() {
-    finds(
-        check,
-        "1 connect u 7 comet=a =\n9 locate u =\n+ 5000\n* heal",
-        "1 devices were connected",
-    );
+    let text = "1 connect u 7 comet=a =\n9 online u =\n1 heartbeat u 7 =";
+    finds(check, text, "its devices [7] were connected");
+    let text = "1 connect u 7 comet=a =\n2 connect u 8 comet=b =
+                9 online u = b1:4 b1:5\n1 heartbeat u 7 =";
+    finds(check, text, "0 connections on a, but its devices [7] were connected");
 }
 
 #[test]
-fn a_device_about_to_leave_may_be_missing() {
-    holds(
-        check,
-        "1 connect u 7 comet=a =\n9 locate u =\n+ 500\n1 disconnect u 7 =\n+ 5000\n* heal",
-    );
+fn a_device_that_was_not_heard_again_may_be_missing() {
+    holds(check, "1 connect u 7 comet=a =\n1 heartbeat u 7 =\n9 online u =");
+    holds(check, "1 connect u 7 comet=a =\n9> online u\n1 heartbeat u 7 =\n9< =");
+    holds(check, "1 connect u 7 comet=a =\n9 online u =\n1 heartbeat u 7 ?\n+ 500");
+    holds(check, "9> online u\n1 connect u 7 comet=a =\n9< =\n1 heartbeat u 7 =");
 }
 
 #[test]
@@ -42,37 +42,64 @@ fn a_device_of_a_fenced_comet_may_be_missing_until_it_is_bound_again() {
              8 attach a x 2 = 2
              + {pause}
              8 alive a2 =
-             9 locate u =
-             + 5000
-             * heal"
+             9 online u =
+             1 heartbeat u 7 ="
         )
     };
     holds(check, &text(2_000));
-    finds(check, &text(11_000), "1 devices were connected");
+    finds(check, &text(21_000), "its devices [7] were connected");
+}
+
+#[test]
+fn a_comet_seen_in_one_life_excuses_nothing() {
+    let text = |before: &str, after: &str| {
+        format!(
+            "5 living x = {before}
+             1 connect u 7 comet=a =
+             9 online u =
+             5 living x = {after}
+             1 heartbeat u 7 ="
+        )
+    };
+    finds(check, &text("a1", "a1"), "its devices [7] were connected");
+    holds(check, &text("a1", "a2"));
+    holds(check, &text("a1", ""));
 }
 
 #[test]
 fn a_device_long_gone_is_found() {
     let text = |pause: u64| {
-        format!("1 connect u 7 comet=a =\n1 disconnect u 7 ?\n+ {pause}\n9 locate u = a1.1:4")
+        format!("1 connect u 7 comet=a =\n1 disconnect u 7 ?\n+ {pause}\n9 online u = a1:4")
     };
     holds(check, &text(50_000));
     finds(check, &text(52_000), "at most 0 can be left");
 }
 
 #[test]
-fn nothing_expires_while_faults_go_on() {
-    holds(
-        check,
-        "1 connect u 7 comet=a =
-         1 disconnect u 7 ?
-         + 52000
-         * heal
-         9 locate u = a1.1:4",
-    );
+fn a_connection_shown_twice_or_where_it_never_was_is_found() {
+    let text = |shown: &str| format!("1 connect u 7 comet=a =\n9 online u = {shown}");
+    finds(check, &text("a1:4 a1:4"), "one connection twice");
+    finds(check, &text("a1:4 a2:5"), "two of its lives: 1 and 2");
+    finds(check, &text("b1:4"), "on b, where it never was");
+    finds(check, &text("a1:4 a1:5"), "at most 1 can be left");
 }
 
 #[test]
-fn users_that_nobody_read_allow_no_verdict() {
+fn nothing_expires_while_faults_go_on() {
+    let text = |nemesis: &str| {
+        format!(
+            "1 connect u 7 comet=a =
+             1 disconnect u 7 ?
+             {nemesis}
+             9 online u = a1:4"
+        )
+    };
+    holds(check, &text("+ 52000\n* heal"));
+    holds(check, &text("* fault admin announced\n+ 52000"));
+    finds(check, &text("* heal\n+ 52000"), "at most 0 can be left");
+}
+
+#[test]
+fn users_that_nobody_asked_about_allow_no_verdict() {
     assert!(matches!(verdict(check, "1 connect u 7 ="), Verdict::Unknown(_)));
 }

@@ -23,3 +23,47 @@ fn a_heal_without_quiet_is_not_judged() {
     let nothing = "* heal\n+ 10\n* fault kill installed\n+ 20000\n* serving 1";
     assert!(matches!(verdict(check, nothing), Verdict::Unknown(_)));
 }
+
+/// Shard 1 is known to hold u, and the heal at the end lets the rest be judged.
+fn changing(text: &str) -> String {
+    format!("1 bind u a1.1 = 4\n{text}\n+ 20000\n* heal\n* serving 1")
+}
+
+#[test]
+fn a_change_of_members_under_which_writes_go_on_holds() {
+    holds(check, &changing("* fault admin installed\n1 bind u a1.2 = 5"));
+    holds(check, &changing("* fault admin installed\n1 bind u a1.2 ! fenced"));
+    holds(check, &changing("* fault admin installed\n+ 9000\n1 bind u a1.2 = 5"));
+    // Nobody wrote, or only when it was too late to tell.
+    holds(check, &changing("* fault admin installed"));
+    holds(check, &changing("* fault admin installed\n+ 9000\n1 bind u a1.2 ?"));
+    holds(check, &changing("* fault admin skipped\n1 bind u a1.2 ?"));
+}
+
+#[test]
+fn a_change_of_members_that_stops_a_shard_is_found() {
+    let words = "shards [1] answered no write within 10000 ms of a change";
+    finds(check, &changing("* fault admin installed\n1 bind u a1.2 ?"), words);
+    finds(check, &changing("* fault admin installed\n1 bind u a1.2 ! unavailable"), words);
+    finds(
+        check,
+        &changing("* fault admin installed\n1 bind u a1.2 ?\n+ 10001\n2 bind u a1.3 = 6"),
+        words,
+    );
+    // A wall clock that jumps is no excuse.
+    let clock = "* fault clock installed\n* fault admin installed\n1 bind u a1.2 ?";
+    finds(check, &changing(clock), words);
+}
+
+#[test]
+fn a_change_of_members_while_something_else_is_broken_is_not_judged() {
+    for text in [
+        "* fault kill installed\n* fault admin installed\n1 bind u a1.2 ?",
+        "* fault admin installed\n1 bind u a1.2 ?\n+ 5000\n* fault kill installed",
+    ] {
+        holds(check, &changing(text));
+    }
+    let after =
+        "* fault kill installed\n* heal\n* serving 1\n* fault admin installed\n1 bind u a1.2 ?";
+    finds(check, &changing(after), "answered no write");
+}

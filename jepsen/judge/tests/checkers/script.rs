@@ -13,9 +13,9 @@
 
 use orrery_judge::history::{
     Attach, Bind, CometRoutes, Connect, Count, Deliver, Digest, Event, Fault, FaultOutcome,
-    HarnessFailure, Heal, History, Joined, Keep, KeepAlive, Kind, Listing, Locate, Member, NEMESIS,
-    Named, Op, Phase, Policy, Primary, Push, ReadRoom, Receipt, Report, Route, Scope, Serving,
-    SetRooms, Told, Unbind,
+    HarnessFailure, Heal, History, Joined, Keep, KeepAlive, Kind, Listing, Living, Locate, Member,
+    NEMESIS, Named, Online, Op, Phase, Policy, Primary, Push, ReadRoom, Receipt, Replica, Report,
+    Route, Scope, Seen, Serving, SetRooms, Standing, Told, Unbind,
 };
 use orrery_judge::settings::Settings;
 use orrery_judge::verdict::{Verdict, Violation};
@@ -89,7 +89,11 @@ impl Script {
         let tail = tail(&mut words);
         if head == "*" {
             let op = mark(&words);
-            let node = matches!(op, Op::Digest(_)).then(|| number(words[4]));
+            let node = match op {
+                Op::Digest(_) => Some(number(words[4])),
+                Op::Standing(_) => Some(number(words[1])),
+                _ => None,
+            };
             self.push(NEMESIS, Kind::Info, op).node = node;
         } else if let Some(process) = head.strip_suffix('>') {
             self.begin(process.parse().unwrap(), &words);
@@ -175,6 +179,13 @@ fn route(word: &str) -> Route {
     Route { comet, incarnation, conn, seq: seq.parse().unwrap() }
 }
 
+/// `a1:4`: seq 4 on comet a in life 1.
+fn seen(word: &str) -> Seen {
+    let (of, seq) = word.split_once(':').unwrap();
+    let (comet, incarnation) = life(of);
+    Seen { comet, incarnation, seq: seq.parse().unwrap() }
+}
+
 /// `u:4`: seq 4 of address u.
 fn member(word: &str) -> Member {
     let (key, seq) = word.split_once(':').unwrap();
@@ -243,6 +254,9 @@ fn asked<'w>(words: &[&'w str]) -> (&'w str, Op) {
             })
         }
         "disconnect" => Op::Disconnect(Named { user: key.into(), conn: number(words[2]) }),
+        "heartbeat" => Op::Heartbeat(Named { user: key.into(), conn: number(words[2]) }),
+        "online" => Op::Online(Online::default()),
+        "living" => Op::Comets(Living::default()),
         "join" => Op::Join(Joined { conn: number(words[1]), room: words[2].into() }),
         "leave" => Op::Leave(Joined { conn: number(words[1]), room: words[2].into() }),
         "push" => Op::Push(Push { message: key.into(), to: words[2].into(), receipt: None }),
@@ -296,6 +310,10 @@ fn answer(op: &mut Op, words: &[&str]) {
         }
         Op::Attach(attach) => attach.incarnation = Some(number(words[0])),
         Op::Push(push) => push.receipt = Some(receipt(words)),
+        Op::Online(online) => {
+            online.connections = Some(words.iter().map(|word| seen(word)).collect());
+        }
+        Op::Comets(living) => living.comets = Some(words.iter().map(|word| life(word)).collect()),
         _ => {}
     }
 }
@@ -320,12 +338,37 @@ fn receipt(words: &[&str]) -> Receipt {
             "acked" => Told::Acked,
             "filtered" => Told::Filtered,
             "dropped" => Told::Dropped,
+            "gone" => Told::Gone,
             "unknown" => Told::Unknown,
             other => panic!("no receipt says {other}"),
         };
         receipt.reports.push(Report { told, conn, reason: None });
     }
     receipt
+}
+
+/// `2=leaving`: a node; `s1=1,2`: where shard 1 is placed; `r1=1,2+3*@7`: a replica of it, with voters,
+/// learners, changing, at index 7.
+fn standing(words: &[&str]) -> Standing {
+    let numbers = |text: &str| text.split(',').filter_map(|word| word.parse().ok()).collect();
+    let mut standing = Standing::default();
+    for word in words {
+        let (what, is) = word.split_once('=').unwrap();
+        match what.split_at(1) {
+            ("s", shard) => standing.placements.push((shard.parse().unwrap(), numbers(is))),
+            ("r", shard) => {
+                let (members, applied) = is.split_once('@').unwrap();
+                let (members, joint) =
+                    members.strip_suffix('*').map_or((members, false), |members| (members, true));
+                let (voters, learners) = members.split_once('+').unwrap_or((members, ""));
+                let (voters, learners) = (numbers(voters), numbers(learners));
+                let (shard, applied) = (shard.parse().unwrap(), applied.parse().unwrap());
+                standing.replicas.push(Replica { shard, voters, learners, joint, applied });
+            }
+            _ => standing.nodes.push((what.parse().unwrap(), is.to_owned())),
+        }
+    }
+    standing
 }
 
 fn mark(words: &[&str]) -> Op {
@@ -340,6 +383,7 @@ fn mark(words: &[&str]) -> Op {
             outcome: match words[2] {
                 "installed" => Some(FaultOutcome::Installed),
                 "skipped" => Some(FaultOutcome::Skipped),
+                "announced" => None,
                 _ => Some(FaultOutcome::Indeterminate),
             },
             ..Fault::default()
@@ -351,6 +395,7 @@ fn mark(words: &[&str]) -> Op {
             applied: number(words[2]),
             digest: words[3].into(),
         }),
+        "standing" => Op::Standing(standing(&words[2..])),
         "serving" => Op::Serving(Serving { shard: number(words[1]) as u32 }),
         "harness" => Op::HarnessFailure(HarnessFailure { text: words[1..].join(" ") }),
         other => panic!("no mark {other}"),

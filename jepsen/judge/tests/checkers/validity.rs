@@ -13,6 +13,7 @@ fn with_gates(text: &str) -> Verdict {
         tail: 2,
         faults: vec!["kill".into()],
         shards: vec![1, 2],
+        compared: false,
     };
     let settings = Settings { gates, ..Settings::default() };
     check(&History::new(&events(text)).unwrap(), &settings)

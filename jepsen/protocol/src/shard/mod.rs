@@ -76,7 +76,7 @@ impl Shard {
         self.cursor
     }
 
-    /// Whether a removal of the connection is remembered.
+    /// Whether it is remembered that the connection was removed or refused.
     pub fn is_marked(&self, connection: ConnectionId) -> bool {
         self.marks[usize::from(connection.0)]
     }

@@ -11,11 +11,16 @@ use tokio::time::sleep;
 
 use super::host::Machine;
 use super::orders::Orders;
+use crate::plan::edge::HEARTBEATS_MAX;
 use crate::plan::stream::seed_of;
-use crate::plan::{Plan, Swarm};
+use crate::plan::{Edge, Plan, Swarm};
+use crate::workload::edge::{self as workload, Door};
 
 /// After how long a process that ended by itself is started again, as a supervisor does.
 const RESTART: Duration = Duration::from_millis(500);
+
+/// What a router says that ends because the cluster has removed it.
+const REMOVED: &str = "was removed from the cluster";
 
 /// Router nodes beyond the first, for those that take another's place.
 const SPARES: usize = 2;
@@ -72,6 +77,18 @@ impl Cluster {
         })
     }
 
+    /// Where devices and backends reach the comets and logics.
+    pub(crate) fn edge(&self, swarm: &Swarm) -> workload::Edge {
+        let door = |comet: &OtherMachine| Door {
+            comet: comet.name.clone(),
+            tcp: format!("{}:3101", comet.name),
+            websocket: format!("{}:3102", comet.name),
+        };
+        let doors = self.comets.iter().map(door).collect();
+        let logics = self.logics.iter().map(|logic| format!("{}:3119", logic.name)).collect();
+        workload::Edge::new(doors, logics, swarm.edge.clone(), swarm.devices)
+    }
+
     /// Every machine's name.
     pub(crate) fn names(&self) -> Vec<String> {
         let routers = self.routers.iter().map(|router| router.name.clone());
@@ -112,12 +129,12 @@ impl Cluster {
             });
         }
         for at in 0..self.logics.len() {
-            let cluster = self.clone();
+            let (cluster, edge) = (self.clone(), swarm.edge.clone());
             sim.host(self.logics[at].name.clone(), move || {
-                let cluster = cluster.clone();
+                let (cluster, edge) = (cluster.clone(), edge.clone());
                 async move {
                     let logic = &cluster.logics[at];
-                    let config = logic_config(cluster.registries());
+                    let config = logic_config(cluster.registries(), &edge);
                     let started = orrery_logic::start(config, logic.machine.host()).await;
                     match started {
                         Ok(_handle) => std::future::pending().await,
@@ -127,14 +144,14 @@ impl Cluster {
             });
         }
         for at in 0..self.comets.len() {
-            let cluster = self.clone();
+            let (cluster, edge) = (self.clone(), swarm.edge.clone());
             sim.host(self.comets[at].name.clone(), move || {
-                let cluster = cluster.clone();
+                let (cluster, edge) = (cluster.clone(), edge.clone());
                 async move {
                     let comet = &cluster.comets[at];
                     let logics = cluster.logics.iter();
                     let edges = logics.map(|logic| format!("{}:3118", logic.name)).collect();
-                    let config = comet_config(&comet.name, edges);
+                    let config = comet_config(&comet.name, edges, &edge);
                     let why = match orrery_comet::start(config, comet.machine.host()).await {
                         Ok(handle) => {
                             handle.ended().await;
@@ -156,14 +173,16 @@ impl Cluster {
         std::future::pending().await
     }
 
-    /// Starts what ended by itself, after a while. Runs beside the simulation's own hosts.
+    /// Starts what ended by itself, after a while, but for who is of no cluster any more. Runs beside the simulation's own hosts.
     pub(crate) async fn supervise(self: Rc<Self>) {
         let mut seen = 0;
         loop {
             sleep(RESTART).await;
             let fresh: Vec<String> = {
                 let ended = self.ended.lock();
-                let fresh = ended[seen..].iter().map(|(name, _)| name.clone()).collect();
+                let stays = |(_, why): &&(String, String)| !why.contains(REMOVED);
+                let fresh = ended[seen..].iter().filter(stays);
+                let fresh = fresh.map(|(name, _)| name.clone()).collect();
                 seen = ended.len();
                 fresh
             };
@@ -200,18 +219,21 @@ fn router_config(router: &RouterMachine, swarm: &Swarm) -> orrery_router::Config
     }
 }
 
-fn logic_config(routers: Vec<String>) -> orrery_logic::Config {
+fn logic_config(routers: Vec<String>, edge: &Edge) -> orrery_logic::Config {
     let any = |port| ([0, 0, 0, 0], port).into();
     orrery_logic::Config {
         http_listen: any(3111),
         grpc_listen: any(3119),
         edge_listen: any(3118),
         routers,
+        auth: orrery_logic::config::AuthMode::Open,
+        heartbeat_ms: edge.heartbeat_ms,
+        heartbeats_max: HEARTBEATS_MAX,
         ..orrery_logic::Config::default()
     }
 }
 
-fn comet_config(name: &str, logic: Vec<String>) -> orrery_comet::Config {
+fn comet_config(name: &str, logic: Vec<String>, edge: &Edge) -> orrery_comet::Config {
     let any = |port| ([0, 0, 0, 0], port).into();
     orrery_comet::Config {
         id: name.to_owned(),
@@ -221,6 +243,9 @@ fn comet_config(name: &str, logic: Vec<String>) -> orrery_comet::Config {
         delivery_advertise: Some(format!("{name}:3109")),
         logic,
         workers: 1,
+        audit_ms: edge.audit_ms,
+        room_linger_ms: edge.room_linger_ms,
+        outbox_frames: edge.outbox_frames,
         ..orrery_comet::Config::default()
     }
 }

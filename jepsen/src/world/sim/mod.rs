@@ -2,13 +2,15 @@
 //! from one seed.
 
 mod cluster;
-mod founding;
 pub mod gate;
 pub mod host;
+mod install;
+mod links;
 pub mod net;
 mod orders;
 mod run;
 mod tasks;
+mod undo;
 mod world;
 
 pub use run::{Ran, run};

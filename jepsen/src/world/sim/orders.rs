@@ -12,10 +12,10 @@ pub(crate) enum Order {
     Crash(String),
     /// Its process starts.
     Start(String),
-    /// What passes between two takes at most so long.
-    Slow(String, String, Duration),
-    /// How much of what passes is lost.
-    Lose(f64),
+    /// What passes between two takes so long, at least and at most.
+    Latency(String, String, Duration, Duration),
+    /// How much of what passes between two is lost.
+    Lose(String, String, f64),
 }
 
 /// Orders that wait for the next step. Clones are the same.
@@ -31,12 +31,13 @@ impl Orders {
         self.0.borrow_mut().push_back(Order::Start(host.to_owned()));
     }
 
-    pub(crate) fn slow(&self, a: &str, b: &str, latency: Duration) {
-        self.0.borrow_mut().push_back(Order::Slow(a.to_owned(), b.to_owned(), latency));
+    pub(crate) fn latency(&self, a: &str, b: &str, least: Duration, most: Duration) {
+        let order = Order::Latency(a.to_owned(), b.to_owned(), least, most);
+        self.0.borrow_mut().push_back(order);
     }
 
-    pub(crate) fn lose(&self, rate: f64) {
-        self.0.borrow_mut().push_back(Order::Lose(rate));
+    pub(crate) fn lose(&self, a: &str, b: &str, rate: f64) {
+        self.0.borrow_mut().push_back(Order::Lose(a.to_owned(), b.to_owned(), rate));
     }
 
     pub(crate) fn next(&self) -> Option<Order> {

@@ -3,20 +3,22 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use judge::history::Event;
 use orrery_host::Host;
+use orrery_jepsen_entropy::HeldClock;
 use orrery_router_client::cluster::ClusterClient;
 use orrery_router_client::{Client, Config};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use super::cluster::Cluster;
-use super::founding::found;
 use super::host::Machine;
 use super::orders::{Order, Orders};
 use super::world::SimWorld;
 use crate::conductor;
+use crate::operator::Operator;
 use crate::plan::Plan;
 use crate::plan::stream::seed_of;
 use crate::recorder::Recorder;
@@ -24,9 +26,14 @@ use crate::workload::bed::{Bed, Stage};
 use crate::workload::life::{self, Lives};
 use crate::workload::reader::Reader;
 use crate::workload::writer::Writer;
+use crate::world::founding::found;
 
 /// Simulated time after which a run that has not ended never will.
 const RUN_MAX: Duration = Duration::from_secs(300);
+
+/// When every simulation begins by its wall clocks: state that holds wall time is part of what replicas are
+/// compared by, so it must not depend on the day of the run.
+const BEGINS: Duration = Duration::from_secs(1_700_000_000);
 
 /// Processes that only read.
 const READERS: usize = 3;
@@ -52,9 +59,11 @@ pub struct Ran {
 /// What the harness could not do.
 pub fn run(plan: &Plan) -> Result<Ran, String> {
     orrery_jepsen_entropy::seed(plan.seed);
+    let clock = HeldClock::begin();
     let mut sim = turmoil::Builder::new();
     let sim = sim
         .rng_seed(seed_of(plan.seed, "network"))
+        .epoch(UNIX_EPOCH + BEGINS)
         .simulation_duration(RUN_MAX)
         .tick_duration(Duration::from_millis(1))
         .min_message_latency(Duration::from_millis(plan.swarm.latency_ms_min))
@@ -79,8 +88,11 @@ pub fn run(plan: &Plan) -> Result<Ran, String> {
         async move {
             let mut is_founded = is_founded;
             let _ = is_founded.wait_for(|founded| *founded).await;
-            work(&plan, &cluster, machine.host(), load_recorder, stages).await;
+            let mut comets = work(&plan, &cluster, machine.host(), load_recorder, stages).await;
             ended_tx.send_replace(true);
+            while let Some(ended) = comets.join_next().await {
+                ended.expect("a process of the workload does not panic");
+            }
             Ok(())
         }
     };
@@ -99,7 +111,8 @@ pub fn run(plan: &Plan) -> Result<Ran, String> {
                 Ok(()) => {
                     founded.send_replace(true);
                     let world = SimWorld::new(&plan, cluster, client);
-                    conductor::lead(&plan, &world, &recorder, &stage, ended).await
+                    let operator = Operator::new(registries, machine.host());
+                    conductor::lead(&plan, &world, &operator, &recorder, &stage, ended).await
                 }
             };
             supervisor.abort();
@@ -111,7 +124,7 @@ pub fn run(plan: &Plan) -> Result<Ran, String> {
     };
     sim.client("nemesis", lead);
 
-    let stepped = step(&mut sim, &orders, &failure);
+    let stepped = step(&mut sim, &clock, &orders, &failure);
     let simulated = sim.elapsed();
     if let Some(why) = failure.borrow_mut().take() {
         recorder.harness_failure(why);
@@ -122,10 +135,12 @@ pub fn run(plan: &Plan) -> Result<Ran, String> {
 /// Steps until every client has ended, doing what was ordered in between.
 fn step(
     sim: &mut turmoil::Sim<'_>,
+    clock: &HeldClock,
     orders: &Orders,
     failure: &RefCell<Option<String>>,
 ) -> Result<(), String> {
     loop {
+        clock.set(sim.elapsed());
         let is_over = sim.step().map_err(|error| error.to_string())?;
         if is_over || failure.borrow().is_some() {
             return Ok(());
@@ -138,23 +153,24 @@ fn step(
                         sim.bounce(host.as_str());
                     }
                 }
-                Order::Slow(a, b, latency) => {
-                    sim.set_link_max_message_latency(a.as_str(), b.as_str(), latency);
+                Order::Latency(a, b, least, most) => {
+                    sim.set_link_latency(a.as_str(), b.as_str(), least);
+                    sim.set_link_max_message_latency(a.as_str(), b.as_str(), most);
                 }
-                Order::Lose(rate) => sim.set_fail_rate(rate),
+                Order::Lose(a, b, rate) => sim.set_link_fail_rate(a.as_str(), b.as_str(), rate),
             }
         }
     }
 }
 
-/// All load, until its stage says that it ends.
+/// All load, until its stage says that it ends; the comets, which live on.
 async fn work(
     plan: &Plan,
     cluster: &Cluster,
     host: Host,
     recorder: Recorder,
     stage: watch::Receiver<Stage>,
-) {
+) -> JoinSet<()> {
     let config = Config { nodes: cluster.registries(), ..Config::default() };
     let client = Client::new(config, host.clone());
     let users = plan.swarm.users;
@@ -168,16 +184,20 @@ async fn work(
         users,
         done: Arc::default(),
     };
-    let mut processes = tokio::task::JoinSet::new();
+    let (mut processes, mut comets) = (JoinSet::new(), JoinSet::new());
     for number in 1..=plan.swarm.writers {
         let (lives, comet) = (Lives::new(), format!("writer-{number}"));
-        processes.spawn(life::keep(bed.clone(), comet.clone(), lives.clone()));
+        comets.spawn(life::keep_to_the_last(bed.clone(), comet.clone(), lives.clone()));
         processes.spawn(Writer::new(bed.clone(), &comet, lives).run());
     }
     for number in 1..=READERS {
         processes.spawn(Reader::new(bed.clone(), &format!("reader-{number}")).run());
     }
+    let edge = cluster.edge(&plan.swarm);
+    edge.enter(&bed, &mut processes);
     while let Some(ended) = processes.join_next().await {
         ended.expect("a process of the workload does not panic");
     }
+    edge.last_look(&bed, Duration::from_millis(plan.swarm.lease_ms)).await;
+    comets
 }

@@ -7,13 +7,14 @@ use orrery_host::Host;
 use orrery_model::control::{Comet, ControlCommand, Found};
 use orrery_model::{NodeId, ShardId};
 use orrery_proto::cluster::{
-    AdoptRequest, BackupRequest, ChangeRequest, DescribeRequest, SnapshotRequest, StatusRequest,
+    AdoptRequest, BackupRequest, ChangeRequest, DescribeRequest, DigestRequest, SnapshotRequest,
+    StatusRequest,
 };
 use orrery_proto::registry::{GetTableRequest, ListCometsRequest};
 use tokio::time::{Instant, timeout_at};
 use tonic::{Response, Status};
 
-use super::{BackupStream, ClusterError, Described, Report};
+use super::{BackupStream, ClusterError, Described, Report, ShardDigest};
 use crate::ask::Effect;
 use crate::config::Config;
 use crate::door::Door;
@@ -113,6 +114,23 @@ impl ClusterClient {
         let ask = |node: Arc<Node>| async move { node.cluster().snapshot(request).await };
         let answer = self.node(address, deadline, ask).await?;
         Ok(answer.snapshots.iter().map(|made| (ShardId(made.shard), made.index)).collect())
+    }
+
+    /// The digests of the replicas of the node at an address, of these shards, or of all it has where none is
+    /// named. Takes the node a while where much is bound; it makes them for one caller at a time.
+    ///
+    /// # Errors
+    /// [`ClusterError`]; may always be repeated.
+    pub async fn digests(
+        &self,
+        address: &str,
+        shards: &[ShardId],
+        deadline: Instant,
+    ) -> Result<Vec<ShardDigest>, ClusterError> {
+        let request = DigestRequest { shards: shards.iter().map(|shard| shard.0).collect() };
+        let ask = |node: Arc<Node>| async move { node.cluster().digest(request).await };
+        let answer = self.node(address, deadline, ask).await?;
+        Ok(answer.digests.iter().map(ShardDigest::from_wire).collect())
     }
 
     /// Begins to fetch everything a shard holds from the node at an address, which must lead it.

@@ -6,11 +6,13 @@
 mod backup;
 mod client;
 mod described;
+mod digest;
 mod error;
 mod report;
 
 pub use backup::{BackupPart, BackupStream};
 pub use client::{Adoption, ClusterClient};
 pub use described::Described;
+pub use digest::ShardDigest;
 pub use error::ClusterError;
 pub use report::{DataReport, ReplicaReport, ReplicaRole, Report};

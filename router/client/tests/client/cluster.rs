@@ -100,6 +100,13 @@ impl Cluster for Service {
         Err(Status::unimplemented("not here"))
     }
 
+    async fn digest(
+        &self,
+        _: Request<wire::DigestRequest>,
+    ) -> Result<Response<wire::DigestResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
     async fn backup(
         &self,
         _: Request<wire::BackupRequest>,

@@ -5,6 +5,7 @@ use orrery_model::limits::{
     LABEL_BYTES_MAX, LABELS_MAX, ROOMS_PER_CONNECTION_MAX, ROUTES_PER_ADDRESS_MAX,
 };
 use orrery_model::{Address, Details, Seq, Slot};
+use seeded_bugs::Bug;
 
 use super::comets::Life;
 use super::marks::Mark;
@@ -23,11 +24,12 @@ impl Registry {
         self.settle(life, bind.settled);
 
         let routes: Vec<_> = self.visible_routes(slot, &bind.address).collect();
-        if let Some(route) = routes.iter().find(|r| r.life() == life && r.conn == bind.conn) {
+        let mut known = routes.iter().filter(|_| !seeded_bugs::is(Bug::RepeatBindsAgain));
+        if let Some(route) = known.find(|r| r.life() == life && r.conn == bind.conn) {
             let losers = route.losers(&self.comets);
             return Ok(Outcome::Bound(Bound { seq: route.seq, losers }));
         }
-        self.check_not_gone(bind, life)?;
+        self.check_undecided(bind, life)?;
 
         let seq = self.head.next_seq;
         // A secondary address's rank is a seq of the primary's, which nobody here can judge.
@@ -36,7 +38,16 @@ impl Registry {
         }
         let rivals: Vec<_> = routes.iter().map(|route| Rival::from(*route)).collect();
         let newcomer = Rival::newcomer(seq, bind.rank, &bind.details);
-        let losing = policy::decide(bind.policy, &rivals, &newcomer)?;
+        let losing = match policy::decide(bind.policy, &rivals, &newcomer) {
+            Ok(losing) => losing,
+            Err(refusal) => {
+                // Its comet gives the connection up: a late copy of the bind must not take a place that has
+                // become free, for it would outrank whoever comes next.
+                let marks = &mut self.comets.get_mut(life.comet).marks;
+                marks.insert(bind.conn, bind.address.clone(), Mark::Outranked);
+                return Err(refusal);
+            }
+        };
         if routes.len() - losing.len() >= ROUTES_PER_ADDRESS_MAX {
             return Err(Refusal::Invalid("the address has too many routes"));
         }
@@ -48,16 +59,16 @@ impl Registry {
         Ok(Outcome::Bound(Bound { seq, losers }))
     }
 
-    /// Refuses a bind whose connection was removed already, or is decided without it.
-    fn check_not_gone(&self, bind: &Bind, life: Life) -> Result<(), Refusal> {
+    /// Refuses a bind whose connection was removed or refused already, or is decided without it.
+    fn check_undecided(&self, bind: &Bind, life: Life) -> Result<(), Refusal> {
         let comet = self.comets.get(life.comet);
-        if bind.conn < comet.settled || comet.marks.get(bind.conn, &bind.address).is_some() {
-            return Err(Refusal::Gone);
+        match comet.marks.get(bind.conn, &bind.address) {
+            Some(Mark::Outranked) => Err(Refusal::Outranked),
+            Some(Mark::Unbound(_) | Mark::Absent) => Err(Refusal::Gone),
+            None if bind.conn < comet.settled => Err(Refusal::Gone),
+            None if comet.marks.len() >= MARKS_PER_COMET_MAX => Err(Refusal::Unsettled),
+            None => Ok(()),
         }
-        if comet.marks.len() >= MARKS_PER_COMET_MAX {
-            return Err(Refusal::Unsettled);
-        }
-        Ok(())
     }
 
     /// Removes the routes with these seqs, leaving their marks, and names them in the same order.

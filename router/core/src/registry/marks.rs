@@ -1,17 +1,19 @@
-//! Marks: which of one comet's removed connections a delayed bind could still try to raise, and what the
-//! removal was answered.
+//! Marks: which of one comet's decided connections a delayed bind could still try to raise, and what was
+//! answered when they were decided.
 
 use std::collections::BTreeMap;
 
 use orrery_model::{Address, Conn, Seq};
 
-/// What became of a connection that is gone while its conn is not settled.
+/// What became of a connection that is gone, or was not let in, while its conn is not settled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mark {
     /// An unbind removed its route, which had this seq; a repeat of the unbind is answered alike.
     Unbound(Seq),
     /// It was evicted, or an unbind came before any bind did.
     Absent,
+    /// The policy refused its bind; a repeat of the bind is answered alike.
+    Outranked,
 }
 
 /// The marks of one comet in its current life.
@@ -76,9 +78,12 @@ mod tests {
         let mut marks = Marks::default();
         marks.insert(Conn(1), address("a"), Mark::Unbound(Seq(10)));
         marks.insert(Conn(2), address("a"), Mark::Absent);
+        marks.insert(Conn(2), address("b"), Mark::Outranked);
         marks.insert(Conn(3), address("a"), Mark::Unbound(Seq(12)));
+        marks.insert(Conn(3), address("b"), Mark::Outranked);
         marks.settle(Conn(3));
-        assert_eq!(marks.len(), 1);
+        assert_eq!(marks.len(), 2);
+        assert_eq!(marks.get(Conn(3), &address("b")), Some(Mark::Outranked));
         assert!(!marks.unbound(Seq(10), &address("a")));
         assert!(marks.unbound(Seq(12), &address("a")));
         assert!(!marks.unbound(Seq(12), &address("b")));

@@ -6,7 +6,8 @@
 //!   count and policy sees only what is visible; the bodies of the rest leave in slices with later
 //!   entries and are neither in a snapshot's records nor in the digest.
 //! - A refused command changes nothing, but for two truths it brings: an incarnation above the fence
-//!   raises it, and `settled` is taken, once the shard owns the address and the comet is not fenced.
+//!   raises it, and `settled` is taken, once the shard owns the address and the comet is not fenced. And
+//!   a bind that the policy refuses leaves a mark.
 //! - Fence events take effect in the order of their positions, none left out: one that comes before its
 //!   predecessor is refused. So any run of them may be under way at once, whatever becomes of its parts.
 //! - A comet's mark and a living route for the same (address, conn) never exist together.
@@ -33,9 +34,12 @@ mod sweep;
 mod tombstones;
 mod unbind;
 
+use std::collections::BTreeMap;
+
 use orrery_model::command::{Batch, Command, ExpireComet, Open, Outcome, Refusal, Reply};
 use orrery_model::record::ShardHead;
 use orrery_model::{Address, CometId, CometRef, Conn, Incarnation, Kind, Seq, ShardId, Slot};
+use seeded_bugs::Bug;
 
 pub use self::comet_routes::CometRoutesPage;
 pub use self::locate::{Located, WrongShard};
@@ -88,7 +92,26 @@ impl Registry {
     pub fn apply(&mut self, batch: &Batch) -> Vec<Reply> {
         self.head.elapsed_ms = self.head.elapsed_ms.max(batch.elapsed_ms);
         self.sweep_slice();
+        if seeded_bugs::is(Bug::NondeterministicApply) {
+            return self.apply_in_any_order(batch);
+        }
         batch.commands.iter().map(|command| self.apply_command(command, batch.wall_ms)).collect()
+    }
+
+    /// A seeded bug.
+    fn apply_in_any_order(&mut self, batch: &Batch) -> Vec<Reply> {
+        let mut order: Vec<usize> = (0..batch.commands.len()).collect();
+        order.sort_by_cached_key(|_| seeded_bugs::chance());
+        let apply = |at| (at, self.apply_command(&batch.commands[at], batch.wall_ms));
+        let replies: BTreeMap<usize, Reply> = order.into_iter().map(apply).collect();
+        replies.into_values().collect()
+    }
+
+    /// A seeded bug: goes on behind the highest seq that lives.
+    #[doc(hidden)]
+    pub fn count_seqs_anew(&mut self) {
+        let living = self.slots.iter().flat_map(|(_, state)| state.routes.iter());
+        self.head.next_seq = living.map(|route| route.seq).max().unwrap_or(Seq(0)).next();
     }
 
     fn apply_command(&mut self, command: &Command, wall_ms: u64) -> Reply {
@@ -196,6 +219,9 @@ impl Registry {
         }
         let fence = self.comets.fence(&comet.id);
         if comet.incarnation < fence {
+            if seeded_bugs::is(Bug::FencedWriteAccepted) {
+                return self.admit(address, &CometRef { incarnation: fence, ..comet.clone() });
+            }
             return Err(Refusal::Fenced { fence });
         }
         let number = self.comets.number(&comet.id);

@@ -3,7 +3,8 @@
 //! *Rank.* A comet that was fenced binds its living connections again, and a connection so bound is as
 //! old as its first bind was: its rank is the seq that its *primary* address gave it then, and stays the
 //! same however often its comet is fenced. All its binds carry it, those of secondary addresses too, for
-//! only the primary's seqs say in which order one user's connections came.
+//! only the primary's seqs say in which order one user's connections came. (Where the primary's policy
+//! keeps the oldest, comets name none on secondary addresses: who came first is not what counts there.)
 //!
 //! - On a primary address the rank is a seq of that very address, so it is compared with the seqs of
 //!   those who are there.
@@ -14,6 +15,7 @@
 
 use orrery_model::command::Refusal;
 use orrery_model::{Details, Keep, Policy, Scope, Seq};
+use seeded_bugs::Bug;
 
 use super::route_texts::{AddressRef, RouteKey};
 use super::stored_route::StoredRoute;
@@ -78,6 +80,9 @@ pub(super) fn decide(
     present: &[Rival<'_>],
     newcomer: &Rival<'_>,
 ) -> Result<Vec<Seq>, Refusal> {
+    if seeded_bugs::is(Bug::PolicyIgnored) {
+        return Ok(Vec::new());
+    }
     let (places, by_platform) = match policy.scope {
         Scope::All => return Ok(Vec::new()),
         Scope::PerAddress { n } => (n.max(1) as usize, false),

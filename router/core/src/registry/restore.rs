@@ -3,6 +3,7 @@
 use orrery_model::command::Loser;
 use orrery_model::record::ShardRecord;
 use orrery_model::{Address, CometRef, Id, Incarnation, Kind, Route, Seq, Slot, Version};
+use seeded_bugs::{Bug, is};
 
 use super::Registry;
 use super::comets::Life;
@@ -80,6 +81,9 @@ impl Registry {
             registry.take(record)?;
         }
         registry.check_lives()?;
+        if is(Bug::SeqResetBySnapshot) {
+            registry.count_seqs_anew();
+        }
         Ok(registry)
     }
 
@@ -94,9 +98,11 @@ impl Registry {
                 self.take_listing(&room, &comet, version, listed)?;
             }
             ShardRecord::Fence { comet, fence } => self.take_fence(&comet, fence),
-            ShardRecord::Mark { address, comet, conn, removed, seq } => {
+            ShardRecord::Mark { .. } if is(Bug::MarksLostInSnapshot) => {}
+            ShardRecord::Mark { address, comet, conn, removed, seq, outranked } => {
                 let mark = match seq.filter(|_| removed) {
                     Some(seq) => Mark::Unbound(seq),
+                    None if outranked => Mark::Outranked,
                     None => Mark::Absent,
                 };
                 let life = self.life_at_fence(&comet)?;
@@ -152,7 +158,7 @@ impl Registry {
         if state.find_listing(&self.comets, room, &comet.id).is_ok() {
             return Err(RestoreError::ListedTwice { room: room.clone(), comet: comet.clone() });
         }
-        self.add_listing(slot, room, life, version, listed);
+        self.add_listing(slot, room, life, version, listed || is(Bug::LeaveResurrected));
         Ok(())
     }
 

@@ -100,7 +100,7 @@ impl Snapshot {
             comet.marks.iter().map(|(conn, address, mark)| {
                 let seq = match mark {
                     Mark::Unbound(seq) => Some(seq),
-                    Mark::Absent => None,
+                    Mark::Absent | Mark::Outranked => None,
                 };
                 ShardRecord::Mark {
                     address: address.clone(),
@@ -108,6 +108,7 @@ impl Snapshot {
                     conn,
                     removed: seq.is_some(),
                     seq,
+                    outranked: mark == Mark::Outranked,
                 }
             })
         })
@@ -150,9 +151,12 @@ fn feed(digest: &mut Digest, record: &ShardRecord) {
         ShardRecord::Fence { comet, fence } => {
             digest.number(5).id(comet).number(fence.0);
         }
-        ShardRecord::Mark { address, comet, conn, removed, seq } => {
+        ShardRecord::Mark { address, comet, conn, removed, seq, outranked } => {
             digest.number(6).address(address).comet(comet).number(conn.0).flag(*removed);
             digest.number(seq.map_or(0, |seq| seq.0));
+            if *outranked {
+                digest.number(10);
+            }
         }
         ShardRecord::Settled { comet, settled } => {
             digest.number(7).comet(comet).number(settled.0);

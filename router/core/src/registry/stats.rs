@@ -13,7 +13,7 @@ pub struct Stats {
     pub listings: u64,
     /// Listings taken off but remembered.
     pub tombstones: u64,
-    /// Removed connections that are not settled.
+    /// Removed or refused connections that are not settled.
     pub marks: u64,
     /// Comets ever heard of.
     pub comets: u64,

@@ -2,6 +2,7 @@
 
 use orrery_model::command::{Outcome, Refusal, Reply, RouteName, Unbind};
 use orrery_model::{Address, Conn};
+use seeded_bugs::Bug;
 
 use super::comets::Life;
 use super::marks::Mark;
@@ -16,11 +17,11 @@ impl Registry {
         let (slot, life) = self.admit(&unbind.address, &unbind.comet)?;
         self.settle(life, unbind.settled);
         let named = |route: &&StoredRoute| {
-            route.life() == life
-                && match unbind.route {
-                    RouteName::Seq(seq) => route.seq == seq,
-                    RouteName::Conn(conn) => route.conn == conn,
-                }
+            let is_exact = match unbind.route {
+                RouteName::Seq(seq) => route.seq == seq,
+                RouteName::Conn(conn) => route.conn == conn,
+            };
+            route.life() == life && is_exact || seeded_bugs::is(Bug::ExactRemovalSkipped)
         };
         let found = self.visible_routes(slot, &unbind.address).find(named).map(|route| route.seq);
         let removed = match (found, unbind.route) {

@@ -25,6 +25,7 @@ pub(crate) struct NaiveMark {
     comet: CometRef,
     conn: Conn,
     unbound: Option<Seq>,
+    outranked: bool,
 }
 
 #[derive(Default)]
@@ -151,15 +152,23 @@ impl Naive {
         if let Some(route) = self.routes.iter().find(same) {
             return Ok(Outcome::Bound(Bound { seq: route.seq, losers: route.losers.clone() }));
         }
-        if self.is_settled(&bind.comet, bind.conn)
-            || self.mark_of(&bind.address, &bind.comet, bind.conn).is_some()
-        {
+        if self.is_settled(&bind.comet, bind.conn) {
             return Err(Refusal::Gone);
+        }
+        if let Some(mark) = self.mark_of(&bind.address, &bind.comet, bind.conn) {
+            return Err(if mark.outranked { Refusal::Outranked } else { Refusal::Gone });
         }
         if bind.details.primary.is_none() && bind.rank.is_some_and(|r| r.0 > self.seqs_given) {
             return Err(Refusal::Invalid("a rank is a seq that was given"));
         }
-        let losers = self.losers_to(bind)?;
+        let losers = match self.losers_to(bind) {
+            Ok(losers) => losers,
+            Err(refusal) => {
+                let Bind { address, comet, conn, .. } = bind.clone();
+                self.marks.push(NaiveMark { address, comet, conn, unbound: None, outranked: true });
+                return Err(refusal);
+            }
+        };
         for loser in &losers {
             self.remove(&bind.address, loser.seq, None);
         }
@@ -230,7 +239,7 @@ impl Naive {
         let route = self.routes.remove(at);
         if !self.is_settled(&route.comet, route.conn) {
             let NaiveRoute { address, comet, conn, .. } = route;
-            self.marks.push(NaiveMark { address, comet, conn, unbound });
+            self.marks.push(NaiveMark { address, comet, conn, unbound, outranked: false });
         }
     }
 
@@ -262,7 +271,8 @@ impl Naive {
                 None if self.is_settled(comet, *conn) => false,
                 None => {
                     let (address, comet, conn) = (address.clone(), comet.clone(), *conn);
-                    self.marks.push(NaiveMark { address, comet, conn, unbound: None });
+                    let outranked = false;
+                    self.marks.push(NaiveMark { address, comet, conn, unbound: None, outranked });
                     false
                 }
             },

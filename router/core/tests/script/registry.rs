@@ -270,9 +270,10 @@ fn show_record(record: &ShardRecord) -> String {
             format!("listing {room} {comet} version={version} listed={listed}")
         }
         ShardRecord::Fence { comet, fence } => format!("fence {comet} {fence}"),
-        ShardRecord::Mark { address, comet, conn, removed, seq } => {
+        ShardRecord::Mark { address, comet, conn, removed, seq, outranked } => {
             let seq = seq.map_or(String::new(), |seq| format!(" seq={seq}"));
-            format!("mark {address} {comet} conn={conn} removed={removed}{seq}")
+            let outranked = if *outranked { " outranked" } else { "" };
+            format!("mark {address} {comet} conn={conn} removed={removed}{seq}{outranked}")
         }
         ShardRecord::Settled { comet, settled } => format!("settled {comet} {settled}"),
     }

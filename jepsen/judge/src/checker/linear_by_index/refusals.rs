@@ -1,5 +1,7 @@
 //! Refusals and empty removals: each had a reason at its index.
 
+use std::collections::BTreeMap;
+
 use super::Address;
 use crate::facts::{Identity, Lives};
 use crate::history::{Bind, Op, Operation, Policy, Refusal, Scope, Unbind};
@@ -7,12 +9,13 @@ use crate::verdict::Violation;
 
 /// Judges binds that were refused as gone or outranked, and what unbinds say that they removed.
 pub(super) fn check(address: &Address<'_, '_>, lives: &Lives<'_>, violations: &mut Vec<Violation>) {
-    let room = Room::new(lives);
+    let (room, asked) = (Room::new(lives), Asked::new(address));
     for operation in &address.operations {
         let violation = match (operation.op(), operation.refusal()) {
             (Op::Bind(bind), Some(Refusal::Gone)) => gone(address, lives, operation, bind),
             (Op::Bind(bind), Some(Refusal::Outranked)) => {
-                outranked(address, lives, &room, operation, bind)
+                let since = asked.since(address, operation, bind);
+                outranked(address, lives, &room, since, operation, bind)
             }
             (Op::Unbind(unbind), None) if operation.is_ok() => {
                 removed(address, lives, operation, unbind)
@@ -44,27 +47,70 @@ fn gone(
     Some(Violation::new([operation.began(), before], text))
 }
 
+/// When each bind of an address was asked for first.
+struct Asked(BTreeMap<Identity, u64>);
+
+impl Asked {
+    fn new(address: &Address<'_, '_>) -> Self {
+        let mut first = BTreeMap::new();
+        // In order of their beginnings.
+        for operation in &address.operations {
+            if let Op::Bind(bind) = operation.op()
+                && let Some(identity) = identity(address, bind)
+            {
+                first.entry(identity).or_insert(operation.began());
+            }
+        }
+        Self(first)
+    }
+
+    /// Where the answer may be a repeat of an earlier one: the event since which that may have been given.
+    fn since(
+        &self,
+        address: &Address<'_, '_>,
+        operation: &Operation<'_>,
+        bind: &Bind,
+    ) -> Option<u64> {
+        let first = self.0.get(&identity(address, bind)?)?;
+        (*first < operation.began() || !operation.is_exact()).then_some(*first)
+    }
+}
+
+fn identity(address: &Address<'_, '_>, bind: &Bind) -> Option<Identity> {
+    let comet = address.facts.comets.find(&bind.comet)?;
+    Some(Identity { comet, incarnation: bind.incarnation, conn: bind.conn })
+}
+
 /// How many connections may have been at an address at a time.
 struct Room {
     /// Events at which binds began, in order.
     began: Vec<u64>,
     /// Indexes at which connections were certainly gone, in order.
     gone: Vec<u64>,
+    /// Events that proved it, in order.
+    seen_gone: Vec<u64>,
 }
 
 impl Room {
     fn new(lives: &Lives<'_>) -> Self {
         let bound = lives.all.iter().filter(|life| life.bind.is_some());
-        let (mut began, mut gone): (Vec<_>, Vec<_>) =
-            bound.map(|life| (life.began, life.gone.log_index)).unzip();
+        let (mut began, (mut gone, mut seen_gone)): (Vec<_>, (Vec<_>, Vec<_>)) =
+            bound.map(|life| (life.began, (life.gone.log_index, life.seen_gone))).unzip();
         began.sort_unstable();
         gone.sort_unstable();
-        Self { began, gone }
+        seen_gone.sort_unstable();
+        Self { began, gone, seen_gone }
     }
 
     fn taken_at_most(&self, index: u64, before: u64) -> usize {
         let came = self.began.partition_point(|began| *began < before);
         came.saturating_sub(self.gone.partition_point(|gone| *gone < index))
+    }
+
+    /// The same for any moment between two events.
+    fn taken_at_most_since(&self, since: u64, before: u64) -> usize {
+        let came = self.began.partition_point(|began| *began < before);
+        came.saturating_sub(self.seen_gone.partition_point(|gone| *gone < since))
     }
 }
 
@@ -72,11 +118,18 @@ fn outranked(
     address: &Address<'_, '_>,
     lives: &Lives<'_>,
     room: &Room,
+    since: Option<u64>,
     operation: &Operation<'_>,
     bind: &Bind,
 ) -> Option<Violation> {
     let index = operation.log_index()?;
     let event = operation.told_by();
+    // Whoever is refused by the policy is so for good.
+    let life = lives.place(identity(address, bind)?).map(|place| &lives.all[place]);
+    if let Some(life) = life.filter(|life| life.seq.is_some()) {
+        let text = format!("{} was outranked at index {index}, and bound", address.name(life));
+        return Some(Violation::new([life.born.event, event], text));
+    }
     let Some(policy) = bind.policy.filter(|policy| policy.scope != Scope::All) else {
         let text = format!("a bind of {} without a limit was outranked", address.key);
         return Some(Violation::new([operation.began(), event], text));
@@ -85,13 +138,18 @@ fn outranked(
     let taken = match policy.scope {
         Scope::Platform => {
             let rivals = lives.all.iter().filter(|life| {
-                life.began < event
-                    && life.gone.log_index >= index
-                    && life.competes(policy, bind.platform.as_deref())
+                let gone = match since {
+                    Some(since) => life.seen_gone < since,
+                    None => life.gone.log_index < index,
+                };
+                life.began < event && !gone && life.competes(policy, bind.platform.as_deref())
             });
             rivals.count()
         }
-        _ => room.taken_at_most(index, event),
+        _ => match since {
+            Some(since) => room.taken_at_most_since(since, event),
+            None => room.taken_at_most(index, event),
+        },
     };
     if taken >= places {
         return None;

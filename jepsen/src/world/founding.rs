@@ -1,4 +1,4 @@
-//! Founding: makes the routers of a simulation a cluster, as `orrery ctl cluster bootstrap` does.
+//! Founding: makes routers a cluster, as `orrery ctl cluster bootstrap` does.
 
 use std::time::Duration;
 

@@ -1,0 +1,113 @@
+//! At the end all nodes agree on who belongs where, and it is so (Jepsen's membership tests: W7).
+
+use std::collections::BTreeSet;
+
+use super::Property;
+use crate::facts::standings::{CONTROL, Standings, placed, staying};
+use crate::history::{History, Replica, Standing};
+use crate::settings::Settings;
+use crate::verdict::{Verdict, Violation};
+
+/// See [`check`].
+pub const PROPERTY: Property = Property {
+    name: "membership",
+    source: "uniform membership and no zombies, as in Jepsen's membership tests (W7)",
+    needs: &["standing"],
+    check,
+};
+
+/// By the last word of each node in the final phase:
+///
+/// - every node of the cluster answers, and all say the same of nodes and placements;
+/// - no node is still on its way out;
+/// - each shard is held by the nodes where it is placed, each of which names exactly them as its voters;
+///   the control shard is followed by all others, the others by nobody;
+/// - nobody else holds a replica, a node that was removed least of all;
+/// - each replica has applied at least what any had when the phase began: nobody is stuck.
+pub fn check(history: &History<'_>, _: &Settings) -> Verdict {
+    let standings = Standings::new(history);
+    let Some((by, best)) = standings.best() else {
+        return Verdict::Unknown("no node said how it stands in the final phase".into());
+    };
+    let mut violations = Vec::new();
+    let mut violated = |events: &[u64], text: String| {
+        violations.push(Violation::new(events.iter().copied(), text));
+    };
+    let stay: BTreeSet<u64> = staying(best).collect();
+    for (node, state) in &best.nodes {
+        if state == "leaving" {
+            violated(&[by], format!("node {node} is still leaving at the end"));
+        }
+        if state != "removed" && !standings.last.contains_key(node) {
+            violated(&[by], format!("node {node} of the cluster does not answer at the end"));
+        }
+    }
+    for (node, (event, standing)) in &standings.last {
+        if !stay.contains(node) {
+            // A replica that knows no members and no entry is none: its node came back without its disk.
+            let is_one = |held: &&Replica| held.applied > 0 || !held.voters.is_empty();
+            let held = standing.replicas.iter().filter(is_one);
+            let shards: Vec<u32> = held.map(|held| held.shard).collect();
+            // One that ended meanwhile, for it heard of that, is as it should be.
+            if !shards.is_empty() && standings.answers(*node) {
+                violated(&[by, *event], format!("node {node} was removed, and holds {shards:?}"));
+            }
+            continue;
+        }
+        if !agree(best, standing) {
+            violated(&[by, *event], format!("node {node} knows other nodes or placements"));
+        }
+        replicas(*node, standing, best, &mut |text| violated(&[by, *event], text));
+    }
+    for (shard, (target, begun)) in &standings.begun {
+        for node in Standings::holders(best, *shard) {
+            let reached = standings.reached.get(&(node, *shard));
+            if let Some((index, at)) = reached.filter(|(index, _)| index < target) {
+                let text = format!(
+                    "node {node} is stuck at index {index} of shard {shard}, which was at {target} already"
+                );
+                violated(&[*begun, *at], text);
+            }
+        }
+    }
+    Verdict::of(violations)
+}
+
+fn agree(one: &Standing, other: &Standing) -> bool {
+    one.nodes == other.nodes && one.placements == other.placements
+}
+
+/// Whether the node holds what is placed on it, with the members that should be, and nothing else.
+fn replicas(node: u64, standing: &Standing, best: &Standing, violated: &mut impl FnMut(String)) {
+    for (shard, _) in &best.placements {
+        let should = Standings::holders(best, *shard).contains(&node);
+        let held = standing.replicas.iter().find(|replica| replica.shard == *shard);
+        let Some(held) = held else {
+            if should {
+                violated(format!("node {node} has no replica of shard {shard}, as it should"));
+            }
+            continue;
+        };
+        if !should {
+            violated(format!("node {node} holds a replica of shard {shard}, as it should not"));
+            continue;
+        }
+        let voters: BTreeSet<u64> = placed(best, *shard).into_iter().collect();
+        let followers: BTreeSet<u64> = match *shard {
+            CONTROL => staying(best).filter(|node| !voters.contains(node)).collect(),
+            _ => BTreeSet::new(),
+        };
+        let is_so = !held.joint
+            && held.voters.iter().copied().eq(voters.iter().copied())
+            && held.learners.iter().copied().eq(followers.iter().copied());
+        if !is_so {
+            violated(format!(
+                "node {node} says that {:?} vote in shard {shard} and {:?} follow{}, not {voters:?} and \
+                 {followers:?}",
+                held.voters,
+                held.learners,
+                if held.joint { ", and that this is changing" } else { "" }
+            ));
+        }
+    }
+}

@@ -1,0 +1,112 @@
+use orrery_judge::checker::membership::check;
+use orrery_judge::checker::validity;
+use orrery_judge::history::History;
+use orrery_judge::settings::{Gates, Settings};
+use orrery_judge::verdict::Verdict;
+
+use crate::script::{events, finds, holds, verdict};
+
+/// Node 1 was removed; 2, 3 and 4 hold shard 1, 5 only follows the control shard.
+const CLUSTER: &str = "1=removed 2=active 3=active 4=active 5=active s0=2,3,4 s1=2,3,4";
+
+fn standing(node: u64) -> String {
+    match node {
+        5 => format!("* standing n5 {CLUSTER} r0=2,3,4+5@9"),
+        node => format!("* standing n{node} {CLUSTER} r0=2,3,4+5@9 r1=2,3,4@20"),
+    }
+}
+
+fn good() -> String {
+    let all: Vec<_> = (2..=5).map(standing).collect();
+    format!("* phase final\n{}", all.join("\n"))
+}
+
+#[test]
+fn a_cluster_that_agrees_holds() {
+    holds(check, &good());
+    // What was said before the final phase is of no interest.
+    holds(check, &format!("* standing n2 2=leaving r7=2@1\n{}", good()));
+    // Nor what was corrected later.
+    let changing = standing(2).replace("r1=2,3,4@20", "r1=1,2,3*@20");
+    holds(check, &good().replace("* phase final", &format!("* phase final\n{changing}")));
+    holds(check, &format!("{}\n* standing n1 {CLUSTER}", good()));
+}
+
+#[test]
+fn a_node_that_is_still_leaving_is_found() {
+    finds(check, &good().replace("5=active", "5=leaving"), "node 5 is still leaving");
+}
+
+#[test]
+fn a_node_that_does_not_answer_is_found() {
+    finds(check, &good().replace(&standing(3), ""), "node 3 of the cluster does not answer");
+}
+
+#[test]
+fn nodes_that_know_different_clusters_are_found() {
+    let other = standing(3).replace("s1=2,3,4", "s1=2,3,5");
+    finds(check, &good().replace(&standing(3), &other), "node 3 knows other");
+}
+
+#[test]
+fn a_zombie_is_found() {
+    let removed = format!("{}\n* standing n1 {CLUSTER} r1=1,2,3@4", good());
+    finds(check, &removed, "node 1 was removed, and holds [1]");
+    holds(check, &format!("{}\n* standing n1 r0=@0", good()));
+    // It may hear of its removal late, and end.
+    let again = good().replace("* phase final\n", "");
+    holds(check, &format!("{removed}\n+ 500\n{again}"));
+    finds(
+        check,
+        &format!("{removed}\n+ 500\n{again}\n* standing n1 r1=1,2,3@4"),
+        "node 1 was removed",
+    );
+    let outside = good().replace("+5@9", "+5@9 r1=2,3,4+5@20");
+    finds(check, &outside, "node 5 holds a replica of shard 1, as it should not");
+}
+
+#[test]
+fn a_replica_that_is_missing_is_found() {
+    let without = standing(4).replace(" r1=2,3,4@20", "");
+    finds(check, &good().replace(&standing(4), &without), "node 4 has no replica of shard 1");
+}
+
+#[test]
+fn members_that_are_not_as_placed_are_found() {
+    for members in ["1,2,3", "2,3,4,5", "2,3", "2,3,4+5", "2,3,4*"] {
+        let other = standing(4).replace("r1=2,3,4@", &format!("r1={members}@"));
+        finds(check, &good().replace(&standing(4), &other), "vote in shard 1");
+    }
+    let control = standing(4).replace("r0=2,3,4+5@9", "r0=2,3,4@9");
+    finds(check, &good().replace(&standing(4), &control), "vote in shard 0");
+}
+
+#[test]
+fn a_replica_that_is_stuck_is_found() {
+    let behind = standing(4).replace("@20", "@19");
+    let stuck = good().replace(&standing(4), &behind);
+    finds(check, &stuck, "node 4 is stuck at index 19 of shard 1, which was at 20");
+    holds(check, &format!("{stuck}\n{}", standing(4)));
+}
+
+#[test]
+fn nobody_who_says_anything_is_unknown() {
+    assert!(matches!(verdict(check, "* phase final"), Verdict::Unknown(_)));
+}
+
+#[test]
+fn a_run_whose_replicas_were_not_all_compared_does_not_count() {
+    let gates = Gates { ok_before: 0, tail: 0, compared: true, ..Gates::default() };
+    let settings = Settings { gates, ..Settings::default() };
+    let judged = |text: &str| validity::check(&History::new(&events(text)).unwrap(), &settings);
+    let control = "* digest 0 9 aa n2\n* digest 0 9 aa n3\n* digest 0 9 aa n4\n* digest 0 9 aa n5";
+    let data = "* digest 1 20 bb n2\n* digest 1 20 bb n3\n* digest 1 20 bb n4";
+    assert_eq!(judged(&format!("{}\n{control}\n{data}", good())), Verdict::Holds);
+    for (one, other) in [("1 20 bb n4", "1 21 bb n4"), ("0 9 aa n5", "0 9 aa n4")] {
+        let data = format!("{}\n{control}\n{data}", good()).replace(one, other);
+        let Verdict::Unknown(why) = judged(&data) else { panic!("{one}") };
+        assert!(why.contains(&format!("of shard {} were not", &one[..1])), "{why}");
+    }
+    // Before the final phase does not count.
+    assert!(matches!(judged(&format!("{control}\n{data}\n{}", good())), Verdict::Unknown(_)));
+}

@@ -1,0 +1,27 @@
+//! Report: a run of the harness as one HTML page that a person wants to read.
+//!
+//! [`page`] draws it from what was known of the run before ([`RunFacts`]), from its history, and from the
+//! verdicts. Nothing is fetched when it is opened, everything in it is escaped, and a history of any length
+//! gives a page of bounded size: what happened often is counted in buckets of time, what is told one by one
+//! has a limit (see `limits`).
+
+mod availability;
+mod axis;
+mod calls;
+mod chart;
+mod facts;
+mod faults;
+mod figures;
+mod limits;
+mod markup;
+mod narrow;
+mod page;
+mod properties;
+mod section;
+mod survey;
+mod words;
+
+pub use facts::{RunFacts, Shrunk};
+pub use faults::in_words;
+pub use figures::count;
+pub use page::page;

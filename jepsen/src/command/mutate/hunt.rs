@@ -1,0 +1,205 @@
+//! Hunt: runs seed after seed with a bug turned on, until one is violated that is not without it.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fs::{self, File};
+use std::ops::Range;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use seeded_bugs::Bug;
+
+use super::score::Found;
+use crate::verdict::Ending;
+
+/// How long one seed may take: a system with a bug may never come to rest.
+const SEED_MAX: Duration = Duration::from_secs(180);
+
+/// Pause between two looks at the seeds that run.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// What the report says of a property that is violated.
+const VIOLATED: &str = ": VIOLATED";
+
+/// Where that is kept.
+const TOLD: &str = "report.txt";
+
+/// Runs seeds of a harness that has bugs.
+pub(super) struct Hunt {
+    binary: PathBuf,
+    folder: PathBuf,
+    jobs: usize,
+    /// Most time for one bug.
+    time_max: Duration,
+    /// How seeds end with no bug turned on.
+    without: BTreeMap<u64, Ending>,
+}
+
+/// A seed that runs; it ends when this is dropped.
+struct Running {
+    seed: u64,
+    began: Instant,
+    child: Child,
+    folder: PathBuf,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A seed that has ended.
+struct Ended {
+    seed: u64,
+    ending: Ending,
+    /// Its history, and what the harness printed.
+    folder: PathBuf,
+}
+
+impl Ended {
+    /// Leaves nothing of it.
+    fn forget(&self) -> anyhow::Result<()> {
+        let folder = &self.folder;
+        fs::remove_dir_all(folder).with_context(|| format!("remove {}", folder.display()))
+    }
+
+    /// The properties that its report says are violated.
+    fn violated(&self) -> anyhow::Result<Vec<String>> {
+        let told = self.folder.join(TOLD);
+        let text = fs::read_to_string(&told).with_context(|| format!("read {}", told.display()))?;
+        let name = |line: &str| line.split_once(VIOLATED).map(|(name, _)| name.to_owned());
+        // The last line sums the seed up in the same word.
+        Ok(text.lines().filter(|line| !line.starts_with("seed ")).filter_map(name).collect())
+    }
+}
+
+impl Hunt {
+    pub(super) fn new(binary: PathBuf, folder: PathBuf, jobs: usize, time_max: Duration) -> Self {
+        Self { binary, folder, jobs, time_max, without: BTreeMap::new() }
+    }
+
+    /// The first of these seeds that does not hold although no bug is turned on.
+    ///
+    /// # Errors
+    /// When the harness cannot be run.
+    pub(super) fn first_that_does_not_hold(
+        &mut self,
+        seeds: Range<u64>,
+    ) -> anyhow::Result<Option<u64>> {
+        let mut waiting: VecDeque<u64> = seeds.collect();
+        let mut running = Vec::new();
+        while let Some(ended) = self.next(None, &mut waiting, &mut running)? {
+            ended.forget()?;
+            self.without.insert(ended.seed, ended.ending);
+        }
+        Ok(self.without.iter().find(|(_, ending)| **ending != Ending::Holds).map(|(seed, _)| *seed))
+    }
+
+    /// Looks for a bug.
+    ///
+    /// # Errors
+    /// When the harness cannot be run.
+    #[expect(clippy::disallowed_methods, reason = "how long it takes is told in real time")]
+    pub(super) fn hunt(&mut self, bug: Bug, seeds: Range<u64>) -> anyhow::Result<Found> {
+        let (began, first) = (Instant::now(), seeds.start);
+        let mut waiting: VecDeque<u64> = seeds.collect();
+        let mut running: Vec<Running> = Vec::new();
+        let mut found = Found::nothing(bug);
+        let mut best: Option<Ended> = None;
+        while let Some(ended) = self.next(Some(bug), &mut waiting, &mut running)? {
+            found.take(ended.ending);
+            if ended.ending == Ending::Violated && self.holds_without(ended.seed)? {
+                // Lower seeds are waited for, so that the number says something.
+                waiting.clear();
+                running.retain(|other| other.seed < ended.seed);
+                if let Some(higher) = best.replace(ended) {
+                    higher.forget()?;
+                }
+            } else {
+                ended.forget()?;
+            }
+            if began.elapsed() > self.time_max {
+                break;
+            }
+        }
+        if let Some(best) = best {
+            found.seed = Some(best.seed);
+            found.seeds = best.seed + 1 - first;
+            found.properties = best.violated()?;
+        }
+        found.seconds = began.elapsed().as_secs_f64();
+        Ok(found)
+    }
+
+    /// Whether a seed holds with no bug turned on: only then was the bug what violated it.
+    fn holds_without(&mut self, seed: u64) -> anyhow::Result<bool> {
+        if !self.without.contains_key(&seed) {
+            let (mut waiting, mut running) = (VecDeque::from([seed]), Vec::new());
+            while let Some(ended) = self.next(None, &mut waiting, &mut running)? {
+                ended.forget()?;
+                self.without.insert(ended.seed, ended.ending);
+            }
+        }
+        Ok(self.without.get(&seed) == Some(&Ending::Holds))
+    }
+
+    /// Waits for the next seed that ends, with as many running as may; none once all have ended.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this waits for processes, outside of any simulation"
+    )]
+    fn next(
+        &self,
+        bug: Option<Bug>,
+        waiting: &mut VecDeque<u64>,
+        running: &mut Vec<Running>,
+    ) -> anyhow::Result<Option<Ended>> {
+        loop {
+            while running.len() < self.jobs
+                && let Some(seed) = waiting.pop_front()
+            {
+                running.push(self.start(bug, seed)?);
+            }
+            if running.is_empty() {
+                return Ok(None);
+            }
+            for at in 0..running.len() {
+                let one = &mut running[at];
+                let ending = match one.child.try_wait()? {
+                    Some(status) => Ending::of(status.code()),
+                    // It says nothing: the harness gave up.
+                    None if one.began.elapsed() > SEED_MAX => Ending::Harness,
+                    None => continue,
+                };
+                let one = running.remove(at);
+                let (seed, folder) = (one.seed, one.folder.clone());
+                return Ok(Some(Ended { seed, ending, folder }));
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "how long it takes is told in real time")]
+    fn start(&self, bug: Option<Bug>, seed: u64) -> anyhow::Result<Running> {
+        let folder = self.folder.join(bug.map_or("none", Bug::name)).join(seed.to_string());
+        fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
+        let told = folder.join(TOLD);
+        let out = File::create(&told).with_context(|| format!("make {}", told.display()))?;
+        let mut command = Command::new(&self.binary);
+        command.args(["sim", "--seed", &seed.to_string(), "--folder"]).arg(&folder);
+        if let Some(bug) = bug {
+            command.args(["--bug", bug.name()]);
+        }
+        let child = command
+            .stdin(Stdio::null())
+            .stderr(out.try_clone()?)
+            .stdout(out)
+            .spawn()
+            .with_context(|| format!("start {}", self.binary.display()))?;
+        Ok(Running { seed, began: Instant::now(), child, folder })
+    }
+}

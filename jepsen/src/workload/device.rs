@@ -1,0 +1,325 @@
+//! Device: connects to a comet as a person's device does, gives signs of life, joins and leaves rooms, goes in
+//! one way or another, and comes back, to the same comet or another one. What it receives it writes down.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use judge::history::{Connect, Deliver, Joined, Named, Op};
+use orrery_sdk::{self as sdk, ConnectError, Event, Options, RequestError, Transport};
+use rand::Rng as _;
+use rand::rngs::SmallRng;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::bed::{Bed, Stage};
+use super::edge::{Door, Edge};
+use crate::recorder::{Process, Said};
+
+/// The operation that every device accepts.
+pub const OP: i32 = 1000;
+
+/// How long a device waits until it is connected.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(7);
+
+/// How long a device waits for an answer before it gives its connection up.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Pause before a device that could not connect tries again: the first, and the longest.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+
+/// Most signs of life that a device gives before it goes: some come for a moment, some stay.
+const STAYS_MAX: [u32; 4] = [2, 8, 20, 60];
+
+/// Of so many things that a device does one is a change of its rooms, where its protocol tells the outcome.
+const CHANGE_ONE_IN: u32 = 4;
+
+/// How a device goes.
+#[derive(Debug, Clone, Copy)]
+enum Going {
+    /// It says goodbye.
+    Politely,
+    /// Its connection is gone at once.
+    Abruptly,
+    /// It says and reads nothing any more, and its connection stays.
+    Silently,
+}
+
+/// One device.
+pub struct Device {
+    bed: Bed,
+    edge: Edge,
+    process: Process,
+    chance: SmallRng,
+    user: String,
+    key: String,
+    name: String,
+    /// Connections that it does not read any more, and when they end.
+    silent: Vec<(Instant, sdk::Device)>,
+}
+
+/// A connection of a device.
+struct Connection {
+    device: sdk::Device,
+    transport: Transport,
+    conn: u64,
+    rooms: BTreeSet<String>,
+}
+
+/// A connection that is no more. Why is in the history.
+struct Lost;
+
+impl Device {
+    /// A device by its number.
+    pub fn new(bed: Bed, edge: Edge, number: usize) -> Self {
+        let name = format!("device-{number}");
+        let (process, chance) = (bed.recorder.process(), bed.chance(&name));
+        let (user, key) = (edge.user_of(number), edge.key_of(number));
+        Self { bed, edge, process, chance, user, key, name, silent: Vec::new() }
+    }
+
+    /// Comes and goes until it is told to end.
+    pub async fn run(mut self) {
+        let mut backoff = BACKOFF.0;
+        while self.bed.works() {
+            let pause = match self.connect().await {
+                Some(connection) => {
+                    backoff = BACKOFF.0;
+                    self.live(connection).await;
+                    backoff
+                }
+                None => {
+                    backoff = (backoff * 2).min(BACKOFF.1);
+                    backoff
+                }
+            };
+            self.pause(pause).await;
+            let now = Instant::now();
+            self.silent.retain(|(until, _)| *until > now);
+        }
+        // The last ones end when their comets close them.
+        let last = self.silent.iter().map(|(until, _)| *until).max();
+        tokio::time::sleep_until(last.unwrap_or_else(Instant::now)).await;
+    }
+
+    async fn connect(&mut self) -> Option<Connection> {
+        let door = self.edge.doors[self.chance.random_range(0..self.edge.doors.len())].clone();
+        let transport = match self.chance.random_range(0..3) {
+            0 => Transport::Tcp,
+            1 => Transport::WebSocket,
+            _ => Transport::Json,
+        };
+        let rooms_max = if transport == Transport::Json { 2 } else { 1 };
+        let rooms = self.chance.random_range(0..=rooms_max);
+        let rooms: BTreeSet<String> =
+            (0..rooms).map(|_| self.edge.hall(&mut self.chance)).collect();
+        let conn = self.edge.next_conn();
+        let op = Op::Connect(Connect {
+            user: self.user.clone(),
+            conn,
+            second: Some(self.key.clone()),
+            comet: Some(door.comet.clone()),
+            rooms: rooms.iter().cloned().collect(),
+        });
+        self.process.invoke(None, op.clone());
+        let options = self.options(&door, transport, &rooms);
+        match sdk::Device::connect(&*self.bed.host.net, options).await {
+            Ok(device) => {
+                if let Some(seq) = device.welcome().seq {
+                    self.edge.named(&self.user, seq, conn);
+                }
+                self.process.ok(op, Said::default());
+                Some(Connection { device, transport, conn, rooms })
+            }
+            Err(error @ ConnectError::Timeout) => {
+                // The comet may have bound it; the device has hung up.
+                self.process.info(error.to_string().as_str());
+                self.left(conn);
+                None
+            }
+            Err(error) => {
+                if matches!(error, ConnectError::NotInGoim(_) | ConnectError::BadOptions(_)) {
+                    let text = format!("{} cannot connect: {error}", self.name);
+                    self.bed.recorder.harness_failure(text);
+                }
+                self.process.fail(error.to_string().as_str(), Said::default());
+                None
+            }
+        }
+    }
+
+    fn options(&mut self, door: &Door, transport: Transport, rooms: &BTreeSet<String>) -> Options {
+        let address = match transport {
+            Transport::Tcp => &door.tcp,
+            Transport::WebSocket | Transport::Json => &door.websocket,
+        };
+        let platform = ["web", "ios", "android"][self.chance.random_range(0..3)];
+        let options = Options::new(transport, address.clone());
+        let mut options = options.user(&self.user).key(&self.key).platform(platform);
+        options.rooms = rooms.iter().cloned().collect();
+        options.connect_timeout = CONNECT_TIMEOUT;
+        options.answer_timeout = ANSWER_TIMEOUT;
+        // goim's protocol cannot say that it accepts everything.
+        match transport {
+            Transport::Json => options,
+            Transport::Tcp | Transport::WebSocket => options.accepts([OP]),
+        }
+    }
+
+    /// Is connected until it goes, or its connection does.
+    async fn live(&mut self, mut connection: Connection) {
+        let stay_max = STAYS_MAX[self.chance.random_range(0..STAYS_MAX.len())];
+        let mut stay = self.chance.random_range(1..=stay_max);
+        loop {
+            let lost = match stay > 0 && self.bed.works() {
+                true => self.act(&mut connection).await.is_err(),
+                // What was pushed before it goes has time to arrive, and is known to have had it.
+                false => {
+                    let _ = self.heartbeat(&mut connection).await;
+                    return self.go(connection).await;
+                }
+            };
+            if lost || self.listen(&mut connection).await.is_err() {
+                return self.left(connection.conn);
+            }
+            stay = stay.saturating_sub(1);
+        }
+    }
+
+    /// Gives a sign of life, or changes a room.
+    async fn act(&mut self, connection: &mut Connection) -> Result<(), Lost> {
+        let changes = connection.transport == Transport::Json;
+        if !changes || !self.chance.random_ratio(1, CHANGE_ONE_IN) {
+            return self.heartbeat(connection).await;
+        }
+        let room = self.edge.hall(&mut self.chance);
+        let (conn, joins) = (connection.conn, !connection.rooms.contains(&room));
+        let joined = Joined { conn, room: room.clone() };
+        let op = if joins { Op::Join(joined) } else { Op::Leave(joined) };
+        self.process.invoke(None, op.clone());
+        let asked = [room.as_str()];
+        let answered = match joins {
+            true => connection.device.join(&asked).await,
+            false => connection.device.leave(&asked).await,
+        };
+        match answered {
+            Ok(()) => {
+                self.process.ok(op, Said::default());
+                match joins {
+                    true => connection.rooms.insert(room),
+                    false => connection.rooms.remove(&room),
+                };
+                Ok(())
+            }
+            Err(error @ RequestError::Refused { .. }) => {
+                self.process.fail(error.to_string().as_str(), Said::default());
+                Ok(())
+            }
+            Err(error) => {
+                self.process.info(error.to_string().as_str());
+                Err(Lost)
+            }
+        }
+    }
+
+    /// Gives a sign of life and waits for the answer.
+    async fn heartbeat(&mut self, connection: &mut Connection) -> Result<(), Lost> {
+        let op = Op::Heartbeat(Named { user: self.user.clone(), conn: connection.conn });
+        self.process.invoke(None, op.clone());
+        let deadline = Instant::now() + ANSWER_TIMEOUT;
+        let (process, user) = (&self.process, &self.user);
+        let answered = timeout_at(deadline, async {
+            if connection.device.heartbeat().await.is_err() {
+                return Err("the connection is closed".to_owned());
+            }
+            loop {
+                match connection.device.next().await {
+                    Event::HeartbeatReply { .. } => return Ok(()),
+                    event => take(process, user, connection.conn, event)?,
+                }
+            }
+        });
+        match answered.await {
+            Ok(Ok(())) => {
+                self.process.ok(op, Said::default());
+                Ok(())
+            }
+            Ok(Err(why)) => {
+                self.process.fail(why.as_str(), Said::default());
+                Err(Lost)
+            }
+            Err(_) => {
+                self.process.info("no answer in time");
+                Err(Lost)
+            }
+        }
+    }
+
+    /// Takes what comes until it is time to do something again.
+    async fn listen(&mut self, connection: &mut Connection) -> Result<(), Lost> {
+        let period = u64::from(self.edge.plan.heartbeat_ms);
+        let pause = Duration::from_millis(self.chance.random_range(period / 8..period * 3 / 4));
+        let until = Instant::now() + pause;
+        let mut stage = self.bed.stage.clone();
+        let (process, user) = (&self.process, &self.user);
+        loop {
+            tokio::select! {
+                biased;
+                event = connection.device.next() => {
+                    take(process, user, connection.conn, event).map_err(|_| Lost)?;
+                }
+                _ = stage.wait_for(|stage| *stage >= Stage::End) => return Ok(()),
+                () = tokio::time::sleep_until(until) => return Ok(()),
+            }
+        }
+    }
+
+    async fn go(&mut self, connection: Connection) {
+        let op = Op::Disconnect(Named { user: self.user.clone(), conn: connection.conn });
+        self.process.invoke(None, op.clone());
+        let going = match self.chance.random_range(0..4) {
+            0 | 1 => Going::Politely,
+            2 => Going::Abruptly,
+            _ => Going::Silently,
+        };
+        match going {
+            Going::Politely => connection.device.close().await,
+            Going::Abruptly => drop(connection.device),
+            Going::Silently => {
+                let until = Instant::now() + self.edge.plan.silence();
+                self.silent.push((until, connection.device));
+            }
+        }
+        self.process.ok(op, Said::default());
+    }
+
+    /// Its connection is no more.
+    fn left(&mut self, conn: u64) {
+        let op = Op::Disconnect(Named { user: self.user.clone(), conn });
+        self.process.invoke(None, op.clone());
+        self.process.ok(op, Said::default());
+    }
+
+    /// Waits about so long. Ends early when work does.
+    async fn pause(&mut self, about: Duration) {
+        let pause = about.mul_f64(self.chance.random_range(0.5..1.5));
+        tokio::select! {
+            biased;
+            _ = self.bed.stage.wait_for(|stage| *stage >= Stage::End) => {}
+            () = sleep(pause) => {}
+        }
+    }
+}
+
+/// Writes down what a device received; an error is the end of its connection, in its comet's word or the
+/// network's.
+fn take(process: &Process, user: &str, conn: u64, event: Event) -> Result<(), String> {
+    match event {
+        Event::Message { body, .. } => {
+            let message = String::from_utf8_lossy(&body).into_owned();
+            let deliver = Deliver { message, to: user.to_owned(), conn };
+            process.recorder().mark(process.number(), Op::Deliver(deliver));
+            Ok(())
+        }
+        Event::Closed { code, reason } => Err(format!("closed: {code:?} {reason}")),
+        Event::HeartbeatReply { .. } | Event::Frame(_) | Event::Json(_) => Ok(()),
+    }
+}

@@ -1,0 +1,309 @@
+//! Admin: what every world asks of its cluster: who leads, another leader, a snapshot, another node.
+
+use std::time::Duration;
+
+use orrery_model::cluster::{Node, NodeState, Placed, Placement};
+use orrery_model::control::ControlCommand;
+use orrery_model::{NodeId, ShardId};
+use orrery_router_client::cluster::{Adoption, ClusterClient, ClusterError, Report};
+use parking_lot::Mutex;
+use tokio::time::{Instant, timeout};
+
+use super::Installed;
+use super::founding::describe;
+
+/// How long a change of the cluster may take.
+const CHANGE: Duration = Duration::from_secs(5);
+
+/// Who a change is made for, as the nodes write it down.
+const BY: &str = "jepsen";
+
+/// A place for a router: the machine stays, the node on it may become another one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Seat {
+    /// The machine's name.
+    pub(crate) name: String,
+    /// Where its registry listens.
+    pub(crate) registry: String,
+    /// The node on it.
+    pub(crate) id: NodeId,
+}
+
+/// The cluster as those see it who operate it.
+pub(crate) struct Admin {
+    client: ClusterClient,
+    cluster_id: String,
+    /// How long one question to a router may take.
+    patience: Duration,
+    seats: Mutex<Vec<Seat>>,
+    /// Routers that are members now, by their seats.
+    members: Mutex<Vec<usize>>,
+    /// Seats that wait for a node to replace; the last one is taken first.
+    spares: Mutex<Vec<usize>>,
+}
+
+impl Admin {
+    /// A cluster that the first `founders` of the seats have founded; the others are spares.
+    pub(crate) fn new(
+        client: ClusterClient,
+        cluster_id: String,
+        patience: Duration,
+        seats: Vec<Seat>,
+        founders: usize,
+    ) -> Self {
+        Self {
+            client,
+            cluster_id,
+            patience,
+            members: (0..founders).collect::<Vec<_>>().into(),
+            spares: (founders..seats.len()).rev().collect::<Vec<_>>().into(),
+            seats: seats.into(),
+        }
+    }
+
+    /// The routers that are members now, by name.
+    pub(crate) fn members(&self) -> Vec<String> {
+        let seats = self.seats.lock();
+        self.members.lock().iter().map(|at| seats[*at].name.clone()).collect()
+    }
+
+    /// One of the members, counted around.
+    pub(crate) fn member(&self, number: usize) -> Option<String> {
+        let members = self.members();
+        members.get(number.checked_rem(members.len())?).cloned()
+    }
+
+    /// The seat of a name.
+    pub(crate) fn seat(&self, name: &str) -> Option<Seat> {
+        self.seats.lock().iter().find(|seat| seat.name == name).cloned()
+    }
+
+    /// Gives a seat to a new node, blank, that may take another's place.
+    pub(crate) fn offer(&self, name: &str, id: NodeId) {
+        let mut seats = self.seats.lock();
+        let Some(at) = seats.iter().position(|seat| seat.name == name) else { return };
+        seats[at].id = id;
+        self.spares.lock().insert(0, at);
+    }
+
+    /// Takes a spare, by name.
+    pub(crate) fn take_spare(&self) -> Option<String> {
+        let spare = self.spares.lock().pop()?;
+        Some(self.seats.lock()[spare].name.clone())
+    }
+
+    /// How a node says that it stands.
+    pub(crate) async fn report(&self, name: &str) -> Option<Report> {
+        let registry = self.seat(name)?.registry;
+        self.client.report(&registry, Instant::now() + self.patience).await.ok()
+    }
+
+    /// Who leads a shard, as the routers say; with the highest term, should two of them think so.
+    pub(crate) async fn leader(&self, shard: ShardId) -> Option<String> {
+        let mut best: Option<(u64, String)> = None;
+        for name in self.members() {
+            let Some(report) = self.report(&name).await else { continue };
+            let leads = report.leads().any(|led| led == shard);
+            let term = report.replica(shard).map_or(0, |replica| replica.term);
+            if leads && best.as_ref().is_none_or(|(held, _)| *held < term) {
+                best = Some((term, name));
+            }
+        }
+        best.map(|(_, name)| name)
+    }
+
+    /// Has a node take snapshots of all its shards and purge their logs.
+    pub(crate) async fn snapshot(&self, name: &str) -> Installed {
+        let Some(seat) = self.seat(name) else {
+            return Installed::Skipped(format!("{name} is no router"));
+        };
+        let deadline = Instant::now() + CHANGE;
+        match self.client.snapshot(&seat.registry, &[], deadline).await {
+            Ok(_) => Installed::Yes { targets: vec![seat.name] },
+            Err(error) => Installed::Skipped(error.to_string()),
+        }
+    }
+
+    /// What the leader of a shard says of the cluster, and who it is.
+    async fn told(&self, shard: ShardId) -> Result<(String, Report), Installed> {
+        let Some(leader) = self.leader(shard).await else {
+            return Err(Installed::Skipped("nobody leads it".to_owned()));
+        };
+        let deadline = Instant::now() + CHANGE;
+        let registry = self.seat(&leader).map(|seat| seat.registry).unwrap_or_default();
+        match self.client.report(&registry, deadline).await {
+            Ok(report) => Ok((leader, report)),
+            Err(error) => Err(Installed::Skipped(error.to_string())),
+        }
+    }
+
+    /// Whether a router may be lost for good: not while the replicas of another one are on their way, who still
+    /// has votes.
+    ///
+    /// # Errors
+    /// That the fault is skipped, and why.
+    pub(crate) async fn may_lose_one(&self) -> Result<(), Installed> {
+        let (_, report) = self.told(ShardId::CONTROL).await?;
+        let is_going = report.nodes.iter().any(|(_, state)| *state == NodeState::Leaving);
+        let is_settled = |(placement, placed): &(Placement, Option<Placed>)| {
+            let sorted = |mut nodes: Vec<NodeId>| {
+                nodes.sort_unstable();
+                nodes
+            };
+            let voters = placed.as_ref().map(|placed| sorted(placed.voters.clone()));
+            voters == Some(sorted(placement.replicas.clone()))
+        };
+        match !is_going && report.placements.iter().all(is_settled) {
+            true => Ok(()),
+            false => Err(Installed::Skipped("replicas are on their way".to_owned())),
+        }
+    }
+
+    /// Has another replica preferred as a shard's leader.
+    pub(crate) async fn move_leader(&self, shard: ShardId) -> Installed {
+        let (leader, report) = match self.told(shard).await {
+            Ok(told) => told,
+            Err(skipped) => return skipped,
+        };
+        let held = report.placements.into_iter().map(|(placement, _)| placement);
+        let Some(held) = held.into_iter().find(|placement| placement.shard == shard) else {
+            return Installed::Skipped("it has no placement".to_owned());
+        };
+        let mut replicas = held.replicas;
+        replicas.rotate_left(1);
+        let placement = Placement { shard, version: held.version + 1, replicas };
+        self.change(ControlCommand::Place(placement), vec![leader]).await
+    }
+
+    /// Gives a shard one replica more, or one fewer. Where no node has room for one more, `spare` is taken in.
+    pub(crate) async fn resize(
+        &self,
+        shard: ShardId,
+        more: bool,
+        spare: impl FnOnce() -> Option<String>,
+    ) -> Installed {
+        let skipped = |why: &str| Installed::Skipped(why.to_owned());
+        let (leader, report) = match self.told(shard).await {
+            Ok(told) => told,
+            Err(skipped) => return skipped,
+        };
+        let held = report.placements.iter().find(|(placement, _)| placement.shard == shard);
+        let Some((held, Some(placed))) = held else { return skipped("it has no placement") };
+        let mut voters = placed.voters.clone();
+        let mut replicas = held.replicas.clone();
+        voters.sort_unstable();
+        replicas.sort_unstable();
+        if voters != replicas {
+            return skipped("it is just being moved");
+        }
+        let mut replicas = held.replicas.clone();
+        if more {
+            let is_free = |(node, state): &&(Node, NodeState)| {
+                *state == NodeState::Active && !replicas.contains(&node.id)
+            };
+            let free = report.nodes.iter().find(is_free).map(|(node, _)| node.id);
+            let taken = match free {
+                Some(free) => Some(free),
+                None => match spare() {
+                    Some(spare) => match self.take_in(&spare).await {
+                        Ok(node) => Some(node),
+                        Err(installed) => return installed,
+                    },
+                    None => None,
+                },
+            };
+            let Some(taken) = taken else { return skipped("no node has room for it") };
+            replicas.push(taken);
+        } else if replicas.len() > report.replicas_founded as usize {
+            replicas.pop();
+        } else {
+            return skipped("it has as few as it was founded with");
+        }
+        let placement = Placement { shard, version: held.version + 1, replicas };
+        self.change(ControlCommand::Place(placement), vec![leader]).await
+    }
+
+    /// Makes a spare one of the cluster.
+    async fn take_in(&self, spare: &str) -> Result<NodeId, Installed> {
+        let Some(seat) = self.seat(spare) else {
+            return Err(Installed::Skipped(format!("{spare} is no router")));
+        };
+        let node = describe(&self.client, &seat.registry).await;
+        let (id, targets) = (node.id, vec![seat.name.clone()]);
+        match self.change(ControlCommand::AddNode(node.clone()), targets).await {
+            Installed::Yes { .. } => {}
+            other => return Err(other),
+        }
+        if let Err(error) = self.adopt(&seat.registry, node).await {
+            return Err(Installed::Indeterminate(error.to_string()));
+        }
+        let at = self.seats.lock().iter().position(|one| one.name == spare);
+        self.members.lock().extend(at);
+        Ok(id)
+    }
+
+    async fn change(&self, command: ControlCommand, targets: Vec<String>) -> Installed {
+        match self.client.change(&command, BY, Instant::now() + CHANGE).await {
+            Ok(_) => Installed::Yes { targets },
+            Err(error @ ClusterError::Unknown { .. }) => {
+                Installed::Indeterminate(error.to_string())
+            }
+            Err(error) => Installed::Skipped(error.to_string()),
+        }
+    }
+
+    /// Puts a spare that was taken, and runs, in a router's place.
+    pub(crate) async fn replace(&self, old: &str, spare: &str) -> Installed {
+        let (Some(gone), Some(new)) = (self.seat(old), self.seat(spare)) else {
+            return Installed::Skipped(format!("{old} or {spare} is no router"));
+        };
+        let node = describe(&self.client, &new.registry).await;
+        let targets = vec![gone.name.clone(), new.name.clone()];
+        let added = self.change(ControlCommand::AddNode(node.clone()), targets.clone()).await;
+        if !matches!(added, Installed::Yes { .. }) {
+            return added;
+        }
+        if let Err(error) = self.adopt(&new.registry, node).await {
+            return Installed::Indeterminate(error.to_string());
+        }
+        self.take_place(&gone.name, &new.name);
+        let (node, state) = (gone.id, NodeState::Leaving);
+        self.change(ControlCommand::SetNodeState { node, state }, targets).await
+    }
+
+    /// Makes a node whose disk was lost one of the cluster under its old id, as if nothing had happened. The
+    /// others must not take it for what it was. Whether it believes that it is one of them.
+    pub(crate) async fn bring_back(&self, name: &str) -> bool {
+        let Some(seat) = self.seat(name) else { return false };
+        let back = async {
+            let node = describe(&self.client, &seat.registry).await;
+            self.adopt(&seat.registry, node).await.is_ok()
+        };
+        timeout(CHANGE, back).await.unwrap_or(false)
+    }
+
+    async fn adopt(&self, registry: &str, node: Node) -> Result<(), ClusterError> {
+        let adoption = Adoption {
+            cluster_id: self.cluster_id.clone(),
+            node: node.id,
+            instance: node.instance,
+            shards: self.shards().await,
+            founding: None,
+        };
+        self.client.adopt(registry, &adoption, BY, Instant::now() + CHANGE).await
+    }
+
+    fn take_place(&self, gone: &str, new: &str) {
+        let seats = self.seats.lock();
+        let at = |name: &str| seats.iter().position(|seat| seat.name == name);
+        let (gone, new) = (at(gone), at(new));
+        let mut members = self.members.lock();
+        members.retain(|at| Some(*at) != gone);
+        members.extend(new);
+    }
+
+    async fn shards(&self) -> u32 {
+        let table = self.client.table(Instant::now() + CHANGE).await;
+        table.map_or(0, |table| table.shards.len().try_into().unwrap_or(0))
+    }
+}

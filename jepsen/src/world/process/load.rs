@@ -1,0 +1,83 @@
+//! Load: everybody who asks something of the cluster while it is being broken.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use orrery_host::Host;
+use orrery_router_client::Client;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::stations::Stations;
+use super::stubborn::Stubborn;
+use super::topology::{Place, Role};
+use crate::plan::Plan;
+use crate::recorder::Recorder;
+use crate::workload::bed::{Bed, Stage};
+use crate::workload::edge::{Door, Edge};
+use crate::workload::life::{self, Lives};
+use crate::workload::reader::Reader;
+use crate::workload::writer::Writer;
+
+/// Processes that only read.
+const READERS: usize = 4;
+
+/// Processes that ask routers by name, whoever leads.
+const STUBBORN: usize = 3;
+
+/// The pause between two operations of a process, about.
+const PACE: Duration = Duration::from_millis(30);
+
+/// All load, until its stage says that it ends; the comets, which live on.
+pub(crate) async fn work(
+    plan: &Plan,
+    stations: &Stations,
+    host: Host,
+    client: Client,
+    recorder: Recorder,
+    stage: watch::Receiver<Stage>,
+) -> JoinSet<()> {
+    let bed = Bed {
+        seed: plan.seed,
+        host,
+        client,
+        recorder,
+        stage,
+        pace: PACE,
+        users: plan.swarm.users,
+        done: Arc::default(),
+    };
+    let (mut processes, mut comets) = (JoinSet::new(), JoinSet::new());
+    for number in 1..=plan.swarm.writers {
+        let (lives, comet) = (Lives::new(), format!("writer-{number}"));
+        comets.spawn(life::keep_to_the_last(bed.clone(), comet.clone(), lives.clone()));
+        processes.spawn(Writer::new(bed.clone(), &comet, lives).run());
+    }
+    for number in 1..=READERS {
+        processes.spawn(Reader::new(bed.clone(), &format!("reader-{number}")).run());
+    }
+    let routers = stations.registries();
+    for number in 1..=STUBBORN {
+        let name = format!("stubborn-{number}");
+        processes.spawn(Stubborn::new(bed.clone(), &name, routers.clone()).run());
+    }
+    let edge = edge(plan, stations);
+    edge.enter(&bed, &mut processes);
+    while let Some(ended) = processes.join_next().await {
+        ended.expect("a process of the workload does not panic");
+    }
+    edge.last_look(&bed, Duration::from_millis(plan.swarm.lease_ms)).await;
+    comets
+}
+
+/// Where devices and backends find whom they talk to.
+fn edge(plan: &Plan, stations: &Stations) -> Edge {
+    let door = |comet: &Place| Door {
+        comet: comet.name.clone(),
+        tcp: comet.tcp().to_string(),
+        websocket: comet.websocket().to_string(),
+    };
+    let doors = stations.of(Role::Comet).into_iter().map(door).collect();
+    let logics = stations.of(Role::Logic).into_iter().map(|logic| logic.grpc().to_string());
+    Edge::new(doors, logics.collect(), plan.swarm.edge.clone(), plan.swarm.devices)
+}

@@ -1,0 +1,159 @@
+//! Operate: what those do to a cluster who run it: restarts with another configuration, other leaders, other
+//! nodes, snapshots.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use orrery_model::cluster::NodeState;
+use orrery_model::{NodeId, ShardId};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::install::yes;
+use super::topology::Role;
+use super::world::ProcessWorld;
+use crate::plan::{Fault, FaultKind};
+use crate::world::Installed;
+
+/// How long a node may take to end when it is asked to.
+const STOP: Duration = Duration::from_secs(20);
+
+/// How long one that was restarted may take until it says that it is ready.
+const READY: Duration = Duration::from_secs(20);
+
+/// How long a new node may take until it answers, is taken in and has its replicas asked for.
+const REPLACE: Duration = Duration::from_secs(15);
+
+/// Pause between two looks at a node.
+const LOOK: Duration = Duration::from_millis(100);
+
+impl ProcessWorld {
+    /// Does what an operator does.
+    pub(super) async fn operate(&self, fault: &Fault, name: String) -> anyhow::Result<Installed> {
+        match &fault.kind {
+            FaultKind::Snapshot { .. } => Ok(self.admin.snapshot(&name).await),
+            FaultKind::MoveLeader { shard } => Ok(self.admin.move_leader(ShardId(*shard)).await),
+            FaultKind::Resize { shard, more } => {
+                // Only as far as there are nodes: a spare that is taken in is not given back.
+                Ok(self.admin.resize(ShardId(*shard), *more, || None).await)
+            }
+            FaultKind::ReplaceNode { .. } => self.replace(&name, false).await,
+            FaultKind::Wipe { .. } => self.replace(&name, true).await,
+            FaultKind::RollingRestart => self.roll(u64::from(fault.id)).await,
+            _ => anyhow::bail!("this is nothing that an operator does"),
+        }
+    }
+
+    /// Restarts one router after the other, each with a configuration a little different from before.
+    async fn roll(&self, step: u64) -> anyhow::Result<Installed> {
+        let mut hit = Vec::new();
+        for name in self.admin.members() {
+            {
+                let mut station = self.stations.get(&name).context("no such node")?;
+                station.held = true;
+                if let Some(process) = station.process() {
+                    process.terminate()?;
+                }
+            }
+            if !self.is_gone(&name, STOP).await {
+                self.stations.find(format!("{name} did not end within {STOP:?} of SIGTERM"));
+            }
+            {
+                let mut station = self.stations.get(&name).context("no such node")?;
+                station.kill()?;
+                station.tuning = self.tuning.changed(step + hit.len() as u64);
+                station.start()?;
+            }
+            let ready = Instant::now() + READY;
+            while Instant::now() < ready {
+                let report = self.admin.report(&name).await;
+                if report.is_some_and(|report| report.not_ready.is_none()) {
+                    break;
+                }
+                sleep(LOOK).await;
+            }
+            hit.push(name);
+        }
+        Ok(Installed::Yes { targets: hit })
+    }
+
+    /// Puts a new node in a router's place. One that is wiped is gone first.
+    pub(super) async fn replace(&self, old: &str, wipe: bool) -> anyhow::Result<Installed> {
+        if wipe && let Err(skipped) = self.admin.may_lose_one().await {
+            return Ok(skipped);
+        }
+        self.recycle().await?;
+        let Some(spare) = self.admin.take_spare() else {
+            return Ok(Installed::Skipped("no spare is left".to_owned()));
+        };
+        if wipe {
+            self.stations.get(old).context("no such node")?.kill()?;
+        }
+        self.stations.get(&spare).context("no such node")?.start()?;
+        let mut replaced = Installed::Indeterminate(format!("{spare} does not answer"));
+        let deadline = Instant::now() + REPLACE;
+        while Instant::now() < deadline && !matches!(replaced, Installed::Yes { .. }) {
+            let replace = self.admin.replace(old, &spare);
+            replaced = timeout(REPLACE, replace).await.unwrap_or(replaced);
+            sleep(LOOK).await;
+        }
+        match &replaced {
+            Installed::Yes { .. } => {
+                self.excuse(old, "it was replaced");
+                // It ends once the cluster has removed it.
+                if let Some(mut station) = self.stations.get(old) {
+                    station.retires = true;
+                }
+                self.retired.lock().push(old.to_owned());
+            }
+            // Whether the new one was taken in is not known: it runs on, and the old one too.
+            Installed::Indeterminate(_) | Installed::Skipped(_) => {
+                if wipe {
+                    self.stations.get(old).context("no such node")?.start()?;
+                }
+            }
+        }
+        Ok(replaced)
+    }
+
+    /// Lets machines be used again whose nodes the cluster has removed: on an empty disk, under a new number.
+    async fn recycle(&self) -> anyhow::Result<()> {
+        let mut removed = Vec::new();
+        for name in self.admin.members() {
+            if let Some(report) = self.admin.report(&name).await {
+                let gone = report.nodes.iter().filter(|(_, state)| *state == NodeState::Removed);
+                removed.extend(gone.map(|(node, _)| node.id));
+            }
+        }
+        let retired = std::mem::take(&mut *self.retired.lock());
+        for name in retired {
+            let mut station = self.stations.get(&name).context("no such node")?;
+            if !removed.contains(&NodeId(station.id)) {
+                drop(station);
+                self.retired.lock().push(name);
+                continue;
+            }
+            station.kill()?;
+            station.disk.as_ref().context("it has no disk")?.wipe()?;
+            let id = {
+                let mut last = self.last_id.lock();
+                *last += 1;
+                *last
+            };
+            (station.id, station.excuse, station.retires) = (id, None, false);
+            drop(station);
+            self.admin.offer(&name, NodeId(id));
+        }
+        Ok(())
+    }
+
+    /// Whether a machine has a node that should run: every one but routers that are no members.
+    pub(super) fn should_run(&self, name: &str) -> bool {
+        let is_router = self.stations.of(Role::Router).iter().any(|place| place.name == name);
+        !is_router || self.admin.members().iter().any(|member| member == name)
+    }
+}
+
+/// A machine and what was done to it, in the words of a fault's targets.
+pub(super) fn done_to(name: String, what: &str) -> Installed {
+    yes([name, what.to_owned()])
+}
