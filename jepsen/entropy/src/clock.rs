@@ -70,6 +70,7 @@ pub unsafe extern "C" fn clock_gettime(
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "these are what is held")]
 mod tests {
     use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
