@@ -8,7 +8,8 @@ use orrery_model::{CometRef, Id};
 use orrery_router_client::{Client, Pulse};
 use tokio::time::{Instant, sleep};
 
-use crate::cluster::{Cluster, PATIENCE, Plan, bind_in, routes, user, write};
+use crate::cluster::{Cluster, PATIENCE, Plan};
+use crate::users::{bind_in, routes, user, write};
 
 const DAY_MS: i64 = 86_400_000;
 const LEASE: Duration = Duration::from_secs(3);

@@ -7,7 +7,8 @@ use orrery_model::{Conn, ShardId};
 use orrery_router_client::cluster::{ClusterClient, ShardDigest};
 use tokio::time::Instant;
 
-use crate::cluster::{Cluster, PATIENCE, Plan, bind_all, comet, until, user, write};
+use crate::cluster::{Cluster, PATIENCE, Plan, until};
+use crate::users::{bind_all, comet, user, write};
 
 fn operator(cluster: &Cluster) -> ClusterClient {
     let nodes = cluster.running().into_iter().map(|id| cluster.registry(id)).collect();

@@ -5,7 +5,8 @@ use std::time::Duration;
 use orrery_model::command::Outcome;
 use orrery_router_client::ClientError;
 
-use crate::cluster::{PATIENCE, Plan, bind, bind_all, located_all, routes, until, write};
+use crate::cluster::{PATIENCE, Plan, until};
+use crate::users::{bind, bind_all, located_all, routes, write};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_calls_a_discarded_write_unknown_and_repeats_it_to_the_same_end() {

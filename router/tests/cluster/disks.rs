@@ -6,7 +6,8 @@ use orrery_proto::cluster as wire;
 use orrery_router_store::Space;
 use tokio::time::Instant;
 
-use crate::cluster::{Cluster, PATIENCE, Plan, bind, bind_all, located_all, routes, until, write};
+use crate::cluster::{Cluster, PATIENCE, Plan, until};
+use crate::users::{bind, bind_all, located_all, routes, write};
 
 const NOTHING: Space = Space { free_bytes: 0, total_bytes: 1 << 40 };
 const LITTLE: Space = Space { free_bytes: 1 << 20, total_bytes: 1 << 40 };

@@ -11,7 +11,8 @@ use orrery_proto::registry::registry_client::RegistryClient;
 use tokio::time::timeout;
 use tonic::Code;
 
-use crate::cluster::{CLUSTER_ID, Cluster, PATIENCE, Plan, bind_all, located_all, node, until};
+use crate::cluster::{CLUSTER_ID, Cluster, PATIENCE, Plan, node, until};
+use crate::users::{bind_all, located_all};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_nodes_become_a_cluster_and_share_its_shards() {

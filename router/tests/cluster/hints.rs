@@ -3,8 +3,9 @@
 use orrery_proto::registry as wire;
 use orrery_proto::registry::failure::Reason;
 
-use crate::cluster::{Plan, user};
+use crate::cluster::Plan;
 use crate::session::{Session, reason};
+use crate::users::user;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_without_the_shard_names_who_should_lead_it() {

@@ -7,7 +7,8 @@ use orrery_model::control::{Advertise, Attach};
 use orrery_router_client::{Client, Pulse};
 use tokio::time::{Instant, sleep};
 
-use crate::cluster::{PATIENCE, Plan, bind_in, comet, routes, until, write};
+use crate::cluster::{PATIENCE, Plan, until};
+use crate::users::{bind_in, comet, routes, write};
 
 async fn attach(client: &Client) -> CometRef {
     let advertise = Advertise { delivery: "127.0.0.1:3109".to_owned(), ..Advertise::default() };

@@ -18,4 +18,6 @@ mod net;
 mod partitions;
 mod restarts;
 mod session;
+#[path = "../support/users.rs"]
+mod users;
 mod versions;

@@ -10,7 +10,8 @@ use orrery_proto::cluster::replica_status::Role;
 use orrery_proto::registry::Placement;
 use tokio::time::timeout;
 
-use crate::cluster::{Cluster, PATIENCE, Plan, bind_all, located_all, until};
+use crate::cluster::{Cluster, PATIENCE, Plan, until};
+use crate::users::{bind_all, located_all};
 
 fn holds(voters: &BTreeMap<u32, Vec<u64>>, id: u64) -> usize {
     voters.values().filter(|voters| voters.contains(&id)).count()

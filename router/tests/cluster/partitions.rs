@@ -9,10 +9,9 @@ use orrery_proto::registry::registry_client::RegistryClient;
 use orrery_router_client::ClientError;
 use tokio::time::{Instant, sleep};
 
-use crate::cluster::{
-    Cluster, PATIENCE, Plan, bind, bind_all, located_all, routes, until, user, write,
-};
+use crate::cluster::{Cluster, PATIENCE, Plan, until};
 use crate::session::{Session, reason};
+use crate::users::{bind, bind_all, located_all, routes, user, write};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_minority_refuses_and_the_majority_goes_on() {

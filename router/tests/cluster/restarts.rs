@@ -10,7 +10,8 @@ use orrery_router_client::Client;
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
 
-use crate::cluster::{PATIENCE, Plan, bind, bind_all, located_all, routes, until, write};
+use crate::cluster::{PATIENCE, Plan, until};
+use crate::users::{bind, bind_all, located_all, routes, write};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_leader_loses_nothing_and_catches_up() {

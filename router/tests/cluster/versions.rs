@@ -6,7 +6,8 @@ use orrery_model::{Policy, Seq};
 use orrery_router::Config;
 use tokio::time::timeout;
 
-use crate::cluster::{PATIENCE, Plan, bind_all, bind_in, comet, located_all, until, write};
+use crate::cluster::{PATIENCE, Plan, until};
+use crate::users::{bind_all, bind_in, comet, located_all, write};
 
 /// Binds a user that may have one connection, as if this one were its oldest: outranked where the build's
 /// new ranks are understood, and the newest where they are not.
