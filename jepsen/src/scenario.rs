@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use judge::history::{self, Event, FaultOutcome, NEMESIS, Op, Phase, PhaseName};
 use orrery_host::Host;
 use orrery_router_client::{Client, Config};
@@ -15,9 +15,7 @@ use tokio::time::{Instant, sleep};
 use crate::plan::stream::stream;
 use crate::recorder::Recorder;
 use crate::workload::bed::{Bed, Stage};
-use crate::workload::life::{self, Lives};
-use crate::workload::reader::Reader;
-use crate::workload::writer::Writer;
+use crate::workload::crowd::{self, Crowd};
 use crate::world::lone_router::RouterProcess;
 
 /// Comets that write.
@@ -65,15 +63,7 @@ pub async fn kill(
         users: USERS,
         done: Arc::default(),
     };
-    let mut processes = tokio::task::JoinSet::new();
-    for number in 1..=WRITERS {
-        let (lives, comet) = (Lives::new(), format!("writer-{number}"));
-        processes.spawn(life::keep(bed.clone(), comet.clone(), lives.clone()));
-        processes.spawn(Writer::new(bed.clone(), &comet, lives).run());
-    }
-    for number in 1..=READERS {
-        processes.spawn(Reader::new(bed.clone(), &format!("reader-{number}")).run());
-    }
+    let mut crowd = Crowd::begin(&bed, WRITERS, READERS);
     recorder.mark(NEMESIS, Op::Phase(Phase { name: PhaseName::WarmUp }));
     more(&recorder, 0).await?;
     recorder.mark(NEMESIS, Op::Phase(Phase { name: PhaseName::Main }));
@@ -97,9 +87,9 @@ pub async fn kill(
     recorder.healed();
     more(&recorder, recorder.ok()).await?;
     stage_tx.send_replace(Stage::End);
-    while let Some(ended) = processes.join_next().await {
-        ended.context("a workload process panicked")?;
-    }
+    crowd.ended().await;
+    stage_tx.send_replace(Stage::Over);
+    crowd::all(&mut crowd.comets).await;
     recorder.mark(NEMESIS, Op::Phase(Phase { name: PhaseName::Final }));
     Ok(recorder.events())
 }

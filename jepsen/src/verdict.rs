@@ -9,6 +9,8 @@ use judge::settings::{Gates, Settings};
 use judge::verdict::Verdict;
 use serde::{Deserialize, Serialize};
 
+use crate::plan::Plan;
+
 /// Violations that are told of each property.
 const TOLD_MAX: usize = 5;
 
@@ -58,9 +60,15 @@ impl Ending {
     }
 }
 
-/// What a run's checkers must know.
-pub fn settings(lease: Duration, gates: Gates) -> Settings {
-    Settings { lease, gates, ..Settings::default() }
+/// What a run's checkers must know of its plan; families of faults of which one must have been installed.
+pub fn settings(plan: &Plan, faults: Vec<String>) -> Settings {
+    let shards = (1..=plan.swarm.shards).collect();
+    Settings {
+        lease: Duration::from_millis(plan.swarm.lease_ms),
+        silence: plan.swarm.edge.silence(),
+        gates: Gates { faults, shards, compared: true, ..Gates::default() },
+        ..Settings::default()
+    }
 }
 
 /// Judges a history; how it ended, and the report.

@@ -3,12 +3,11 @@
 use std::fs::{self, File};
 use std::io::BufWriter;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
 use judge::history;
-use judge::settings::Gates;
+use judge::settings::{Gates, Settings};
 
 use super::say;
 use crate::scenario;
@@ -49,7 +48,7 @@ impl Kill {
         history::write(&events, BufWriter::new(File::create(&path)?))?;
         say(&format!("history: {} ({} events)", path.display(), events.len()));
         let gates = Gates { faults: vec!["kill".to_owned()], ..Gates::default() };
-        let settings = verdict::settings(Duration::from_secs(10), gates);
+        let settings = Settings { gates, ..Settings::default() };
         let (ending, report) = verdict::judge(&events, &settings, &["seq-rises", "binds-survive"]);
         say(report.trim_end());
         say(ending.word());

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
-use judge::settings::Gates;
 use machine::{Fabric, Ledger};
 use report::RunFacts;
 use tokio::signal::unix::{SignalKind, signal};
@@ -246,7 +245,7 @@ impl Process {
     ) -> anyhow::Result<Ending> {
         let run = self.facts(cell, plan);
         let path = folder.join("history.jsonl");
-        let judged = run_report::end(&run, &ran.events, &[], &path, self.report)?;
+        let judged = run_report::end(&run, &ran.events, plan.required(), &path, self.report)?;
         say(judged.told.trim_end());
         let mut ended = judged.ending;
         for finding in &ran.findings {
@@ -294,19 +293,14 @@ impl Process {
         };
         // A short run may have had no time for one that was asked for.
         let planned = |one: &Family| plan.faults.iter().any(|fault| fault.kind.family() == *one);
-        let gates = Gates {
-            faults: required.into_iter().filter(planned).map(word).collect(),
-            shards: (1..=plan.swarm.shards).collect(),
-            compared: true,
-            ..Gates::default()
-        };
+        let faults = required.into_iter().filter(planned).map(word).collect();
         RunFacts {
             name: cell.name(),
             world: "processes".to_owned(),
             seed: Some(cell.seed),
             replay: format!("target/release/jepsen {}", self.arguments(cell).join(" ")),
             drawn: sim::drawn(plan),
-            settings: verdict::settings(Duration::from_millis(plan.swarm.lease_ms), gates),
+            settings: verdict::settings(plan, faults),
             shrunk: None,
         }
     }

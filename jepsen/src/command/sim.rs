@@ -2,11 +2,10 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use judge::settings::{Gates, Settings};
 use report::RunFacts;
 
 use super::child::RUN;
@@ -217,17 +216,9 @@ pub(super) fn facts(plan: &Plan, choice: &Choice) -> RunFacts {
         seed: Some(plan.seed),
         replay: choice.command("sim", plan.seed),
         drawn: drawn(plan),
-        settings: settings(plan),
+        settings: verdict::settings(plan, Vec::new()),
         shrunk: None,
     }
-}
-
-/// What a run's checkers must know of its plan.
-fn settings(plan: &Plan) -> Settings {
-    let shards = (1..=plan.swarm.shards).collect();
-    let gates = Gates { faults: Vec::new(), shards, compared: true, ..Gates::default() };
-    let settings = verdict::settings(Duration::from_millis(plan.swarm.lease_ms), gates);
-    Settings { silence: plan.swarm.edge.silence(), ..settings }
 }
 
 /// What a plan drew, by the names of its fields.

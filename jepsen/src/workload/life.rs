@@ -73,14 +73,8 @@ impl Default for Lives {
     }
 }
 
-/// Keeps a comet alive until the work ends.
-pub async fn keep(mut bed: Bed, comet: String, lives: Lives) {
-    let mut process = bed.recorder.process();
-    live(&mut bed, &mut process, &comet, &lives).await;
-}
-
 /// Keeps a comet alive until all has been read for the last time, or has it say goodbye when the work ends.
-pub async fn keep_to_the_last(mut bed: Bed, comet: String, lives: Lives) {
+pub async fn keep(mut bed: Bed, comet: String, lives: Lives) {
     let mut process = bed.recorder.process();
     let Some((life, attached)) = live(&mut bed, &mut process, &comet, &lives).await else { return };
     if bed.chance(&format!("goodbye {comet}")).random_ratio(1, GOODBYE_ONE_IN) {

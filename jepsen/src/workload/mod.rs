@@ -2,6 +2,7 @@
 
 pub mod backend;
 pub mod bed;
+pub mod crowd;
 pub mod device;
 pub mod edge;
 pub mod final_reads;

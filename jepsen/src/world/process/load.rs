@@ -14,10 +14,8 @@ use super::topology::{Place, Role};
 use crate::plan::Plan;
 use crate::recorder::Recorder;
 use crate::workload::bed::{Bed, Stage};
+use crate::workload::crowd::Crowd;
 use crate::workload::edge::{Door, Edge};
-use crate::workload::life::{self, Lives};
-use crate::workload::reader::Reader;
-use crate::workload::writer::Writer;
 
 /// Processes that only read.
 const READERS: usize = 4;
@@ -47,27 +45,17 @@ pub(crate) async fn work(
         users: plan.swarm.users,
         done: Arc::default(),
     };
-    let (mut processes, mut comets) = (JoinSet::new(), JoinSet::new());
-    for number in 1..=plan.swarm.writers {
-        let (lives, comet) = (Lives::new(), format!("writer-{number}"));
-        comets.spawn(life::keep_to_the_last(bed.clone(), comet.clone(), lives.clone()));
-        processes.spawn(Writer::new(bed.clone(), &comet, lives).run());
-    }
-    for number in 1..=READERS {
-        processes.spawn(Reader::new(bed.clone(), &format!("reader-{number}")).run());
-    }
+    let mut crowd = Crowd::begin(&bed, plan.swarm.writers, READERS);
     let routers = stations.registries();
     for number in 1..=STUBBORN {
         let name = format!("stubborn-{number}");
-        processes.spawn(Stubborn::new(bed.clone(), &name, routers.clone()).run());
+        crowd.processes.spawn(Stubborn::new(bed.clone(), &name, routers.clone()).run());
     }
     let edge = edge(plan, stations);
-    edge.enter(&bed, &mut processes);
-    while let Some(ended) = processes.join_next().await {
-        ended.expect("a process of the workload does not panic");
-    }
+    edge.enter(&bed, &mut crowd.processes);
+    crowd.ended().await;
     edge.last_look(&bed, Duration::from_millis(plan.swarm.lease_ms)).await;
-    comets
+    crowd.comets
 }
 
 /// Where devices and backends find whom they talk to.

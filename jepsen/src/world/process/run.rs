@@ -30,6 +30,7 @@ use crate::plan::Plan;
 use crate::plan::stream::seed_of;
 use crate::recorder::Recorder;
 use crate::workload::bed::Stage;
+use crate::workload::crowd;
 use crate::world::admin::{Admin, Seat};
 
 /// How long the routers may take until all of them answer.
@@ -110,9 +111,7 @@ pub async fn run(plan: &Plan, setting: &Setting) -> anyhow::Result<Ran> {
         async move {
             let mut comets = work(&plan, &stations, host, client, recorder, stages).await;
             ended_tx.send_replace(true);
-            while let Some(ended) = comets.join_next().await {
-                ended.expect("a process of the workload does not panic");
-            }
+            crowd::all(&mut comets).await;
         }
     };
     beside.spawn(load);

@@ -23,9 +23,7 @@ use crate::plan::Plan;
 use crate::plan::stream::seed_of;
 use crate::recorder::Recorder;
 use crate::workload::bed::{Bed, Stage};
-use crate::workload::life::{self, Lives};
-use crate::workload::reader::Reader;
-use crate::workload::writer::Writer;
+use crate::workload::crowd::{self, Crowd};
 use crate::world::founding::found;
 
 /// Simulated time after which a run that has not ended never will.
@@ -90,9 +88,7 @@ pub fn run(plan: &Plan) -> Result<Ran, String> {
             let _ = is_founded.wait_for(|founded| *founded).await;
             let mut comets = work(&plan, &cluster, machine.host(), load_recorder, stages).await;
             ended_tx.send_replace(true);
-            while let Some(ended) = comets.join_next().await {
-                ended.expect("a process of the workload does not panic");
-            }
+            crowd::all(&mut comets).await;
             Ok(())
         }
     };
@@ -184,20 +180,10 @@ async fn work(
         users,
         done: Arc::default(),
     };
-    let (mut processes, mut comets) = (JoinSet::new(), JoinSet::new());
-    for number in 1..=plan.swarm.writers {
-        let (lives, comet) = (Lives::new(), format!("writer-{number}"));
-        comets.spawn(life::keep_to_the_last(bed.clone(), comet.clone(), lives.clone()));
-        processes.spawn(Writer::new(bed.clone(), &comet, lives).run());
-    }
-    for number in 1..=READERS {
-        processes.spawn(Reader::new(bed.clone(), &format!("reader-{number}")).run());
-    }
+    let mut crowd = Crowd::begin(&bed, plan.swarm.writers, READERS);
     let edge = cluster.edge(&plan.swarm);
-    edge.enter(&bed, &mut processes);
-    while let Some(ended) = processes.join_next().await {
-        ended.expect("a process of the workload does not panic");
-    }
+    edge.enter(&bed, &mut crowd.processes);
+    crowd.ended().await;
     edge.last_look(&bed, Duration::from_millis(plan.swarm.lease_ms)).await;
-    comets
+    crowd.comets
 }
