@@ -121,3 +121,28 @@ fn its_space_is_what_was_said() {
     disk.set_space(space);
     assert_eq!(disk.open().unwrap().space().unwrap(), space);
 }
+
+#[test]
+fn the_power_goes_while_a_snapshot_is_put_in_place_or_removed() {
+    let shard = ShardId(1);
+    let meta = |disk: &ModelDisk| {
+        let snapshot = disk.open().unwrap().snapshot(shard).unwrap();
+        snapshot.map(|reader| reader.meta().clone())
+    };
+    for is_done in [false, true] {
+        let disk = ModelDisk::new(identity());
+        let store = disk.open().unwrap();
+        store.begin_snapshot(shard, "older".into()).unwrap().finish().unwrap();
+        disk.cut_in_next_write(u64::from(is_done));
+        let newer = store.begin_snapshot(shard, "newer".into()).unwrap();
+        assert!(matches!(newer.finish(), Err(StoreError::Stopped)));
+        assert!(matches!(store.vote(shard), Err(StoreError::Stopped)), "it is dead");
+        let expected = if is_done { "newer" } else { "older" };
+        assert_eq!(meta(&disk), Some(expected.into()));
+
+        let store = disk.open().unwrap();
+        disk.cut_in_next_write(u64::from(is_done));
+        assert!(matches!(store.remove_snapshot(shard), Err(StoreError::Stopped)));
+        assert_eq!(meta(&disk).is_none(), is_done);
+    }
+}

@@ -1,6 +1,7 @@
 //! What happens to the log's files when they are opened: which are looked for, how the engine reads them,
 //! what is made durable before it is seen, and what is taken into memory.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{ErrorKind, Read as _};
@@ -39,6 +40,7 @@ pub(super) fn open_engine<F: FileSystem>(
     file_system: Arc<F>,
 ) -> Result<(Engine<Watched<F>>, Arc<Watch>), StoreError> {
     check_files(path, &guards)?;
+    copy_unsynced(path, guards.synced)?;
     let watch = Arc::new(Watch::new(guards.synced));
     let watched = Arc::new(Watched::new(file_system, watch.clone()));
     let engine = apart(path, || {
@@ -111,6 +113,24 @@ fn check_alignment(path: &Path) -> Result<(), StoreError> {
         }
         _ => Ok(()),
     }
+}
+
+/// Makes copies of files that hold more than is known to be durable: whether a sync of it failed nobody knows
+/// any more, and then another one that succeeds says nothing (see [`durable::copy_unless_empty`]).
+fn copy_unsynced(path: &Path, synced: Synced) -> Result<(), StoreError> {
+    for file_path in durable::list(path)? {
+        if durable::is_unfinished(&file_path) {
+            durable::remove_file(&file_path)?;
+        }
+        let Some(file) = LogFile::of(&file_path) else { continue };
+        let reach = synced.reach(file.queue);
+        match file.number.cmp(&reach.file) {
+            Ordering::Less => {}
+            Ordering::Equal => durable::copy_unless_empty(&file_path, reach.bytes)?,
+            Ordering::Greater => durable::copy_unless_empty(&file_path, 0)?,
+        }
+    }
+    Ok(())
 }
 
 /// Makes durable what was found. A process that was killed may have left a finished write that was never

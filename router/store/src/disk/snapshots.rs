@@ -58,7 +58,10 @@ impl Snapshots {
         }
         for (shard, generation) in found {
             if newest.get(&shard).is_none_or(|entry| entry.generation < generation) {
-                let seal = Seal::claimed(&file_path(path, shard, generation))?;
+                let file = file_path(path, shard, generation);
+                let seal = Seal::claimed(&file)?;
+                // Its writer may have ended before its name was durable.
+                durable::sync_folder(durable::parent(&file))?;
                 let entry = Entry { generation, seal };
                 catalogue.set(shard, entry)?;
                 newest.insert(shard, entry);

@@ -141,8 +141,9 @@ impl ModelDisk {
     }
 
     /// Cuts the power in the middle of the next write: of its `n` changes the first `draw % (n + 1)` are there
-    /// afterwards, the write fails, and the store that is open is dead. Nothing else ends a write half-way:
-    /// all others are over before anybody can crash the disk.
+    /// afterwards, the write fails, and the store that is open is dead. A snapshot that is put in place or
+    /// removed is such a write of one change. Nothing else ends a write half-way: all others are over before
+    /// anybody can crash the disk.
     pub fn cut_in_next_write(&self, draw: u64) {
         self.contents.lock().cut = Some(draw);
     }
@@ -237,6 +238,25 @@ impl Contents {
         }
         self.sync();
         Ok(())
+    }
+
+    /// Changes what is there in one step, as a file's name does.
+    fn change(
+        &mut self,
+        shard: ShardId,
+        change: impl FnOnce(&mut Image),
+    ) -> Result<(), StoreError> {
+        let cut = self.cut;
+        if cut.is_none_or(|draw| draw % 2 == 1) {
+            change(self.synced.entry(shard).or_default());
+        }
+        match cut {
+            None => Ok(()),
+            Some(_) => {
+                self.power_off(|_| 0);
+                Err(StoreError::Stopped)
+            }
+        }
     }
 
     fn power_off(&mut self, keep: impl FnOnce(usize) -> usize) {
@@ -372,12 +392,8 @@ impl Store for ModelStore {
     }
 
     fn remove_snapshot(&self, shard: ShardId) -> Result<(), StoreError> {
-        self.disk.with(self.opening, |contents| {
-            if let Some(image) = contents.synced.get_mut(&shard) {
-                image.snapshot = None;
-            }
-            Ok(())
-        })
+        self.disk
+            .with(self.opening, |contents| contents.change(shard, |image| image.snapshot = None))
     }
 
     fn space(&self) -> Result<Space, StoreError> {

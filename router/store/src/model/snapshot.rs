@@ -38,8 +38,7 @@ impl SnapshotWriter for ModelSnapshotWriter {
         let records = self.records.ok_or(StoreError::Stopped)?.into();
         let snapshot = Snapshot { meta: self.meta, records };
         self.disk.with(self.opening, |contents| {
-            contents.synced.entry(self.shard).or_default().snapshot = Some(snapshot);
-            Ok(())
+            contents.change(self.shard, |image| image.snapshot = Some(snapshot))
         })
     }
 }

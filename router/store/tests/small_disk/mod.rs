@@ -1,4 +1,5 @@
 //! A file system of a few megabytes that can be filled to the last byte.
+#![allow(dead_code, reason = "each test uses its own part")]
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write as _, stderr};
@@ -20,7 +21,9 @@ pub(crate) struct SmallDisk {
     /// Where it is mounted, once it is.
     mounted: bool,
     /// Given on when it is unmounted.
-    _turn: MutexGuard<'static, ()>,
+    _turn: Option<MutexGuard<'static, ()>>,
+    /// The file that it is on, if a test asks for it.
+    image: Option<PathBuf>,
 }
 
 impl SmallDisk {
@@ -42,11 +45,47 @@ impl SmallDisk {
         })
     }
 
+    /// As ext4 on a file in memory: the disk that holds the file, and this one.
+    pub(crate) fn ext4_in_memory() -> Option<(Self, Self)> {
+        let ground = Self::in_memory()?;
+        let image = ground.path().join("image");
+        File::create(&image).unwrap().set_len(BYTES * 3 / 4).unwrap();
+        run("mkfs.ext4", &["-q", "-b", "4096", "-m", "0", image.to_str().unwrap()]).unwrap();
+        // All of it has its place in memory now, holes too.
+        let bytes = fs::read(&image).unwrap();
+        fs::write(&image, bytes).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("mounted")).unwrap();
+        let mut disk = Self { folder, mounted: false, image: Some(image), _turn: None };
+        disk.mount_again();
+        Some((ground, disk))
+    }
+
+    /// Gives the place of what is free back to the disk that holds the file.
+    pub(crate) fn trim(&self) {
+        run("fstrim", &[self.path().to_str().unwrap()]).unwrap();
+    }
+
+    /// Forgets all that is not on the disk.
+    pub(crate) fn mount_again(&mut self) {
+        let (path, image) = (self.path(), self.image.clone().unwrap());
+        let (path, image) = (path.to_str().unwrap(), image.to_str().unwrap());
+        if std::mem::take(&mut self.mounted) {
+            run("umount", &[path]).unwrap();
+        }
+        run("mount", &["-o", "loop", image, path]).unwrap();
+        self.mounted = true;
+        // A loop device takes a write that was cut short for a whole one. One page is never cut.
+        let device = said("findmnt", &["-n", "-o", "SOURCE", path]).unwrap();
+        let device = Path::new(&device).file_name().unwrap().to_str().unwrap();
+        fs::write(format!("/sys/block/{device}/queue/max_sectors_kb"), "4").unwrap();
+    }
+
     fn mount(options: impl FnOnce(&Path) -> Vec<String>) -> Option<Self> {
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = tempfile::tempdir().unwrap();
         let mut options = options(folder.path());
-        let mut disk = Self { folder, mounted: false, _turn: turn };
+        let mut disk = Self { folder, mounted: false, image: None, _turn: Some(turn) };
         fs::create_dir(disk.path()).unwrap();
         options.push(disk.path().to_str().unwrap().to_owned());
         let options: Vec<_> = options.iter().map(String::as_str).collect();
@@ -107,8 +146,14 @@ impl Drop for SmallDisk {
 }
 
 fn run(program: &str, arguments: &[&str]) -> Result<(), String> {
+    said(program, arguments).map(drop)
+}
+
+fn said(program: &str, arguments: &[&str]) -> Result<String, String> {
     match Command::new(program).args(arguments).output() {
-        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) if output.status.success() => {
+            Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        }
         Ok(output) => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
         Err(error) => Err(error.to_string()),
     }
