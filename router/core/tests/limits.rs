@@ -121,13 +121,29 @@ fn an_address_has_so_many_routes_and_a_stricter_bind_still_gets_in() {
     assert!(matches!(refused, Err(Refusal::Invalid(_))), "{refused:?}");
     assert_eq!(registry.locate(&user(0)).unwrap().routes.len(), ROUTES_PER_ADDRESS_MAX);
 
-    let Command::Bind(mut bind) = bind_plain(user(0), 5000) else { unreachable!() };
+    let Command::Bind(mut bind) = bind_plain(user(0), 5001) else { unreachable!() };
     bind.policy = Policy::ONE_NEWEST;
     let bound = apply(&mut registry, Command::Bind(bind));
     let Ok(Outcome::Bound(bound)) = bound else { panic!("{bound:?}") };
     assert_eq!(bound.losers.len(), ROUTES_PER_ADDRESS_MAX);
     assert!(bound.losers.is_sorted_by_key(|loser| loser.seq));
-    assert_eq!(registry.stats().marks, ROUTES_PER_ADDRESS_MAX as u64);
+    assert_eq!(registry.stats().marks, ROUTES_PER_ADDRESS_MAX as u64 + 1);
+}
+
+#[test]
+fn a_bind_that_a_full_address_refused_never_takes_effect_when_there_is_room() {
+    let mut registry = shard();
+    for conn in 0..ROUTES_PER_ADDRESS_MAX {
+        assert!(apply(&mut registry, bind_plain(user(0), conn)).is_ok());
+    }
+    let late = bind_plain(user(0), 5000);
+    let refused = apply(&mut registry, late.clone());
+    assert!(matches!(refused, Err(Refusal::Invalid(_))), "{refused:?}");
+
+    let (route, settled) = (RouteName::Conn(Conn(0)), Conn(0));
+    let unbind = Unbind { address: user(0), comet: comet(1), route, settled };
+    assert!(apply(&mut registry, Command::Unbind(unbind)).is_ok());
+    assert_eq!(apply(&mut registry, late), Err(Refusal::Gone));
 }
 
 #[test]

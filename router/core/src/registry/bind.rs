@@ -38,19 +38,22 @@ impl Registry {
         }
         let rivals: Vec<_> = routes.iter().map(|route| Rival::from(*route)).collect();
         let newcomer = Rival::newcomer(seq, bind.rank, &bind.details);
-        let losing = match policy::decide(bind.policy, &rivals, &newcomer) {
+        let decided = policy::decide(bind.policy, &rivals, &newcomer);
+        let losing = decided.and_then(|losing| check_room(routes.len() - losing.len(), losing));
+        let losing = match losing {
             Ok(losing) => losing,
             Err(refusal) => {
                 // Its comet gives the connection up: a late copy of the bind must not take a place that has
                 // become free, for it would outrank whoever comes next.
+                let mark = match refusal {
+                    Refusal::Outranked => Mark::Outranked,
+                    _ => Mark::Absent,
+                };
                 let marks = &mut self.comets.get_mut(life.comet).marks;
-                marks.insert(bind.conn, bind.address.clone(), Mark::Outranked);
+                marks.insert(bind.conn, bind.address.clone(), mark);
                 return Err(refusal);
             }
         };
-        if routes.len() - losing.len() >= ROUTES_PER_ADDRESS_MAX {
-            return Err(Refusal::Invalid("the address has too many routes"));
-        }
         let losers = self.evict(slot, &bind.address, &losing);
         self.head.next_seq = seq.next();
         let route = StoredRoute::of_bind(bind, life, seq, wall_ms, losers);
@@ -117,6 +120,14 @@ impl Registry {
         let routes = state.flat_map(|state| state.routes_of(address.into()));
         routes.filter(|route| self.comets.is_visible(route.life()))
     }
+}
+
+/// Refuses a bind where so many routes would stay that there is no room for another.
+fn check_room(staying: usize, losing: Vec<Seq>) -> Result<Vec<Seq>, Refusal> {
+    if staying >= ROUTES_PER_ADDRESS_MAX {
+        return Err(Refusal::Invalid("the address has too many routes"));
+    }
+    Ok(losing)
 }
 
 fn check(bind: &Bind) -> Result<(), Refusal> {

@@ -10,7 +10,7 @@ use orrery_model::{Address, Conn, Seq};
 pub(super) enum Mark {
     /// An unbind removed its route, which had this seq; a repeat of the unbind is answered alike.
     Unbound(Seq),
-    /// It was evicted, or an unbind came before any bind did.
+    /// It was evicted, or an unbind came before any bind did, or its address had no room for it.
     Absent,
     /// The policy refused its bind; a repeat of the bind is answered alike.
     Outranked,

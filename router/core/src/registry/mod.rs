@@ -7,7 +7,7 @@
 //!   entries and are neither in a snapshot's records nor in the digest.
 //! - A refused command changes nothing, but for two truths it brings: an incarnation above the fence
 //!   raises it, and `settled` is taken, once the shard owns the address and the comet is not fenced. And
-//!   a bind that the policy refuses leaves a mark.
+//!   a bind that those who are there keep out, by the policy or by their number, leaves a mark.
 //! - Fence events take effect in the order of their positions, none left out: one that comes before its
 //!   predecessor is refused. So any run of them may be under way at once, whatever becomes of its parts.
 //! - A comet's mark and a living route for the same (address, conn) never exist together.
