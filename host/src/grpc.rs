@@ -26,6 +26,10 @@ pub const PING_AFTER: Duration = Duration::from_secs(2);
 /// would cut off machines that only stall.
 pub const PING_TIMEOUT: Duration = Duration::from_secs(4);
 
+/// The same on a connection that carries much at once ([`bulk_channel`]): a ping waits behind all that its
+/// sender's machine has taken and a slow line has not.
+pub const BULK_PING_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// How often a server checks an idle connection that others made to it, and how long the answer may take:
 /// all that waits for it is what the server holds for a client that vanished.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(10);
@@ -40,11 +44,28 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 /// # Errors
 /// When the address is not `host:port`.
 pub fn channel(net: Arc<dyn Net>, address: &str) -> Result<Channel, tonic::transport::Error> {
+    channel_asked(net, address, PING_TIMEOUT)
+}
+
+/// A [`channel`] for what is long and watched over part by part: its connection is given up only after
+/// [`BULK_PING_TIMEOUT`].
+///
+/// # Errors
+/// When the address is not `host:port`.
+pub fn bulk_channel(net: Arc<dyn Net>, address: &str) -> Result<Channel, tonic::transport::Error> {
+    channel_asked(net, address, BULK_PING_TIMEOUT)
+}
+
+fn channel_asked(
+    net: Arc<dyn Net>,
+    address: &str,
+    ping_timeout: Duration,
+) -> Result<Channel, tonic::transport::Error> {
     let endpoint = Endpoint::from_shared(format!("http://{address}"))?
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true)
         .http2_keep_alive_interval(PING_AFTER)
-        .keep_alive_timeout(PING_TIMEOUT)
+        .keep_alive_timeout(ping_timeout)
         .keep_alive_while_idle(true);
     Ok(endpoint.connect_with_connector_lazy(tower::service_fn(
         move |uri: tonic::codegen::http::Uri| {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use orrery_host::grpc::BULK_PING_TIMEOUT;
 use orrery_model::limits::{COMMANDS_PER_BATCH_MAX, INTERNAL_MESSAGE_BYTES_MAX};
 
 /// Most changes that wait for the log's writer. When it is full the shards' cores wait, which is what
@@ -147,6 +148,11 @@ const _: () = assert!(PEER_QUEUE_BYTES_MAX >= 2 * PEER_MESSAGE_BYTES);
 const _: () = assert!(LINK_PULSE.as_millis() * 2 < LINK_SILENCE_MAX.as_millis());
 const _: () = assert!(2 * LOG_READ_BYTES_MAX + PEER_MESSAGE_BYTES < INTERNAL_MESSAGE_BYTES_MAX);
 const _: () = assert!(SNAPSHOT_PART_BYTES < INTERNAL_MESSAGE_BYTES_MAX);
+// What a peer has not taken passes in this time on the slowest line on which a snapshot's parts are in time.
+const _: () = assert!(
+    PEER_STREAM_WINDOW_BYTES as u64 / SNAPSHOT_PART_BYTES as u64 * SNAPSHOT_PART_TIMEOUT.as_secs()
+        < BULK_PING_TIMEOUT.as_secs()
+);
 
 /// How long `stop` waits for the peers' calls to end before the shards do.
 pub(crate) const PEERS_END_TIMEOUT: Duration = Duration::from_millis(500);

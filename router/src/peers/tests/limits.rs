@@ -82,7 +82,7 @@ impl Peers for Silent {
 
 /// Answers heartbeats, and votes if it should. Takes snapshots in and refuses them then.
 #[derive(Clone, Default)]
-struct Prompt {
+pub(super) struct Prompt {
     votes: bool,
     streams: Arc<Mutex<usize>>,
 }
@@ -153,16 +153,19 @@ async fn link_over(
     let server = host.tasks.spawn("test-peer", async move {
         let _ = served.await;
     });
-    let me = Me {
+    let links = Links::new(host, me(), metrics.clone(), |_| None);
+    let link = links.link(NodeId(2), &address);
+    (link, links, server)
+}
+
+pub(super) fn me() -> Me {
+    Me {
         cluster_id: "test".to_owned(),
         node: NodeId(1),
         instance: "one".to_owned(),
         protocol: 2,
         instance_of: Default::default(),
-    };
-    let links = Links::new(host, me, metrics.clone(), |_| None);
-    let link = links.link(NodeId(2), &address);
-    (link, links, server)
+    }
 }
 
 fn append(bytes: usize) -> wire::AppendRequest {

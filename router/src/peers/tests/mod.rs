@@ -9,6 +9,7 @@ mod idle;
 mod lease_reads;
 mod limits;
 mod membership;
+mod narrow;
 #[path = "../../../tests/support/net.rs"]
 mod net;
 mod partitions;
