@@ -44,6 +44,11 @@ impl Held {
             Self::Target(..) | Self::Close(..) => 0,
         }
     }
+
+    /// Whether nobody waits for it any more: it was said to be unknown, and late is worse than never.
+    fn is_late(&self) -> bool {
+        matches!(self, Self::Target(delivery, _) if delivery.is_late())
+    }
 }
 
 /// What a connection is to do with its place in the registry.
@@ -194,11 +199,10 @@ impl Connection {
     pub(crate) fn take_target(&self, delivery: &Arc<Delivery>, number: usize) {
         match self.knows_names_of(delivery.incarnation) {
             true => self.take_known(delivery, number),
-            false => {
-                if self.hold(Held::Target(delivery.clone(), number)).is_err() {
-                    delivery.say(number, Delivered::Dropped(DropReason::BindingFull));
-                }
-            }
+            false => match self.hold(Held::Target(delivery.clone(), number)) {
+                Ok(()) => delivery.held(),
+                Err(_) => delivery.say(number, Delivered::Dropped(DropReason::BindingFull)),
+            },
         }
     }
 
@@ -273,6 +277,7 @@ impl Connection {
             self.wake();
         }
         self.outbox.borrow_mut().tidy();
+        self.held.borrow_mut().retain(|held| !held.is_late());
         let mut changes = self.changes.borrow_mut();
         if changes.is_empty() && changes.capacity() > 0 {
             *changes = VecDeque::new();
@@ -386,6 +391,8 @@ impl Drop for Connection {
 
 #[cfg(test)]
 mod tests {
+    use orrery_comet_core::Encoded;
+    use orrery_model::message::Message;
     use tokio::sync::{Semaphore, mpsc};
 
     use super::*;
@@ -396,24 +403,52 @@ mod tests {
         Names { incarnation: Incarnation(incarnation), primary, secondary: None }
     }
 
-    #[test]
-    fn what_is_held_for_a_later_life_is_held_on_when_an_earlier_one_gives_a_name() {
+    /// A connection without a name, and what is to be done there once it has that of this life.
+    fn nameless(
+        incarnation: u64,
+        work: impl FnOnce(Vec<Target>) -> Work,
+    ) -> (Connection, Arc<Delivery>) {
         let limits = OutboxLimits { frames: 8, bytes: 1024 };
         let session = Session::new(Dialect::Tcp, 0);
         let connection = Connection::new(Conn(256), session, limits, Rc::default());
-        let later = names(2, 8);
-        let (address, seq) = later.primary.clone();
-        let targets = vec![Target { address: Some(address), conn: Conn(256), seq }];
-        let work = Work::Close { targets, reason: CloseReason::Kicked };
+        let (address, seq) = names(incarnation, 8).primary;
+        let work = work(vec![Target { address: Some(address), conn: Conn(256), seq }]);
         let (receipts, _sent) = mpsc::channel(1);
         let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-        let reply = ReplyTo { receipts, place };
-        let delivery = Arc::new(Delivery::new(1, Incarnation(2), false, work, reply));
+        let reply = ReplyTo { receipts, place, due: None };
+        let delivery = Delivery::new(1, Incarnation(incarnation), false, work, reply);
+        (connection, Arc::new(delivery))
+    }
 
+    fn close(targets: Vec<Target>) -> Work {
+        Work::Close { targets, reason: CloseReason::Kicked }
+    }
+
+    fn push(targets: Vec<Target>) -> Work {
+        let message = Message { op: 1, body: Bytes::new() };
+        Work::Push { encoded: Encoded::new(message), targets }
+    }
+
+    #[test]
+    fn what_is_held_for_a_later_life_is_held_on_when_an_earlier_one_gives_a_name() {
+        let (connection, delivery) = nameless(2, close);
         connection.take_target(&delivery, 0);
         connection.named(names(1, 7));
         assert!(!connection.is_closing(), "it is not yet known what it is called in that life");
-        connection.named(later);
+        connection.named(names(2, 8));
         assert!(connection.is_closing());
+    }
+
+    #[test]
+    fn a_push_that_nobody_waits_for_any_more_is_let_go_and_a_close_is_not() {
+        for (work, held) in [(push as fn(Vec<Target>) -> Work, 1), (close, 2)] {
+            let (connection, delivery) = nameless(1, work);
+            connection.take_target(&delivery, 0);
+            connection.sweep(0);
+            assert_eq!(Arc::strong_count(&delivery), 2, "it is waited for");
+            delivery.expire();
+            connection.sweep(0);
+            assert_eq!(Arc::strong_count(&delivery), held);
+        }
     }
 }

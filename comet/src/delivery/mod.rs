@@ -10,6 +10,7 @@ mod session;
 mod slip;
 
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::sync::{Arc, Weak};
 
 use orrery_comet_core::Encoded;
 use orrery_model::message::{CloseReason, Delivered, DropReason};
@@ -17,6 +18,7 @@ use orrery_model::{Address, Conn, Id, Incarnation, Seq};
 use orrery_proto::delivery::{Outcome, Receipt, Tally};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::Instant;
 
 pub(crate) use self::service::Server;
 pub(crate) use self::slip::Slip;
@@ -55,11 +57,16 @@ impl Work {
 /// A receipt on its way to logic; its place among the unanswered is free once it has left.
 pub(super) type Sent = (Receipt, OwnedSemaphorePermit);
 
+/// A delivery and when it must be answered.
+pub(super) type Due = (Instant, Weak<Delivery>);
+
 /// Where the receipt goes.
 #[derive(Debug)]
 pub(super) struct ReplyTo {
     pub(super) receipts: mpsc::Sender<Sent>,
     pub(super) place: OwnedSemaphorePermit,
+    /// Where to say by when, should it have to wait for a connection's name.
+    pub(super) due: Option<(Instant, mpsc::Sender<Due>)>,
 }
 
 /// Nothing was said of this target yet.
@@ -147,13 +154,28 @@ impl Delivery {
         self.counts.pending.fetch_sub(connections, Ordering::Release);
     }
 
+    /// A target has to wait until its connection has a name, maybe for as long as a shard is away. The receipt
+    /// does not: it would keep what is known of the other targets, and its place from the next deliveries.
+    pub(crate) fn held(self: &Arc<Self>) {
+        let due = self.reply.lock().as_mut().and_then(|reply| reply.due.take());
+        if let Some((at, due)) = due {
+            // Full only while logic takes no receipts.
+            let _ = due.try_send((at, Arc::downgrade(self)));
+        }
+    }
+
+    /// Whether it was a push and nobody waits for it any more.
+    pub(crate) fn is_late(&self) -> bool {
+        matches!(self.work, Work::Push { .. }) && self.reply.lock().is_none()
+    }
+
     /// Answers now, without waiting for what is still under way.
-    fn expire(&self) {
+    pub(crate) fn expire(&self) {
         self.answer(true);
     }
 
     fn answer(&self, early: bool) {
-        let Some(ReplyTo { receipts, place }) = self.reply.lock().take() else { return };
+        let Some(ReplyTo { receipts, place, .. }) = self.reply.lock().take() else { return };
         let outcome = |said: &AtomicU8| match said.load(Ordering::Relaxed) {
             PENDING => Outcome::Unknown.into(),
             UNSAID if early => Outcome::Unknown.into(),
@@ -197,7 +219,6 @@ const CLOSED: Delivered = Delivered::Dropped(DropReason::Closed);
 mod tests {
     use super::*;
     use orrery_model::message::Message;
-    use std::sync::Arc;
     use tokio::sync::Semaphore;
 
     #[test]
@@ -209,7 +230,7 @@ mod tests {
             let room = Address::room(Id::new("lobby").unwrap());
             let message = Message { op: 1, body: bytes::Bytes::new() };
             let work = Work::Room { encoded: Encoded::new(message), room };
-            let reply = ReplyTo { receipts, place };
+            let reply = ReplyTo { receipts, place, due: None };
             let delivery = Delivery::new(1, Incarnation(1), true, work, reply);
             delivery.address_workers(2);
             (0..taken).for_each(|_| delivery.taken());

@@ -14,15 +14,12 @@ use tokio::time::Instant;
 use tonic::{Status, Streaming};
 
 use super::expiry::Expiry;
-use super::{Delivery, ReplyTo, Sent, Target, Work};
+use super::{Delivery, Due, ReplyTo, Sent, Target, Work};
 use crate::comet::Comet;
 use crate::limits::{DELIVERIES_UNANSWERED_MAX, RECEIPTS_BATCH};
 use crate::mailbox::Workers;
 use crate::metrics::Metrics;
 use crate::presence::worker_of;
-
-/// A delivery and when it must be answered.
-type Due = (Instant, std::sync::Weak<Delivery>);
 
 /// Reads deliveries and hands each to the workers it concerns, in order.
 pub(super) struct Reader {
@@ -89,7 +86,7 @@ impl Reader {
                     self.places.clone().acquire_owned().await.ok()?
                 }
             };
-            let reply = ReplyTo { receipts: self.receipts.clone(), place };
+            let reply = ReplyTo { receipts: self.receipts.clone(), place, due: None };
             let Some(delivery) = self.accept(deliver, reply).await else { continue };
             self.address(&mut mail, &delivery);
         }
@@ -98,7 +95,7 @@ impl Reader {
     }
 
     /// Makes a delivery of what arrived, or answers it at once.
-    async fn accept(&self, deliver: Deliver, reply: ReplyTo) -> Option<Arc<Delivery>> {
+    async fn accept(&self, deliver: Deliver, mut reply: ReplyTo) -> Option<Arc<Delivery>> {
         let Deliver { id, incarnation, kind, wait_written, timeout_ms } = deliver;
         let incarnation = Incarnation(incarnation);
         let wrong_incarnation = self.comet.presence.incarnation() != Some(incarnation);
@@ -116,9 +113,12 @@ impl Reader {
                 return None;
             }
         };
+        let due = Instant::now() + Duration::from_millis(timeout_ms.into());
+        if !wait_written && timeout_ms > 0 && matches!(work, Work::Push { .. }) {
+            reply.due = Some((due, self.due.clone()));
+        }
         let delivery = Arc::new(Delivery::new(id, incarnation, wait_written, work, reply));
         if wait_written {
-            let due = Instant::now() + Duration::from_millis(timeout_ms.into());
             // The other side ends with the session.
             let _ = self.due.send((due, Arc::downgrade(&delivery))).await;
         }

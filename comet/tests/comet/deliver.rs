@@ -196,6 +196,35 @@ async fn a_held_delivery_of_a_connection_that_is_never_bound_is_not_here() {
 }
 
 #[tokio::test]
+async fn a_push_held_for_one_connection_keeps_nothing_back_that_is_known_of_the_others() {
+    let stage = Stage::new().await;
+    let mut ready = stage.device(Transport::Tcp, r#"{"mid":1,"key":"a","accepts":[1]}"#).await;
+    let bound = stage.logic.route(&user("1"));
+    // A shard is away: the next one's primary bind is known to the registry, its secondary one hangs.
+    stage.logic.rule(|request| match request {
+        Request::Write(write) => match &write.kind {
+            Some(Write::Bind(bind)) if bind.details.as_ref().unwrap().primary.is_some() => {
+                Fate::Hold
+            }
+            _ => Fate::Answer,
+        },
+        _ => Fate::Answer,
+    });
+    let mut device = stage.stranger(Transport::Tcp).await;
+    device.send(frame(7, 42, br#"{"mid":1,"key":"b","accepts":[1]}"#)).await;
+    stage.logic.until("the secondary bind", |logic| logic.held() > 0).await;
+    let routes = stage.logic.routes_of(&user("1"));
+    let binding = routes.iter().find(|route| route.seq != bound.seq).unwrap();
+    let mut session = stage.session().await;
+    session.timeout_ms = 300;
+    let outcomes = session.push(1, b"x", &[&bound, binding]).await;
+    assert_eq!(outcomes, [Outcome::Queued, Outcome::Unknown]);
+    pushed(&mut ready, 1, b"x").await;
+    stage.logic.release();
+    assert_eq!(device.receive().await, frame(8, 42, b""));
+}
+
+#[tokio::test]
 async fn a_receipt_that_waits_for_the_kernel_says_written() {
     for transport in BOTH {
         let stage = Stage::new().await;
