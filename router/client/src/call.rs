@@ -204,7 +204,11 @@ impl<'a> Call<'a> {
                 // What it found is not what was asked for.
                 verdict.next = Next::Found;
             }
-            (Next::Stop(ClientError::Invalid { .. }), Purpose::Answer) => return Some(verdict),
+            (Next::Stop(ClientError::Invalid { .. }), Purpose::Answer) => {
+                // Whoever else was asked may be of a build that takes it.
+                verdict.in_doubt |= std::mem::take(flights).give_up();
+                return Some(verdict);
+            }
             (Next::Redirect(leader), _) => named = Some(*leader),
             // It judged by its own log, so it most likely leads.
             (Next::Refresh(_), Purpose::Answer) if !self.ask.any_replica => {

@@ -56,7 +56,11 @@ impl ClientError {
     /// more that nothing was carried out.
     pub(crate) fn after(self, in_doubt: bool) -> Self {
         match self {
-            Self::Unavailable { detail } | Self::Overloaded { detail } if in_doubt => {
+            Self::Unavailable { detail }
+            | Self::Overloaded { detail }
+            | Self::Invalid { detail }
+                if in_doubt =>
+            {
                 Self::Unknown { detail }
             }
             error => error,

@@ -34,5 +34,5 @@ pub use client::{Client, Located, Written};
 pub use comets::{Attached, Pulse};
 pub use config::Config;
 pub use error::ClientError;
-pub use members::{Member, MembersCursor, MembersPage};
+pub use members::{Member, MembersCursor, MembersPage, ShardMembers};
 pub use table::Table;

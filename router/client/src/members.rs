@@ -38,7 +38,39 @@ pub struct MembersPage {
     pub next: Option<MembersCursor>,
 }
 
+/// A room's members in one shard, all of one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShardMembers {
+    /// The members, in order of (address, seq); at most as many as asked for.
+    pub members: Vec<Member>,
+    /// Whether there are more.
+    pub more: bool,
+    /// Index in the shard's log at which this was so.
+    pub log_index: u64,
+}
+
 impl Client {
+    /// The first members of a room in one shard, at most `limit` (0 or too many: [`PAGE_SIZE_MAX`]):
+    /// linearizable.
+    ///
+    /// # Errors
+    /// [`ClientError`]; a read may always be repeated.
+    pub async fn members_in(
+        &self,
+        room: Address,
+        shard: ShardId,
+        limit: usize,
+        deadline: Instant,
+    ) -> Result<ShardMembers, ClientError> {
+        check_room(&room)?;
+        let limit = if (1..=PAGE_SIZE_MAX).contains(&limit) { limit } else { PAGE_SIZE_MAX };
+        let start = MembersCursor { shard, after: None };
+        let (page, log_index) = self.shard_page(&room, &start, limit, deadline).await?;
+        let members: Result<_, _> = page.members.into_iter().map(Member::try_from).collect();
+        let members = members.map_err(|error| malformed(&error))?;
+        Ok(ShardMembers { members, more: page.more, log_index })
+    }
+
     /// The next members of a room, from its start (`None`) or a cursor, at most `limit` (0 or too many:
     /// [`PAGE_SIZE_MAX`]). Each shard's part is linearizable; the walk is not one instant.
     ///
@@ -61,7 +93,8 @@ impl Client {
         while members.len() < limit
             && let Some(cursor) = next.take()
         {
-            let page = self.shard_page(&room, &cursor, limit - members.len(), deadline).await?;
+            let (page, _) =
+                self.shard_page(&room, &cursor, limit - members.len(), deadline).await?;
             let more = page.more;
             let before = members.len();
             for member in page.members {
@@ -86,7 +119,7 @@ impl Client {
         cursor: &MembersCursor,
         limit: usize,
         deadline: Instant,
-    ) -> Result<WirePage, ClientError> {
+    ) -> Result<(WirePage, u64), ClientError> {
         let after = cursor.after.as_ref().map(|(address, seq)| WireMember {
             address: Some(address.into()),
             seq: seq.0,
@@ -96,7 +129,7 @@ impl Client {
         let members = Members { room: Some(room.into()), after, limit };
         let ask = Ask::read(Target::Shard(cursor.shard), request::Kind::Members(members));
         match self.call(&ask, deadline).await? {
-            (response::Kind::Members(page), _) => Ok(page),
+            (response::Kind::Members(page), log_index) => Ok((page, log_index)),
             _ => Err(garbled("page of members")),
         }
     }

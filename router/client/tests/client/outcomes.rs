@@ -125,6 +125,32 @@ async fn overload_after_a_lost_answer_is_still_unknown() {
 }
 
 #[tokio::test]
+async fn what_one_node_refuses_for_good_after_another_may_have_taken_it_is_unknown() {
+    let (nodes, client) = cluster(1).await;
+    let mut asked = 0;
+    nodes[0].on(move |_| {
+        asked += 1;
+        if asked % 2 == 1 { Act::Break } else { failed(Reason::Invalid) }
+    });
+    let error = client.write(bind("u", 1), soon()).await.unwrap_err();
+    assert!(matches!(error, ClientError::Unknown { .. }), "{error}");
+    let error = client.locate(user("u"), false, soon()).await.unwrap_err();
+    assert!(matches!(error, ClientError::Invalid { .. }), "a read does nothing: {error}");
+}
+
+#[tokio::test]
+async fn what_is_refused_for_good_while_another_node_is_silent_is_unknown() {
+    let (nodes, client) = cluster(2).await;
+    // The first one that is asked; a probe finds out that the other one leads by now.
+    nodes[1].on(|_| Act::Silence);
+    nodes[0].on(|asked| if is_write(asked) { failed(Reason::Invalid) } else { fitting(asked) });
+    let error = client.write(bind("u", 1), soon()).await.unwrap_err();
+    let asked = |node: &Scripted| node.seen().iter().filter(|request| is_write(request)).count();
+    assert_eq!((asked(&nodes[0]), asked(&nodes[1])), (1, 1));
+    assert!(matches!(error, ClientError::Unknown { .. }), "{error}");
+}
+
+#[tokio::test]
 async fn more_requests_than_a_session_holds_are_overload() {
     let (nodes, client) = cluster(1).await;
     nodes[0].on(fitting);
