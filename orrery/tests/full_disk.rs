@@ -2,7 +2,6 @@
 //! right to mount; who has not is told.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
-#[allow(dead_code, reason = "shared with tests that use all of it")]
 #[path = "../../router/store/tests/small_disk/mod.rs"]
 mod small_disk;
 mod support;
