@@ -37,9 +37,9 @@ soak seeds="1000" from="1":
     target/release/jepsen sum target/jepsen/soak.jsonl
 
 # Break real binaries again and again, through every scenario and every mix of faults, and add up what came of it
-soak-processes runs="100" from="1" seconds="120":
+soak-processes runs="100" from="1" seconds="120" jobs="1":
     cargo build --release -p jepsen -p orrery
-    target/release/jepsen process --matrix --seeds {{runs}} --from {{from}} --seconds {{seconds}} || true
+    target/release/jepsen process --matrix --seeds {{runs}} --from {{from}} --seconds {{seconds}} --jobs {{jobs}} || true
     target/release/jepsen bars
 
 # Fuzz one parser (goim_frame, json_protocol, log_record); needs cargo-fuzz and a nightly toolchain

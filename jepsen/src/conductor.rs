@@ -92,6 +92,10 @@ async fn work(
     recorder.healed();
     serve(plan, recorder).await;
     sleep(AFTER_HEAL).await;
+    if let Some(quiet) = plan.quiet() {
+        stage.send_replace(Stage::Quiet);
+        sleep(quiet).await;
+    }
     stage.send_replace(Stage::End);
     let all_ended = ended.wait_for(|ended| *ended);
     if tokio::time::timeout(END_TIMEOUT, all_ended).await.is_err() {

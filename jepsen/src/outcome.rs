@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use judge::history::{Event, FaultOutcome, Kind, Op};
+use judge::history::{self, Event, FaultOutcome, Kind, Op};
 use judge::verdict::Verdict;
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +32,10 @@ pub struct Outcome {
     pub info: usize,
     /// Faults by family.
     pub faults: BTreeMap<String, Faults>,
+    /// Faults that were in effect, by kind.
+    pub kinds: BTreeMap<String, usize>,
+    /// Of properties that do not judge all there is: how many they judged, and of how many.
+    pub shares: BTreeMap<String, (usize, usize)>,
     /// Seconds of the system's own time.
     pub simulated_s: f64,
     /// Seconds that it took.
@@ -66,6 +70,8 @@ impl Default for Outcome {
             fail: 0,
             info: 0,
             faults: BTreeMap::new(),
+            kinds: BTreeMap::new(),
+            shares: BTreeMap::new(),
             simulated_s: 0.0,
             real_s: 0.0,
             history: None,
@@ -90,13 +96,20 @@ impl Outcome {
                 Some(Verdict::Unknown(why)) => drop(outcome.unknown.insert(name, why.clone())),
                 Some(Verdict::Holds) | None => {}
             }
+            if let Some(share) = &one.share {
+                let name = one.property.name.to_owned();
+                outcome.shares.insert(name, (share.judged, share.all));
+            }
         }
         for event in events {
             match (&event.op, event.kind) {
                 (Op::Fault(fault), _) => {
                     let of = outcome.faults.entry(fault.family.clone()).or_default();
                     match fault.outcome {
-                        Some(FaultOutcome::Installed) => of.installed += 1,
+                        Some(FaultOutcome::Installed) => {
+                            of.installed += 1;
+                            *outcome.kinds.entry(kind(fault)).or_default() += 1;
+                        }
                         Some(FaultOutcome::Skipped) => of.skipped += 1,
                         Some(FaultOutcome::Indeterminate) => of.indeterminate += 1,
                         None => {}
@@ -113,8 +126,20 @@ impl Outcome {
         outcome
     }
 
+    /// Whether nothing was done to the system: such a run says what one without faults would.
+    pub fn is_quiet(&self) -> bool {
+        self.error.is_none() && self.installed() == 0
+    }
+
     /// Faults that were in effect.
     pub fn installed(&self) -> usize {
         self.faults.values().map(|of| of.installed).sum()
     }
+}
+
+/// What a fault is, in a word.
+fn kind(fault: &history::Fault) -> String {
+    let told: Option<serde_json::Value> = serde_json::from_str(&fault.name).ok();
+    let word = told.as_ref().and_then(|told| told.get("fault")?.as_str());
+    word.unwrap_or(&fault.family).to_owned()
 }

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use judge::history::{Event, HarnessFailure, Heal, Kind, NEMESIS, Op, Refusal, Serving};
+use judge::history::{
+    Ended, Event, HarnessFailure, Heal, Kind, NEMESIS, Op, Panicked, Refusal, Serving,
+};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -81,6 +83,17 @@ impl Recorder {
     /// How many shards have acknowledged a write since everything was healed.
     pub fn serving(&self) -> usize {
         self.inner.lock().serving.as_ref().map_or(0, BTreeSet::len)
+    }
+
+    /// Writes that a process ended by itself, and what explains it, if anything does.
+    pub fn ended(&self, name: impl Into<String>, why: impl Into<String>, excuse: Option<String>) {
+        let ended = Ended { name: name.into(), why: why.into(), excuse };
+        self.mark(NEMESIS, Op::Ended(ended));
+    }
+
+    /// Writes that a task of some process panicked.
+    pub fn panicked(&self, text: String) {
+        self.mark(NEMESIS, Op::Panicked(Panicked { text }));
     }
 
     /// Writes that the harness could not do its work: the run says nothing about the system.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::bail;
 use judge::history::{self, Event, FaultOutcome, NEMESIS, Op, Phase, PhaseName};
 use orrery_host::Host;
-use orrery_router_client::{Client, Config};
+use orrery_router_client::Client;
 use rand::Rng as _;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 use crate::plan::stream::stream;
 use crate::recorder::Recorder;
 use crate::workload::bed::{Bed, Stage};
-use crate::workload::crowd::{self, Crowd};
+use crate::workload::crowd::{self, Crowd, Share};
 use crate::world::lone_router::RouterProcess;
 
 /// Comets that write.
@@ -50,8 +50,8 @@ pub async fn kill(
     let mut router = RouterProcess::prepare(binary, folder)?;
     router.start().await?;
     let host = Host::system();
-    let config = Config { nodes: vec![router.registry().to_string()], ..Config::default() };
-    let client = Client::new(config, host.clone());
+    let share = Share::all(vec![router.registry().to_string()], WRITERS, READERS);
+    let client = Client::new(share.ways(), host.clone());
     let (stage_tx, stage) = watch::channel(Stage::Work);
     let bed = Bed {
         seed,
@@ -63,7 +63,7 @@ pub async fn kill(
         users: USERS,
         done: Arc::default(),
     };
-    let mut crowd = Crowd::begin(&bed, WRITERS, READERS);
+    let mut crowd = Crowd::begin(&bed, &share);
     recorder.mark(NEMESIS, Op::Phase(Phase { name: PhaseName::WarmUp }));
     more(&recorder, 0).await?;
     recorder.mark(NEMESIS, Op::Phase(Phase { name: PhaseName::Main }));

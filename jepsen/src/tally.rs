@@ -18,7 +18,10 @@ pub struct Tally {
     ok: usize,
     fail: usize,
     info: usize,
-    faults: BTreeMap<String, Faults>,
+    faults: BTreeMap<String, (Faults, usize)>,
+    kinds: BTreeMap<String, usize>,
+    quiet: usize,
+    shares: BTreeMap<String, (usize, usize)>,
     violated: BTreeMap<String, Vec<u64>>,
     unknown: BTreeMap<String, Vec<u64>>,
     simulated_s: f64,
@@ -37,11 +40,20 @@ impl Tally {
         self.fail += outcome.fail;
         self.info += outcome.info;
         for (family, of) in &outcome.faults {
-            let sum = self.faults.entry(family.clone()).or_default();
+            let (sum, runs) = self.faults.entry(family.clone()).or_default();
+            *runs += usize::from(of.installed > 0);
             sum.installed += of.installed;
             sum.skipped += of.skipped;
             sum.indeterminate += of.indeterminate;
         }
+        for (kind, installed) in &outcome.kinds {
+            *self.kinds.entry(kind.clone()).or_default() += installed;
+        }
+        for (name, (judged, all)) in &outcome.shares {
+            let sum = self.shares.entry(name.clone()).or_default();
+            *sum = (sum.0 + judged, sum.1 + all);
+        }
+        self.quiet += usize::from(outcome.is_quiet());
         outcome.violated.keys().for_each(|name| note(&mut self.violated, name, seed));
         outcome.unknown.keys().for_each(|name| note(&mut self.unknown, name, seed));
         self.simulated_s += outcome.simulated_s;
@@ -68,7 +80,7 @@ impl Tally {
     /// As a row of the record's counters.
     pub fn row(&self, world: &str) -> String {
         let (first, last) = self.seeds.unwrap_or_default();
-        let faults: usize = self.faults.values().map(|of| of.installed).sum();
+        let faults: usize = self.faults.values().map(|(of, _)| of.installed).sum();
         format!(
             "| {world}, seeds {first} to {last} | {} | {:.2} h | {} | {} |",
             count(self.runs),
@@ -112,7 +124,9 @@ impl Display for Tally {
             count(self.fail),
             count(self.info)
         )?;
-        let sum = |of: fn(&Faults) -> usize| count(self.faults.values().map(of).sum());
+        let sum = |of: fn(&Faults) -> usize| {
+            count(self.faults.values().map(|(faults, _)| of(faults)).sum())
+        };
         writeln!(
             f,
             "  faults       {} installed, {} skipped, {} indeterminate",
@@ -120,8 +134,21 @@ impl Display for Tally {
             sum(|of| of.skipped),
             sum(|of| of.indeterminate)
         )?;
-        for (family, of) in &self.faults {
-            writeln!(f, "    {family:<11}{:>7}", count(of.installed))?;
+        for (family, (of, runs)) in &self.faults {
+            let (installed, runs) = (count(of.installed), count(*runs));
+            writeln!(f, "    {family:<11}{installed:>7} in {runs} runs")?;
+        }
+        if self.quiet > 0 {
+            writeln!(f, "    none               in {} runs", count(self.quiet))?;
+        }
+        if !self.kinds.is_empty() {
+            let kinds = self.kinds.iter().map(|(kind, of)| format!("{kind} {}", count(*of)));
+            writeln!(f, "  of these     {}", kinds.collect::<Vec<_>>().join(", "))?;
+        }
+        for (name, (judged, all)) in &self.shares {
+            let percent = *judged as f64 * 100.0 / (*all).max(1) as f64;
+            let (judged, all) = (count(*judged), count(*all));
+            writeln!(f, "  judged       {name}: {judged} of {all}, {percent:.1} %")?;
         }
         for (word, of) in [("violated", &self.violated), ("unknown", &self.unknown)] {
             for (name, seeds) in of {
@@ -178,18 +205,30 @@ mod tests {
         let violated = BTreeMap::from([("recovery".to_owned(), 1)]);
         tally.add(&Outcome { violated, ..run(9, Ending::Violated) });
         tally.add(&Outcome::failed(7, "no disk"));
+        let kinds = [("kill", 1), ("rolling-restart", 2)].map(|(kind, of)| (kind.to_owned(), of));
+        let shares = [("linear-by-search".to_owned(), (95, 100))];
+        let quiet = BTreeMap::new();
+        tally.add(&Outcome {
+            faults: quiet,
+            kinds: kinds.into(),
+            shares: shares.into(),
+            ..run(5, Ending::Holds)
+        });
         assert_eq!(tally.worst(), Ending::Violated);
         assert_eq!(tally.first_violated(), Some(9));
         assert_eq!(
             tally.row("simulation"),
-            "| simulation, seeds 4 to 9 | 3 | 0.02 h | 2,000 | 4 |"
+            "| simulation, seeds 4 to 9 | 4 | 0.03 h | 3,000 | 4 |"
         );
         let told = tally.to_string();
         for line in [
-            "3 runs: 1 hold, 1 violated, 0 unknown, 1 harness failures",
-            "  simulated    0.02 h, in 4 s of all runs together: 18.0 simulated seconds a second",
-            "  operations   2,000 ok, 0 fail, 0 info",
-            "    kill             4",
+            "4 runs: 2 hold, 1 violated, 0 unknown, 1 harness failures",
+            "  simulated    0.03 h, in 6 s of all runs together: 18.0 simulated seconds a second",
+            "  operations   3,000 ok, 0 fail, 0 info",
+            "    kill             4 in 2 runs",
+            "    none               in 1 runs",
+            "  of these     kill 1, rolling-restart 2",
+            "  judged       linear-by-search: 95 of 100, 95.0 %",
             "  violated     recovery: seed 9",
             "  harness      failed: seed 7",
         ] {

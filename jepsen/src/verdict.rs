@@ -66,7 +66,7 @@ pub fn settings(plan: &Plan, faults: Vec<String>) -> Settings {
     Settings {
         lease: Duration::from_millis(plan.swarm.lease_ms),
         silence: plan.swarm.edge.silence(),
-        gates: Gates { faults, shards, compared: true, ..Gates::default() },
+        gates: Gates { faults, shards, control: true, compared: true, ..Gates::default() },
         ..Settings::default()
     }
 }
@@ -116,7 +116,10 @@ fn tell(report: &mut String, one: &Judged) {
     // Writing to a text cannot fail.
     let _ = match &one.verdict {
         None => Ok(()),
-        Some(Verdict::Holds) => writeln!(report, "{name}: holds"),
+        Some(Verdict::Holds) => match &one.share {
+            None => writeln!(report, "{name}: holds"),
+            Some(share) => writeln!(report, "{name}: holds ({share})"),
+        },
         Some(Verdict::Unknown(why)) => writeln!(report, "{name}: unknown: {why}"),
         Some(Verdict::Violated(all)) => {
             let _ = writeln!(report, "{name}: VIOLATED {} times", all.len());

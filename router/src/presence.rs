@@ -5,6 +5,7 @@ use std::sync::Arc;
 use orrery_model::ShardId;
 use orrery_model::cluster::NodeState;
 use orrery_model::control::ControlCommand;
+use seeded_bugs::{Bug, is};
 use tokio::time::{Instant, sleep};
 
 use crate::desk::{Desk, DeskError};
@@ -50,12 +51,14 @@ fn check(around: &Surroundings) -> Result<(), String> {
     let view = around.views.now();
     match view.nodes.get(&around.me()).filter(|_| view.learnt) {
         Some((_, NodeState::Removed)) => Err("this node was removed from the cluster".to_owned()),
-        Some((held, _)) if held.instance != around.node.instance => Err(format!(
-            "node {} is known with another data directory (instance {}): a lost disk comes back under \
-             a new node id",
-            around.me(),
-            held.instance
-        )),
+        Some((held, _)) if held.instance != around.node.instance && !is(Bug::NodeIdReused) => {
+            Err(format!(
+                "node {} is known with another data directory (instance {}): a lost disk comes back \
+                 under a new node id",
+                around.me(),
+                held.instance
+            ))
+        }
         _ => Ok(()),
     }
 }

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::limits::{SEARCH_OPERATIONS_MAX, SEARCH_STEPS_MAX, SEARCH_UNKNOWN_MAX};
+use crate::limits::{
+    READS_AFTER_MIN, READS_DURING_MIN, SEARCH_OPERATIONS_MAX, SEARCH_PERCENT_MIN, SEARCH_STEPS_MAX,
+    SEARCH_UNKNOWN_MAX, WRITES_AFTER_MIN, WRITES_BEFORE_MIN, WRITES_DURING_MIN,
+};
 
 /// What a checker must know of a run besides its history.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,18 +32,25 @@ pub struct Settings {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Gates {
-    /// Fewest operations that ended ok before the first fault.
-    pub ok_before: usize,
+    /// Fewest acknowledged writes of each shard before the first fault.
+    pub writes_before: usize,
     /// Fewest between the first fault and the last heal.
-    pub ok_during: usize,
+    pub writes_during: usize,
     /// Fewest after the last heal.
-    pub ok_after: usize,
+    pub writes_after: usize,
+    /// Fewest linearizable reads that each shard answered between the first fault and the last heal.
+    pub reads_during: usize,
+    /// Fewest after the last heal.
+    pub reads_after: usize,
     /// How many of the last operations must have ended ok.
     pub tail: usize,
     /// Families of faults of which at least one must have been installed.
     pub faults: Vec<String>,
-    /// The shards that must each have acknowledged a write after the last heal.
+    /// The shards of which each must have done so much, and have acknowledged a write after the last heal; of
+    /// none named, all together must.
     pub shards: Vec<u32>,
+    /// Whether the control shard must have attached a comet, or renewed a lease, after the last heal.
+    pub control: bool,
     /// Whether the replicas of each shard must all have been compared in the final phase.
     pub compared: bool,
 }
@@ -55,6 +65,8 @@ pub struct Search {
     pub unknown_max: usize,
     /// Most steps.
     pub steps_max: u64,
+    /// How many of a hundred addresses must lie within these bounds.
+    pub judged_percent_min: usize,
 }
 
 impl Default for Settings {
@@ -73,12 +85,15 @@ impl Default for Settings {
 impl Default for Gates {
     fn default() -> Self {
         Self {
-            ok_before: 10,
-            ok_during: 10,
-            ok_after: 10,
+            writes_before: WRITES_BEFORE_MIN,
+            writes_during: WRITES_DURING_MIN,
+            writes_after: WRITES_AFTER_MIN,
+            reads_during: READS_DURING_MIN,
+            reads_after: READS_AFTER_MIN,
             tail: 3,
             faults: Vec::new(),
             shards: Vec::new(),
+            control: false,
             compared: false,
         }
     }
@@ -90,6 +105,7 @@ impl Default for Search {
             operations_max: SEARCH_OPERATIONS_MAX,
             unknown_max: SEARCH_UNKNOWN_MAX,
             steps_max: SEARCH_STEPS_MAX,
+            judged_percent_min: SEARCH_PERCENT_MIN,
         }
     }
 }

@@ -8,14 +8,17 @@
     reason = "clippy knows only #[test] functions as tests"
 )]
 
+#[path = "support/corrupt.rs"]
+mod corrupt;
 #[path = "support/generate.rs"]
 mod generate;
 
 use orrery_judge::checker::{binds_survive, leases, linear_by_index, linear_by_search, seq_rises};
-use orrery_judge::history::{Event, History, Kind, Op};
+use orrery_judge::history::{Event, History, Kind};
 use orrery_judge::settings::{Search, Settings};
 use orrery_judge::verdict::Verdict;
 
+use corrupt::corrupt;
 use generate::{Numbers, Shape, generate};
 
 fn shape(seed: u64) -> Shape {
@@ -66,39 +69,6 @@ fn no_checker_objects_to_a_registry_that_works() {
         }
     }
     assert!(fenced > 500, "{fenced}");
-}
-
-/// Makes one answer wrong, if the one that is chosen can be.
-fn corrupt(events: &mut [Event], numbers: &mut Numbers) {
-    let at = numbers.below(events.len() as u64) as usize;
-    let all: Vec<_> = events
-        .iter()
-        .filter_map(|event| match &event.op {
-            Op::Locate(locate) => locate.routes.clone(),
-            _ => None,
-        })
-        .flatten()
-        .collect();
-    let event = &mut events[at];
-    match &mut event.op {
-        Op::Locate(locate) => {
-            let Some(routes) = &mut locate.routes else { return };
-            if numbers.below(2) == 0 || all.is_empty() {
-                routes.pop();
-            } else {
-                routes.push(all[numbers.below(all.len() as u64) as usize].clone());
-            }
-        }
-        Op::Bind(bind) if event.kind == Kind::Ok => match numbers.below(3) {
-            0 => bind.seq = bind.seq.map(|seq| seq.saturating_sub(1 + numbers.below(3))),
-            1 => bind.losers = Some(Vec::new()),
-            _ => event.log_index = event.log_index.map(|index| index - numbers.below(3)),
-        },
-        Op::Unbind(unbind) if event.kind == Kind::Ok => {
-            unbind.removed = unbind.removed.map(|removed| !removed);
-        }
-        _ => {}
-    }
 }
 
 #[test]

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rustix::fs::{FallocateFlags, fallocate, fstatvfs, syncfs};
 use rustix::io::Errno;
 
+use crate::ledger::mount::unmount;
 use crate::ledger::record::Thing;
-use crate::ledger::undo::unmount;
 use crate::ledger::{Ledger, Made};
 use crate::limits::DISK_BYTES_MIN;
 use crate::shutdown::shutdown;

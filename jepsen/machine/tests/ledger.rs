@@ -9,7 +9,7 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use machine::{Ledger, Process};
+use machine::{Disk, Ledger, Process};
 use support::{Bench, Part, can, until};
 
 /// Whether any of these words is known to the machine as a namespace, device, mount, loop device or route.
@@ -132,6 +132,12 @@ fn the_end_of_a_ledger_undoes_what_is_left_in_it() {
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
+/// A ledger's name of a process that cannot be, number 1 was started with the machine, in this start of it.
+fn of_a_dead_one() -> String {
+    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    format!("1-999999999-1-{}.ledger", id.split('-').next().unwrap())
+}
+
 #[test]
 fn a_number_that_went_to_another_process_is_left_alone() {
     let bench = Bench::new();
@@ -140,14 +146,87 @@ fn a_number_that_went_to_another_process_is_left_alone() {
     let mut stranger =
         Process::spawn(&bench.ledger, "stranger", command, Path::new("/dev/null")).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    // Owned by a process that cannot be: number 1 was started with the machine.
-    let path = folder.path().join("1-999999999-1.ledger");
+    let path = folder.path().join(of_a_dead_one());
     let text =
         format!("makes 1 process {} 1 router-1\nmakes 2 file /no/such/file\nmak", stranger.pid());
     fs::write(&path, text).unwrap();
     assert_eq!(Ledger::sweep(folder.path()).unwrap(), Vec::<String>::new());
     assert!(stranger.ended().unwrap().is_none());
     assert!(!path.exists());
+}
+
+#[test]
+fn of_an_earlier_start_of_the_machine_only_files_are_undone() {
+    let folder = tempfile::tempdir().unwrap();
+    // A run of the same name: as unlikely as it can be, and still somebody else's.
+    let name = "1-999999999-1-0ld";
+    let mut command = Command::new("sleep");
+    command.arg("600").env("ORRERY_JEPSEN_RUN", name);
+    let mut stranger = command.spawn().unwrap();
+    let stat = fs::read_to_string(format!("/proc/{}/stat", stranger.id())).unwrap();
+    let started = stat.rsplit_once(") ").unwrap().1.split(' ').nth(19).unwrap().to_owned();
+    let file = folder.path().join("file");
+    fs::write(&file, b"x").unwrap();
+    let path = folder.path().join(format!("{name}.ledger"));
+    let (pid, shown) = (stranger.id(), file.display());
+    let text = format!(
+        "makes 1 process {pid} {started} router-1\nmakes 2 mount / {shown}\nmakes 3 file {shown}\n"
+    );
+    fs::write(&path, text).unwrap();
+    let swept = Ledger::sweep(folder.path()).unwrap();
+    assert_eq!(swept, [format!("removed {shown}")]);
+    assert!(alive(&pid.to_string()) && !path.exists() && !file.exists());
+    stranger.kill().unwrap();
+    stranger.wait().unwrap();
+}
+
+#[test]
+fn what_somebody_else_has_mounted_in_the_same_folder_stays() {
+    if !can(&["disk"]) {
+        return;
+    }
+    let bench = Bench::new();
+    let disk = Disk::new(&bench.ledger, bench.path(), "theirs", 32 << 20).unwrap();
+    fs::write(disk.path().join("file"), b"x").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join("ours.image");
+    fs::write(&image, b"x").unwrap();
+    let lines = format!(
+        "makes 1 file {image}\nmakes 2 mount {theirs} {image}\n",
+        image = image.display(),
+        theirs = disk.path().display()
+    );
+    let path = folder.path().join(of_a_dead_one());
+    fs::write(&path, lines).unwrap();
+    assert_eq!(Ledger::sweep(folder.path()).unwrap(), [format!("removed {}", image.display())]);
+    assert_eq!(fs::read(disk.path().join("file")).unwrap(), b"x");
+    assert!(!path.exists());
+}
+
+#[test]
+fn an_image_stays_as_long_as_it_is_mounted() {
+    if !can(&["disk"]) {
+        return;
+    }
+    let bench = Bench::new();
+    let disk = Disk::new(&bench.ledger, bench.path(), "disk", 32 << 20).unwrap();
+    let image = bench.path().join("disk.image");
+    let path = bench.path().join(of_a_dead_one());
+    // In an order in which the image would go first.
+    let lines = format!("makes 1 file {}\n", image.display());
+    fs::write(&path, &lines).unwrap();
+    let swept = Ledger::sweep(bench.path()).unwrap();
+    assert!(swept[0].contains("is still there") && swept[0].contains("/dev/loop"), "{swept:?}");
+    assert!(image.exists());
+    assert_eq!(fs::read_to_string(&path).unwrap(), lines);
+    // One that is in use when it is to go stays whole, and goes once it can.
+    let held = fs::File::create(disk.path().join("held")).unwrap();
+    drop(disk);
+    assert!(image.exists() && bench.path().join("disk/held").exists());
+    drop(held);
+    let Bench { folder, ledger } = bench;
+    drop(ledger);
+    assert!(!image.exists() && !folder.path().join("disk").exists());
 }
 
 #[test]
@@ -158,7 +237,7 @@ fn what_cannot_be_undone_is_said_and_stays_written_and_only_that() {
     fs::write(full.join("theirs"), b"x").unwrap();
     let file = folder.path().join("file");
     fs::write(&file, b"x").unwrap();
-    let path = folder.path().join("1-999999999-1.ledger");
+    let path = folder.path().join(of_a_dead_one());
     let lines = format!(
         "makes 1 file {}\nmakes 2 folder {}\nmakes 3 wormhole x\n",
         file.display(),
@@ -180,7 +259,7 @@ fn what_cannot_be_undone_is_said_and_stays_written_and_only_that() {
 fn a_folder_without_ledgers_is_swept_in_no_time_and_other_files_in_it_stay() {
     let folder = tempfile::tempdir().unwrap();
     assert!(Ledger::sweep(&folder.path().join("none")).unwrap().is_empty());
-    for name in ["notes", "x.ledger", "1-x-1.ledger", ".ledger"] {
+    for name in ["notes", "x.ledger", "1-x-1-0a.ledger", ".ledger"] {
         fs::write(folder.path().join(name), b"makes 1 namespace x\n").unwrap();
     }
     assert!(Ledger::sweep(folder.path()).unwrap().is_empty());

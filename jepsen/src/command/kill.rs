@@ -1,17 +1,19 @@
 //! `jepsen kill`: one real router, killed again and again under load.
 
-use std::fs::{self, File};
-use std::io::BufWriter;
+use std::fs;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
-use judge::history;
 use judge::settings::{Gates, Settings};
+use report::RunFacts;
 
 use super::say;
-use crate::scenario;
-use crate::verdict::{self, Ending};
+use crate::verdict::Ending;
+use crate::{run_report, scenario};
+
+/// What a history of kills must speak of.
+const REQUIRED: &[&str] = &["seq-rises", "binds-survive"];
 
 /// What to kill, and how often.
 #[derive(Debug, Args)]
@@ -25,6 +27,9 @@ pub struct Kill {
     /// Seed of the workload and of the moments of the kills.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Draws a page of the run also if it holds.
+    #[arg(long)]
+    report: bool,
     /// Where the history and the node's data go; made anew.
     #[arg(long, default_value = "target/jepsen/kill")]
     folder: PathBuf,
@@ -45,13 +50,28 @@ impl Kill {
         let events =
             runtime.block_on(scenario::kill(&self.binary, folder, self.rounds, self.seed))?;
         let path = folder.join("history.jsonl");
-        history::write(&events, BufWriter::new(File::create(&path)?))?;
+        let ended = run_report::end(&self.facts(), &events, REQUIRED, &path, self.report)?;
+        say(ended.told.trim_end());
         say(&format!("history: {} ({} events)", path.display(), events.len()));
+        if let Some(page) = &ended.page {
+            say(&format!("page: {}", page.display()));
+        }
+        say(ended.ending.word());
+        Ok(ended.ending)
+    }
+
+    /// What is known of a run before it begins.
+    fn facts(&self) -> RunFacts {
         let gates = Gates { faults: vec!["kill".to_owned()], ..Gates::default() };
-        let settings = Settings { gates, ..Settings::default() };
-        let (ending, report) = verdict::judge(&events, &settings, &["seq-rises", "binds-survive"]);
-        say(report.trim_end());
-        say(ending.word());
-        Ok(ending)
+        let Self { rounds, seed, .. } = self;
+        RunFacts {
+            name: format!("{rounds} kills, seed {seed}"),
+            world: "processes".to_owned(),
+            seed: Some(*seed),
+            replay: format!("target/release/jepsen kill --rounds {rounds} --seed {seed}"),
+            drawn: vec![("rounds".to_owned(), rounds.to_string())],
+            settings: Settings { gates, ..Settings::default() },
+            shrunk: None,
+        }
     }
 }

@@ -9,6 +9,8 @@ pub mod schedule;
 pub mod stream;
 pub mod swarm;
 
+use std::time::Duration;
+
 use rand::Rng as _;
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +20,15 @@ pub use swarm::Swarm;
 
 /// The name of the fault that stays when all others are healed.
 const AWAY: u32 = u32::MAX;
+
+/// Of 20 seeds so many would have a quiet tail. A third has leases that are too long for it.
+const QUIET_IN_20: u32 = 8;
+
+/// How much longer it is than anything may take: what clocks and delays blur, and time for some reads.
+const QUIET_MORE: Duration = Duration::from_secs(4);
+
+/// No quiet tail is longer.
+const QUIET_MAX: Duration = Duration::from_secs(25);
 
 /// All that is decided of a run before it begins.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -52,6 +63,15 @@ impl Plan {
         Some(Fault { id: AWAY, at_ms: self.swarm.main_ms, lasts_ms: 0, kind })
     }
 
+    /// How long the run goes on after the heal without faults and writes, if it does: until who went when it began
+    /// must be offline, and a little longer. Runs in which that takes long go without.
+    pub fn quiet(&self) -> Option<Duration> {
+        let mut draw = stream::stream(self.seed, "quiet");
+        let lease = Duration::from_millis(self.swarm.lease_ms);
+        let quiet = self.swarm.edge.silence() + lease * 2 + QUIET_MORE;
+        (draw.random_ratio(QUIET_IN_20, 20) && quiet <= QUIET_MAX).then_some(quiet)
+    }
+
     /// Properties that a run must show to hold: where there are devices, that of them too.
     pub fn required(&self) -> &'static [&'static str] {
         match self.swarm.devices {
@@ -64,5 +84,24 @@ impl Plan {
     pub fn without(mut self, ids: &[u32]) -> Self {
         self.faults.retain(|fault| !ids.contains(&fault.id));
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quarter_of_the_seeds_has_a_quiet_tail_that_outlasts_whoever_went() {
+        let quiet = |seed| {
+            let plan = Plan::of(seed);
+            let lease = Duration::from_millis(plan.swarm.lease_ms);
+            plan.quiet().inspect(|quiet| {
+                assert!(*quiet > plan.swarm.edge.silence() + lease * 2, "seed {seed}");
+                assert!(*quiet <= QUIET_MAX, "seed {seed}");
+            })
+        };
+        let quiet = (0..1_000).filter_map(quiet).count();
+        assert!((200..300).contains(&quiet), "{quiet} of 1000");
     }
 }

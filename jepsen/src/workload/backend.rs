@@ -71,7 +71,7 @@ impl Backend {
 
     /// Pushes and asks until it is told to end.
     pub async fn run(mut self) {
-        while self.bed.works() {
+        while self.bed.asks() {
             if self.chance.random_ratio(1, ONLINE_ONE_IN) {
                 let device = self.edge.device(&mut self.chance);
                 let user = self.edge.user_of(device);

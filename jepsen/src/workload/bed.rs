@@ -21,16 +21,21 @@ use crate::recorder::Recorder;
 pub enum Stage {
     /// Everything.
     Work,
+    /// Nothing is written any more and half of the devices go; who asks goes on asking.
+    Quiet,
     /// End what was begun, then stop. Comets stay alive.
     End,
     /// All has been read for the last time: nobody need live on.
     Over,
 }
 
-/// Operations on a user before another takes its name's place: what is searched must be short.
-const OPERATIONS_PER_USER: u64 = 90;
+/// Draws, for each user, until others take the users' names' places: what is searched must be short.
+const DRAWS_PER_USER: u64 = 100;
 
-/// Of so many operations one goes to a user who stays for the whole run.
+/// The same for those who stay longer, through more faults.
+const DRAWS_PER_HOT_USER: u64 = 240;
+
+/// Of so many draws one is of a user who stays longer.
 const HOT_ONE_IN: u32 = 4;
 
 /// Of so many operations one goes to a shard that is drawn first.
@@ -53,7 +58,7 @@ pub struct Bed {
     pub pace: Duration,
     /// The users that all share.
     pub users: usize,
-    /// Operations so far.
+    /// How often a user was drawn so far.
     pub done: Arc<AtomicU64>,
 }
 
@@ -66,6 +71,16 @@ impl Bed {
     /// Whether work goes on.
     pub fn works(&self) -> bool {
         *self.stage.borrow() == Stage::Work
+    }
+
+    /// Whether asking goes on.
+    pub fn asks(&self) -> bool {
+        *self.stage.borrow() < Stage::End
+    }
+
+    /// The same with another way to the registry.
+    pub fn with_client(self, client: Client) -> Self {
+        Self { client, ..self }
     }
 
     /// Whether all has been read for the last time.
@@ -90,15 +105,15 @@ impl Bed {
         }
     }
 
-    /// Any of the users of this part of the run, or of those who stay.
+    /// Any of the users of this part of the run, or of those who stay longer.
     pub fn user(&self, chance: &mut SmallRng) -> String {
         let users = self.users.max(1);
         let any = chance.random_range(0..users);
+        let draws_each = self.done.fetch_add(1, Ordering::Relaxed) / users as u64;
         if chance.random_ratio(1, HOT_ONE_IN) {
-            return format!("user-hot-{any}");
+            return format!("user-hot-{}-{any}", draws_each / DRAWS_PER_HOT_USER);
         }
-        let done = self.done.fetch_add(1, Ordering::Relaxed);
-        let era = done / (OPERATIONS_PER_USER * users as u64);
+        let era = draws_each / DRAWS_PER_USER;
         if chance.random_ratio(1, EVEN_ONE_IN)
             && let Some(table) = self.client.table()
         {

@@ -52,6 +52,8 @@ pub struct Device {
     user: String,
     key: String,
     name: String,
+    /// It stays connected while nothing else happens.
+    is_loyal: bool,
     /// Connections that it does not read any more, and when they end.
     silent: Vec<(Instant, sdk::Device)>,
 }
@@ -73,7 +75,8 @@ impl Device {
         let name = format!("device-{number}");
         let (process, chance) = (bed.recorder.process(), bed.chance(&name));
         let (user, key) = (edge.user_of(number), edge.key_of(number));
-        Self { bed, edge, process, chance, user, key, name, silent: Vec::new() }
+        let is_loyal = !number.is_multiple_of(2);
+        Self { bed, edge, process, chance, user, key, name, is_loyal, silent: Vec::new() }
     }
 
     /// Comes and goes until it is told to end.
@@ -169,7 +172,7 @@ impl Device {
         let stay_max = STAYS_MAX[self.chance.random_range(0..STAYS_MAX.len())];
         let mut stay = self.chance.random_range(1..=stay_max);
         loop {
-            let lost = match stay > 0 && self.bed.works() {
+            let lost = match self.stays(stay) {
                 true => self.act(&mut connection).await.is_err(),
                 // What was pushed before it goes has time to arrive, and is known to have had it.
                 false => {
@@ -181,6 +184,15 @@ impl Device {
                 return self.left(connection.conn);
             }
             stay = stay.saturating_sub(1);
+        }
+    }
+
+    /// Whether it stays, who wanted to for so many more signs of life.
+    fn stays(&self, stay: u32) -> bool {
+        match *self.bed.stage.borrow() {
+            Stage::Work => stay > 0,
+            Stage::Quiet => self.is_loyal,
+            Stage::End | Stage::Over => false,
         }
     }
 
@@ -303,7 +315,7 @@ impl Device {
         let pause = about.mul_f64(self.chance.random_range(0.5..1.5));
         tokio::select! {
             biased;
-            _ = self.bed.stage.wait_for(|stage| *stage >= Stage::End) => {}
+            _ = self.bed.stage.wait_for(|stage| *stage >= Stage::Quiet) => {}
             () = sleep(pause) => {}
         }
     }

@@ -1,27 +1,31 @@
-//! Life: one comet's lease, kept alive by a process of its own, and begun anew when it ends.
+//! Life: one comet's lease, kept alive by a process of its own, and begun anew when it ends. Now and then another
+//! instance takes the comet's id.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use judge::history::{Attach, KeepAlive, Op};
-use orrery_model::control::{self, Advertise};
-use orrery_model::{CometRef, Id};
-use orrery_router_client::{Attached, ClientError, Pulse};
+use orrery_model::CometRef;
+use orrery_router_client::{Client, Config};
 use rand::Rng as _;
 use rand::rngs::SmallRng;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use super::bed::{Bed, Stage};
-use super::{OPERATION_TIMEOUT, READ_TIMEOUT};
-use crate::recorder::{Process, Said};
-
-/// Pause before an attach is tried again.
-const ATTACH_PAUSE: Duration = Duration::from_millis(200);
+use super::tenure::{Begun, NoLife, Tenure};
 
 /// Of so many keep-alives one is the last for longer than a lease: the comet's other processes go on, and do
 /// not know that it ends.
 const LAPSE_ONE_IN: u32 = 20;
+
+/// In one of so many lives another instance begins a life under the same id.
+const RIVAL_ONE_IN: u32 = 15;
+
+/// Keep-alives after which it does, at most: few lives are long.
+const RIVAL_AFTER_MAX: u32 = 6;
+
+/// For how long at most the comet's other processes do not hear of it, in milliseconds: far less than a lease.
+const UNHEARD_MS_MAX: u64 = 1_000;
 
 /// Of so many comets that live when the work ends, one says goodbye.
 const GOODBYE_ONE_IN: u32 = 3;
@@ -74,141 +78,124 @@ impl Default for Lives {
 }
 
 /// Keeps a comet alive until all has been read for the last time, or has it say goodbye when the work ends.
-pub async fn keep(mut bed: Bed, comet: String, lives: Lives) {
-    let mut process = bed.recorder.process();
-    let Some((life, attached)) = live(&mut bed, &mut process, &comet, &lives).await else { return };
-    if bed.chance(&format!("goodbye {comet}")).random_ratio(1, GOODBYE_ONE_IN) {
-        return detach(&mut bed, &mut process, &life).await;
-    }
-    let every = Duration::from_millis(u64::from(attached.keep_alive_ms));
-    while !bed.is_over() && renew(&bed, &mut process, &life).await {
-        tokio::select! {
-            biased;
-            () = bed.until(Stage::Over) => {}
-            () = sleep(every) => {}
-        }
-    }
+/// Another instance reaches the cluster in its own way.
+pub async fn keep(bed: Bed, ways: Config, comet: String, lives: Lives) {
+    let chance = bed.chance(&format!("life {comet}"));
+    let tenure = Tenure::new(bed.clone(), &comet, 1);
+    Keeper { bed, ways, chance, comet, lives, tenure, instances: 1 }.run().await;
 }
 
-/// Attaches a comet again and again until the work ends; the life that lasts then, if one does.
-async fn live(
-    bed: &mut Bed,
-    process: &mut Process,
-    comet: &str,
-    lives: &Lives,
-) -> Option<(CometRef, Attached)> {
-    let mut chance = bed.chance(&format!("life {comet}"));
-    let (mut attempt, mut last) = (0, None);
-    while bed.works() {
-        attempt += 1;
-        let (life, attached) = attach(bed, process, comet, attempt).await?;
-        lives.0.send_replace(Some(life.clone()));
-        pulse(bed, process, &mut chance, &life, &attached, lives).await;
-        last = (lives.now().as_ref() == Some(&life)).then_some((life.clone(), attached));
-        if bed.works() {
-            lives.ended(&life);
-        }
-    }
-    last
+/// Who keeps a comet alive.
+struct Keeper {
+    bed: Bed,
+    ways: Config,
+    chance: SmallRng,
+    comet: String,
+    lives: Lives,
+    /// The instance that lives, as far as is known.
+    tenure: Tenure,
+    /// How many there have been.
+    instances: u32,
 }
 
-async fn attach(
-    bed: &mut Bed,
-    process: &mut Process,
-    comet: &str,
-    attempt: u64,
-) -> Option<(CometRef, Attached)> {
-    let id = Id::new(comet).expect("the harness's names are short");
-    let ask = control::Attach {
-        comet: id.clone(),
-        instance: format!("{comet}-{}", bed.seed),
-        attempt,
-        advertise: Advertise::default(),
-    };
-    let op = |incarnation| {
-        let (comet, instance) = (comet.to_owned(), ask.instance.clone());
-        Op::Attach(Attach { comet, instance, attempt, incarnation })
-    };
-    loop {
-        process.invoke(None, op(None));
-        match bed.client.attach(ask.clone(), Instant::now() + OPERATION_TIMEOUT).await {
-            Ok(attached) => {
-                process.ok(op(Some(attached.incarnation.0)), Said::default());
-                return Some((CometRef { id, incarnation: attached.incarnation }, attached));
+impl Keeper {
+    async fn run(mut self) {
+        let Some(Begun { life, attached }) = self.live().await else { return };
+        if self.bed.chance(&format!("goodbye {}", self.comet)).random_ratio(1, GOODBYE_ONE_IN) {
+            return self.tenure.detach(&life).await;
+        }
+        let every = Begun { life: life.clone(), attached }.every();
+        while !self.bed.is_over() && self.tenure.renew(&life).await {
+            tokio::select! {
+                biased;
+                () = self.bed.until(Stage::Over) => {}
+                () = sleep(every) => {}
             }
-            Err(error @ ClientError::Superseded { .. }) => {
-                process.fail("superseded", Said::default());
-                bed.recorder.harness_failure(format!("{comet}: {error}"));
+        }
+    }
+
+    /// Begins one life after the other until the work ends; the life that lasts then, if one does.
+    async fn live(&mut self) -> Option<Begun> {
+        let (mut last, mut next) = (None, None);
+        while self.bed.works() {
+            let begun = match next.take() {
+                Some(begun) => Ok(begun),
+                None => self.tenure.attach().await,
+            };
+            let begun: Begun = match begun {
+                Ok(begun) => begun,
+                Err(NoLife::Over) => return None,
+                Err(NoLife::Superseded) => {
+                    // It has ended itself; somebody starts it again.
+                    self.tenure = self.instance();
+                    continue;
+                }
+            };
+            self.lives.0.send_replace(Some(begun.life.clone()));
+            next = self.pulse(&begun).await;
+            let lasts = self.lives.now().as_ref() == Some(&begun.life);
+            if self.bed.works() || next.is_some() {
+                self.lives.ended(&begun.life);
+            }
+            last = lasts.then_some(begun);
+        }
+        next.or(last)
+    }
+
+    /// Renews the lease until the life ends or the work does; the life that has taken its place, if another
+    /// instance began one.
+    async fn pulse(&mut self, begun: &Begun) -> Option<Begun> {
+        let is_rivalled = self.chance.random_ratio(1, RIVAL_ONE_IN);
+        let mut left = is_rivalled.then(|| self.chance.random_range(1..=RIVAL_AFTER_MAX));
+        while self.bed.works() && self.lives.now().as_ref() == Some(&begun.life) {
+            if left == Some(0) {
+                return self.give_way(begun).await;
+            }
+            left = left.map(|left| left - 1);
+            if !self.tenure.renew(&begun.life).await {
+                self.lives.ended(&begun.life);
                 return None;
             }
-            Err(error @ ClientError::Unknown { .. }) => process.info(error.to_string().as_str()),
-            Err(error) => process.fail(error.to_string().as_str(), Said::default()),
+            let lapses = self.chance.random_ratio(1, LAPSE_ONE_IN);
+            let pause = if lapses { begun.lease() * 3 / 2 } else { begun.every() };
+            tokio::select! {
+                biased;
+                () = self.bed.until(Stage::Quiet) => {}
+                () = self.lives.over(&begun.life) => {}
+                () = sleep(pause) => {}
+            }
         }
-        if !bed.works() {
-            return None;
-        }
-        sleep(ATTACH_PAUSE).await;
+        None
     }
-}
 
-/// Renews the lease until the life ends or the work does.
-async fn pulse(
-    bed: &mut Bed,
-    process: &mut Process,
-    chance: &mut SmallRng,
-    life: &CometRef,
-    attached: &Attached,
-    lives: &Lives,
-) {
-    let every = Duration::from_millis(u64::from(attached.keep_alive_ms));
-    let lapse = Duration::from_millis(u64::from(attached.lease_ms)) * 3 / 2;
-    while bed.works() && lives.now().as_ref() == Some(life) {
-        if !renew(bed, process, life).await {
-            return lives.ended(life);
+    /// Another instance begins a life under the same id. The first renews until it is told so, and must not get
+    /// another life; for a moment its other processes go on in the one that has ended.
+    async fn give_way(&mut self, begun: &Begun) -> Option<Begun> {
+        let mut rival = self.instance();
+        let (tenure, mut bed) = (&mut self.tenure, self.bed.clone());
+        let told = async {
+            while bed.works() && tenure.renew(&begun.life).await {
+                tokio::select! {
+                    biased;
+                    () = bed.until(Stage::Quiet) => {}
+                    () = sleep(begun.every()) => {}
+                }
+            }
+        };
+        let (taken, ()) = tokio::join!(rival.attach(), told);
+        if self.bed.works() && taken.is_ok() {
+            // What it is answered is for the checkers.
+            let _ = self.tenure.attach().await;
+            sleep(Duration::from_millis(self.chance.random_range(0..=UNHEARD_MS_MAX))).await;
         }
-        let pause = if chance.random_ratio(1, LAPSE_ONE_IN) { lapse } else { every };
-        tokio::select! {
-            biased;
-            () = bed.until(Stage::End) => {}
-            () = lives.over(life) => {}
-            () = sleep(pause) => {}
-        }
+        self.tenure = rival;
+        taken.ok()
     }
-}
 
-/// Renews the lease once; whether the life goes on, as far as is known.
-async fn renew(bed: &Bed, process: &mut Process, life: &CometRef) -> bool {
-    let op = Op::KeepAlive(named(life));
-    process.invoke(None, op.clone());
-    match bed.client.keep_alive(life.clone(), Instant::now() + READ_TIMEOUT).await {
-        Ok(Pulse::Alive) => process.ok(op, Said::default()),
-        Ok(Pulse::Ended) => {
-            process.fail("fenced", Said::default());
-            return false;
-        }
-        Ok(Pulse::Superseded) => {
-            process.fail("superseded", Said::default());
-            return false;
-        }
-        Err(error) => process.fail(error.to_string().as_str(), Said::default()),
+    /// Another instance of the comet, with a memory of its own of who leads.
+    fn instance(&mut self) -> Tenure {
+        self.instances += 1;
+        let client = Client::new(self.ways.clone(), self.bed.host.clone());
+        Tenure::new(self.bed.clone().with_client(client), &self.comet, self.instances)
     }
-    true
-}
-
-/// Ends the life, and asks until that is known.
-async fn detach(bed: &mut Bed, process: &mut Process, life: &CometRef) {
-    while !bed.is_over() {
-        let op = Op::Detach(named(life));
-        process.invoke(None, op.clone());
-        match bed.client.detach(life.clone(), Instant::now() + OPERATION_TIMEOUT).await {
-            Ok(()) => return process.ok(op, Said::default()),
-            Err(error @ ClientError::Unknown { .. }) => process.info(error.to_string().as_str()),
-            Err(error) => process.fail(error.to_string().as_str(), Said::default()),
-        }
-        sleep(ATTACH_PAUSE).await;
-    }
-}
-
-fn named(life: &CometRef) -> KeepAlive {
-    KeepAlive { comet: life.id.to_string(), incarnation: life.incarnation.0 }
 }

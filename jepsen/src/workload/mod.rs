@@ -9,6 +9,8 @@ pub mod final_reads;
 pub mod life;
 pub mod reader;
 pub mod receipt;
+pub mod stubborn;
+mod tenure;
 pub mod watch;
 pub mod words;
 pub mod writer;

@@ -1,7 +1,8 @@
-//! Reader: looks users up, linearizable and not.
+//! Reader: looks users up, linearizable and not, and reads who is in a room.
 
-use judge::history::{Locate, Op, ReadRoom};
+use judge::history::{Locate, Member, Op, ReadRoom};
 use orrery_model::Route;
+use orrery_router_client::ShardMembers;
 use rand::Rng as _;
 use rand::rngs::SmallRng;
 use tokio::time::Instant;
@@ -9,6 +10,18 @@ use tokio::time::Instant;
 use super::bed::Bed;
 use super::{READ_TIMEOUT, words};
 use crate::recorder::{Process, Said};
+
+/// Of so many reads one is of a room's comets.
+const COMETS_ONE_IN: u32 = 5;
+
+/// Of so many reads one is of a room's members in a shard.
+const MEMBERS_ONE_IN: u32 = 10;
+
+/// Of so many lookups one may be answered by any replica.
+const STALE_ONE_IN: u32 = 8;
+
+/// Members that are read at once: only a whole answer is of one moment, and no shard has as many.
+const MEMBERS_MAX: usize = 200;
 
 /// One process that reads.
 pub struct Reader {
@@ -26,13 +39,16 @@ impl Reader {
 
     /// Reads until it is told to end.
     pub async fn run(mut self) {
-        while self.bed.works() {
-            if self.chance.random_ratio(1, 5) {
+        while self.bed.asks() {
+            if self.chance.random_ratio(1, MEMBERS_ONE_IN) {
+                let room = self.bed.room(&mut self.chance);
+                self.members(&room).await;
+            } else if self.chance.random_ratio(1, COMETS_ONE_IN) {
                 let room = self.bed.room(&mut self.chance);
                 self.read_room(&room).await;
             } else {
                 let key = self.bed.user(&mut self.chance);
-                let stale = self.chance.random_ratio(1, 8);
+                let stale = self.chance.random_ratio(1, STALE_ONE_IN);
                 self.locate(&key, stale).await;
             }
             self.bed.pause(&mut self.chance).await;
@@ -51,6 +67,30 @@ impl Reader {
                 let read = ReadRoom { comets: Some(comets.collect()), members: None };
                 let said = Said { shard, log_index: Some(located.log_index), ..Said::default() };
                 self.process.ok(Op::ReadRoom(read), said);
+            }
+            Err(error) => self.process.fail(error.to_string().as_str(), Said::default()),
+        }
+    }
+
+    /// Reads the members that any one shard holds of a room.
+    async fn members(&mut self, key: &str) {
+        let Some(table) = self.bed.client.table() else { return };
+        let shard = table.shards[self.chance.random_range(0..table.shards.len())];
+        self.process.invoke(Some(key), Op::ReadRoom(ReadRoom::default()));
+        let (address, deadline) = (words::address(key), Instant::now() + READ_TIMEOUT);
+        match self.bed.client.members_in(address, shard, MEMBERS_MAX, deadline).await {
+            Ok(ShardMembers { more: true, .. }) => {
+                self.process.fail("not all members fit into one answer", Said::default());
+            }
+            Ok(ShardMembers { members, log_index, .. }) => {
+                let member = |member: &orrery_router_client::Member| Member {
+                    key: words::key_of(&member.address),
+                    seq: member.route.seq.0,
+                };
+                let members = Some(members.iter().map(member).collect());
+                let said =
+                    Said { shard: Some(shard.0), log_index: Some(log_index), ..Said::default() };
+                self.process.ok(Op::ReadRoom(ReadRoom { comets: None, members }), said);
             }
             Err(error) => self.process.fail(error.to_string().as_str(), Said::default()),
         }

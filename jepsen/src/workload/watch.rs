@@ -21,7 +21,7 @@ pub async fn watch(bed: Bed, comets: Vec<String>, seen: watch::Sender<bool>) {
     let mut bed = Bed { pace: LOOK, ..bed };
     let mut looks = 2;
     while looks > 0 {
-        if !bed.works() {
+        if !bed.asks() {
             looks -= 1;
         }
         process.invoke(None, Op::Comets(Living::default()));
@@ -40,7 +40,7 @@ pub async fn watch(bed: Bed, comets: Vec<String>, seen: watch::Sender<bool>) {
             }
             Err(error) => process.fail(error.to_string().as_str(), Said::default()),
         }
-        match bed.works() {
+        match bed.asks() {
             true => bed.pause(&mut chance).await,
             // Devices that go now are seen once more.
             false => tokio::time::sleep(LOOK.mul_f64(chance.random_range(1.0..2.0))).await,

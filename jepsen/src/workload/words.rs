@@ -1,6 +1,6 @@
 //! Words: the registry's types in the words of a history.
 
-use judge::history::{Keep, Policy, Refusal, Route, Scope};
+use judge::history::{Bind, Keep, Policy, Primary, Refusal, Route, Scope};
 use orrery_model::command::{self, Loser};
 use orrery_model::{Address, CometRef, Id, policy};
 
@@ -16,6 +16,23 @@ pub fn address(key: &str) -> Address {
         Some("user") => Address::user(id),
         Some("room") => Address::room(id),
         _ => Address::key(id),
+    }
+}
+
+/// What a bind asks for.
+pub fn bind(bind: &command::Bind) -> Bind {
+    let primary = bind.details.primary.as_ref();
+    let platform = Some(bind.details.platform.clone());
+    Bind {
+        comet: bind.comet.id.to_string(),
+        incarnation: bind.comet.incarnation.0,
+        conn: bind.conn.0,
+        policy: policy(&bind.policy),
+        platform: platform.filter(|platform| !platform.is_empty()),
+        rank: bind.rank.map(|rank| rank.0),
+        primary: primary.map(|p| Primary { key: key_of(&p.address), seq: p.seq.0 }),
+        settled: Some(bind.settled.0),
+        ..Bind::default()
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::Property;
-use crate::facts::{Facts, Identity, Lives};
+use super::{Property, Share};
+use crate::facts::{Facts, Identity, Life, Lives};
 use crate::history::{History, Locate, Op, Operation};
 use crate::settings::Settings;
 use crate::verdict::{Verdict, Violation};
@@ -14,21 +14,62 @@ pub const PROPERTY: Property = Property {
     source: "Jepsen set-full (W1)",
     needs: &["bind", "unbind"],
     check,
+    covers: Some(covers),
 };
 
 /// By real time alone, trusting no log index: every linearizable read shows each connection whose bind
 /// was acknowledged before it began, unless something may have removed it before the read ended, and none
 /// that was never bound or certainly gone before the read began.
 pub fn check(history: &History<'_>, settings: &Settings) -> Verdict {
+    covers(history, settings).0
+}
+
+/// How many acknowledged binds there are that a read began after, and how many of them were judged until
+/// something at their address may have removed them, or until the last read: not only until their comet's
+/// life may have ended.
+#[derive(Debug, Default)]
+struct Coverage {
+    read: usize,
+    whole: usize,
+}
+
+fn covers(history: &History<'_>, settings: &Settings) -> (Verdict, Share) {
     let facts = Facts::new(history, settings);
     let mut violations = Vec::new();
+    let mut coverage = Coverage::default();
     for (key, places) in &facts.by_key {
         let operations: Vec<&Operation<'_>> =
             places.iter().map(|at| &history.operations[*at]).collect();
         let lives = Lives::new(operations.iter().map(|o| **o), &facts.comets);
         judge(key, &operations, &lives, &facts, &mut violations);
+        coverage.add(&operations, &lives, &facts);
     }
-    Verdict::of(violations)
+    let Coverage { read, whole } = coverage;
+    let what = "binds until they were removed, or last read".to_owned();
+    (Verdict::of(violations), Share { judged: whole, all: read, what })
+}
+
+impl Coverage {
+    fn add(&mut self, operations: &[&Operation<'_>], lives: &Lives<'_>, facts: &Facts<'_, '_>) {
+        let shard = facts.shard(operations);
+        let reads = operations.iter().filter(|operation| is_read(operation));
+        let Some(last) = reads.map(|read| read.began()).max() else { return };
+        for life in lives.all.iter().filter(|life| life.acknowledged < last) {
+            let ends = may_end(life, shard, facts);
+            self.read += 1;
+            self.whole += usize::from(ends >= lives.may_be_removed(life).min(last));
+        }
+    }
+}
+
+fn is_read(operation: &Operation<'_>) -> bool {
+    operation.is_ok() && matches!(operation.op(), Op::Locate(locate) if !locate.stale)
+}
+
+/// The first event from which on the life of a connection's comet may have been over, there.
+fn may_end(life: &Life<'_>, shard: Option<u32>, facts: &Facts<'_, '_>) -> u64 {
+    let Identity { comet, incarnation, .. } = life.identity;
+    facts.ends.earliest_in(shard, comet, incarnation).unwrap_or(u64::MAX)
 }
 
 fn judge(
@@ -43,11 +84,9 @@ fn judge(
     coming.sort_unstable();
     let mut coming = coming.into_iter().peekable();
     let mut living: BTreeSet<usize> = BTreeSet::new();
-    for operation in operations.iter().filter(|operation| operation.is_ok()) {
+    let shard = facts.shard(operations);
+    for operation in operations.iter().filter(|operation| is_read(operation)) {
         let Op::Locate(locate) = operation.op() else { continue };
-        if locate.stale {
-            continue;
-        }
         let (start, end) = (operation.began(), operation.told_by());
         while let Some((_, at)) = coming.next_if(|(acknowledged, _)| *acknowledged < start) {
             living.insert(at);
@@ -56,8 +95,7 @@ fn judge(
         living.retain(|at| {
             let life = &lives.all[*at];
             let Identity { comet, incarnation, conn } = life.identity;
-            let earliest = facts.ends.earliest(comet, incarnation).unwrap_or(u64::MAX);
-            let removal = lives.may_be_removed(life).min(earliest);
+            let removal = lives.may_be_removed(life).min(may_end(life, shard, facts));
             if removal > end && !shown.contains(at) {
                 let text = format!(
                     "the acknowledged bind of {key} to {}#{incarnation} conn {conn} is lost",

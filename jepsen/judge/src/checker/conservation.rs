@@ -13,6 +13,7 @@ pub const PROPERTY: Property = Property {
     source: "Jepsen bank: the sum is the same whichever way it is taken (W4)",
     needs: &["comet-routes", "count"],
     check,
+    covers: None,
 };
 
 /// (comet, incarnation, key, seq): one route.

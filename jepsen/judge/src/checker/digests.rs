@@ -14,6 +14,7 @@ pub const PROPERTY: Property = Property {
     source: "TigerBeetle's state checker, CockroachDB's consistency checker",
     needs: &["digest"],
     check,
+    covers: None,
 };
 
 /// The digests of all replicas of a shard at one applied index are equal.

@@ -14,6 +14,7 @@ pub const PROPERTY: Property = Property {
     source: "Jepsen's queue and set tests, applied from backend to device",
     needs: &["push", "deliver"],
     check,
+    covers: None,
 };
 
 /// What arrived of one message: connection → event.

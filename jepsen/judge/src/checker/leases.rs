@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::Property;
+use super::{Property, instances};
 use crate::facts::{Comet, Facts};
-use crate::history::{History, Op, Operation, Refusal};
+use crate::history::{Attach, History, Op, Operation, Refusal};
 use crate::settings::Settings;
 use crate::verdict::{Verdict, Violation};
 
@@ -14,18 +14,22 @@ pub const PROPERTY: Property = Property {
     source: "lock and lease tests of Jepsen and etcd (W6)",
     needs: &["attach", "keep-alive", "bind"],
     check,
+    covers: None,
 };
 
 /// - Once a shard refused a life as fenced at an index, or admitted a later life there, it admits nothing
 ///   of that life at a larger index and no read from there on shows it.
 /// - Incarnations are given once, and rise over the whole cluster; an attach repeated answers the same.
+///   An instance that another one superseded gets no life any more.
 /// - A life is answered as ended only with a reason: a later life, its own detach, or a lease that may
-///   have run out since the last acknowledged keep-alive. Once so answered it never lives again.
+///   have run out since the last acknowledged keep-alive. Once so answered it never lives again, nor once a
+///   later life was given or its detach acknowledged.
 pub fn check(history: &History<'_>, settings: &Settings) -> Verdict {
     let facts = Facts::new(history, settings);
     let mut violations = Vec::new();
     fences(&facts, &mut violations);
     incarnations(history, &mut violations);
+    instances::check(history, &mut violations);
     ends(history, &facts, &mut violations);
     Verdict::of(violations)
 }
@@ -160,13 +164,31 @@ fn ends(history: &History<'_>, facts: &Facts<'_, '_>, violations: &mut Vec<Viola
             }
         }
     }
+    let mut given: BTreeMap<Comet, BTreeMap<u64, u64>> = BTreeMap::new();
+    for operation in answers.iter().filter(|operation| operation.is_ok()) {
+        let event = operation.told_by();
+        match operation.op() {
+            Op::Attach(Attach { comet, incarnation: Some(life), .. }) => {
+                let lives = given.entry(facts.comets.number(comet)).or_default();
+                lives.entry(*life).or_insert(event);
+            }
+            Op::Detach(life) => {
+                let life = (facts.comets.number(&life.comet), life.incarnation);
+                let first = ended.entry(life).or_insert(event);
+                *first = event.min(*first);
+            }
+            _ => {}
+        }
+    }
     for operation in &answers {
         let Some((comet, incarnation, false)) = answered(operation) else { continue };
         let Some(number) = facts.comets.find(comet) else { continue };
-        let over = ended.get(&(number, incarnation)).filter(|over| **over < operation.began());
-        if let Some(over) = over {
+        let later = given.get(&number).map(|lives| lives.range(incarnation + 1..));
+        let later = later.into_iter().flatten().map(|(_, event)| *event);
+        let over = ended.get(&(number, incarnation)).copied().into_iter().chain(later).min();
+        if let Some(over) = over.filter(|over| *over < operation.began()) {
             let text = format!("incarnation {incarnation} of {comet} lived on after it had ended");
-            violations.push(Violation::new([*over, operation.told_by()], text));
+            violations.push(Violation::new([over, operation.told_by()], text));
         }
     }
 }

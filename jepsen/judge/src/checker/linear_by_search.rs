@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Property;
+use super::{Property, Share};
 use crate::facts::{Facts, Identity, Lives};
 use crate::history::{History, Op, Operation, Refusal, Route, Scope};
 use crate::registry::{self, Address, Connection, Input, Output};
@@ -16,6 +16,7 @@ pub const PROPERTY: Property = Property {
     source: "Wing, Gong, Lowe; partitioned by key as in Knossos and porcupine (W2)",
     needs: &["bind", "unbind", "locate"],
     check,
+    covers: Some(covers),
 };
 
 /// How many addresses were judged, and why others were not.
@@ -31,21 +32,53 @@ pub struct Coverage {
     pub exhausted: usize,
 }
 
+impl Coverage {
+    /// Addresses beyond the bounds of the search.
+    pub fn beyond(&self) -> usize {
+        self.too_many + self.too_unknown
+    }
+
+    /// Every address that has operations.
+    pub fn all(&self) -> usize {
+        self.judged + self.beyond() + self.exhausted
+    }
+
+    fn share(&self) -> Share {
+        let mut what = "addresses".to_owned();
+        for (count, why) in [
+            (self.too_many, "with too many operations"),
+            (self.too_unknown, "with too many of unknown outcome"),
+            (self.exhausted, "given up"),
+        ] {
+            if count > 0 {
+                what.push_str(&format!("; {count} {why}"));
+            }
+        }
+        Share { judged: self.judged, all: self.all(), what }
+    }
+}
+
 /// Each address alone has an order of its operations that explains every answer. Addresses beyond the
-/// bounds of the search are skipped, for the check by index judges those; where all were skipped the
+/// bounds of the search are skipped, for the check by index judges those; where too few are left the
 /// verdict is unknown, and so it is where one's search was given up.
 pub fn check(history: &History<'_>, settings: &Settings) -> Verdict {
+    covers(history, settings).0
+}
+
+fn covers(history: &History<'_>, settings: &Settings) -> (Verdict, Share) {
     let (violations, coverage) = check_with_coverage(history, settings);
-    let skipped = coverage.too_many + coverage.too_unknown;
-    if !violations.is_empty() {
+    let (least, all) = (settings.search.judged_percent_min, coverage.all());
+    let share = coverage.share();
+    let verdict = if !violations.is_empty() {
         Verdict::of(violations)
     } else if coverage.exhausted > 0 {
         Verdict::Unknown(format!("the search of {} addresses was given up", coverage.exhausted))
-    } else if coverage.judged == 0 && skipped > 0 {
-        Verdict::Unknown(format!("all {skipped} addresses are beyond the bounds of the search"))
+    } else if coverage.judged * 100 < all * least {
+        Verdict::Unknown(format!("under {least} % could be searched: {share}"))
     } else {
         Verdict::Holds
-    }
+    };
+    (verdict, share)
 }
 
 /// The same, with how many addresses were judged.
@@ -212,11 +245,13 @@ fn ask(
                 push(input, Some(Output::Bound { seq, losers }), ended);
                 return;
             }
-            // What took effect unseen and made nobody give way changes no answer: it need not be tried.
+            // Where nobody ever gives way, what took effect unseen changes no answer: it need not be tried.
             // What was seen did take effect, before that.
-            let limited = bind.policy.is_some_and(|policy| policy.scope != Scope::All);
             let seen = life.seen != u64::MAX || life.binds > 1;
-            if operation.may_have_happened() && (seen || limited) {
+            // Nor can a late copy of what was gone.
+            let is_late = life.seen_gone < operation.began();
+            let matters = seen || life.seen_gone != u64::MAX || is_limited(lives);
+            if operation.may_have_happened() && !is_late && matters {
                 let certainly =
                     (seen && life.binds == 1).then_some(life.seen.min(operation.ended()));
                 push(input.clone(), None, certainly);
@@ -226,7 +261,11 @@ fn ask(
             }
         }
         Op::Unbind(unbind) => {
-            let connection = number(&unbind.comet, unbind.incarnation, unbind.conn);
+            let comet = facts.comets.number(&unbind.comet);
+            let (incarnation, conn) = (unbind.incarnation, unbind.conn);
+            // What was refused about a connection that nothing else speaks of says nothing of the address.
+            let Some(place) = lives.place(Identity { comet, incarnation, conn }) else { return };
+            let connection = place as Connection;
             let input = Input::Unbind(connection);
             if operation.is_ok() {
                 // A repeat of the one that removed it says so again only until the conn is settled.
@@ -248,6 +287,12 @@ fn ask(
     }
 }
 
+/// Whether any bind of an address limits who may stay.
+fn is_limited(lives: &Lives<'_>) -> bool {
+    let mut asked = lives.all.iter().filter_map(|life| life.asked?.policy);
+    asked.any(|policy| policy.scope != Scope::All)
+}
+
 /// A life that may have ended may have been fenced at any moment from then on. That is tried where it
 /// would explain something: a write refused as fenced, a read that misses a connection of that life, or a
 /// bind that nobody had to give way to.
@@ -257,13 +302,14 @@ fn fences(
     operations: &[&Operation<'_>],
     asked: &mut Vec<Asked>,
 ) {
+    let shard = facts.shard(operations);
     let mut wanted: BTreeMap<(u32, u64), u64> = BTreeMap::new();
     for life in &lives.all {
         // What was refused at its only attempt never was, and nobody misses it; but that it was refused must
         // be explained.
         let is_missed = life.bind.is_some();
         let Identity { comet, incarnation, conn } = life.identity;
-        let Some(earliest) = facts.ends.earliest(comet, incarnation) else { continue };
+        let Some(earliest) = facts.ends.earliest_in(shard, comet, incarnation) else { continue };
         let name = facts.comets.name(comet);
         let explains = |operation: &&Operation<'_>| match operation.op() {
             Op::Locate(locate) if is_missed => !locate.routes.iter().flatten().any(|route| {

@@ -14,6 +14,7 @@ pub const PROPERTY: Property = Property {
     source: "uniform membership and no zombies, as in Jepsen's membership tests (W7)",
     needs: &["standing"],
     check,
+    covers: None,
 };
 
 /// By the last word of each node in the final phase:

@@ -2,8 +2,10 @@
 
 pub mod binds_survive;
 pub mod conservation;
+pub mod crashes;
 pub mod digests;
 pub mod end_to_end;
+mod instances;
 pub mod leases;
 pub mod linear_by_index;
 pub mod linear_by_search;
@@ -14,6 +16,8 @@ pub mod rooms;
 pub mod seq_rises;
 pub mod sessions;
 pub mod validity;
+
+use std::fmt;
 
 use crate::history::History;
 use crate::settings::Settings;
@@ -31,11 +35,34 @@ pub struct Property {
     pub needs: &'static [&'static str],
     /// Judges a history.
     pub check: fn(&History<'_>, &Settings) -> Verdict,
+    /// The same, with how much of what the history has was judged; none where that is all.
+    pub covers: Option<Covers>,
+}
+
+/// A checker that says how much it judged.
+pub type Covers = fn(&History<'_>, &Settings) -> (Verdict, Share);
+
+/// How much of what a history has was judged.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Share {
+    /// How many were.
+    pub judged: usize,
+    /// How many there are.
+    pub all: usize,
+    /// What they are, and why some were not.
+    pub what: String,
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} {}", self.judged, self.all, self.what)
+    }
 }
 
 /// Every property.
 pub const ALL: &[Property] = &[
     validity::PROPERTY,
+    crashes::PROPERTY,
     binds_survive::PROPERTY,
     seq_rises::PROPERTY,
     linear_by_index::PROPERTY,
@@ -58,6 +85,8 @@ pub struct Judged {
     pub property: &'static Property,
     /// What its checker says; none where the history has nothing that it speaks of.
     pub verdict: Option<Verdict>,
+    /// How much was judged, where that may not be all.
+    pub share: Option<Share>,
 }
 
 /// Judges a history by every property that it has something to say about. A property in `required` that
@@ -67,14 +96,22 @@ pub fn judge(history: &History<'_>, settings: &Settings, required: &[&str]) -> V
     let judge = |property: &'static Property| {
         let applies =
             property.needs.is_empty() || property.needs.iter().any(|need| names.contains(need));
+        let mut share = None;
         let verdict = if applies {
-            Some((property.check)(history, settings))
+            Some(match property.covers {
+                None => (property.check)(history, settings),
+                Some(covers) => {
+                    let (verdict, judged) = covers(history, settings);
+                    share = Some(judged);
+                    verdict
+                }
+            })
         } else if required.contains(&property.name) {
             Some(Verdict::Unknown(format!("the history has none of {:?}", property.needs)))
         } else {
             None
         };
-        Judged { property, verdict }
+        Judged { property, verdict, share }
     };
     ALL.iter().map(judge).collect()
 }

@@ -14,6 +14,7 @@ pub const PROPERTY: Property = Property {
     source: "presence under disconnect (W10)",
     needs: &["connect"],
     check,
+    covers: None,
 };
 
 /// Each answer to who of a user is connected shows, for each comet, at least as many connections as

@@ -14,10 +14,12 @@ pub const PROPERTY: Property = Property {
     source: "availability after each change (W7)",
     needs: &["serving"],
     check,
+    covers: None,
 };
 
 /// After each heal of all faults, every shard acknowledges a write within the recovery time, unless
-/// another fault was installed before that time had passed, or the history ended. After each change of
+/// another fault was installed before that time had passed, or the history ended; and of the comets that ask the
+/// control shard for a life, or to go on with theirs, one is answered within that time. After each change of
 /// members every shard that was written to answers a write within the same time, unless anything else was
 /// broken meanwhile.
 pub fn check(history: &History<'_>, settings: &Settings) -> Verdict {
@@ -59,12 +61,33 @@ pub fn check(history: &History<'_>, settings: &Settings) -> Verdict {
             );
             violations.push(Violation::new([heal.index], text));
         }
+        if judgeable && until <= last && is_control_silent(history, heal.time, bound) {
+            let text = format!(
+                "the control shard answered no comet within {:?} of the heal",
+                settings.recovery
+            );
+            violations.push(Violation::new([heal.index], text));
+        }
     }
     changes(history, bound, &mut violations);
     if judged == 0 && violations.is_empty() {
         return Verdict::Unknown("no heal was followed by quiet long enough to be judged".into());
     }
     Verdict::of(violations)
+}
+
+/// Whether comets asked the control shard in the first half of the time after a heal, and none was answered in
+/// all of it.
+fn is_control_silent(history: &History<'_>, healed: u64, bound: u64) -> bool {
+    let asks = |operation: &&Operation<'_>| {
+        matches!(operation.op(), Op::Attach(_) | Op::KeepAlive(_))
+            && (healed..healed + bound / 2).contains(&operation.invoke.time)
+    };
+    let mut asked = history.operations.iter().filter(asks).peekable();
+    let in_time = |operation: &Operation<'_>| {
+        is_answered(operation) && operation.end.is_some_and(|end| end.time <= healed + bound)
+    };
+    asked.peek().is_some() && !asked.any(in_time)
 }
 
 /// Faults that change who is a member of what.

@@ -13,6 +13,7 @@ pub const PROPERTY: Property = Property {
     source: "Jepsen unique-ids, monotonic (W1)",
     needs: &["bind"],
     check,
+    covers: None,
 };
 
 /// (comet, incarnation, conn): with the address, the identity of a bind.

@@ -13,6 +13,7 @@ pub const PROPERTY: Property = Property {
     source: "monotonic reads and read your writes, per process and shard",
     needs: &["locate", "read-room", "count", "comet-routes"],
     check,
+    covers: None,
 };
 
 /// The index of each of a process's answers is not below those before it, shard by shard. Stale reads

@@ -1,9 +1,9 @@
 //! A run counts only if something happened (etcd's robustness tests, restate's tail check).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Property, digests};
-use crate::history::{FaultOutcome, History, Op};
+use crate::history::{FaultOutcome, History, Op, Operation};
 use crate::settings::{Gates, Settings};
 use crate::verdict::Verdict;
 
@@ -13,11 +13,12 @@ pub const PROPERTY: Property = Property {
     source: "etcd robustness tests; restate's tail check",
     needs: &[],
     check,
+    covers: None,
 };
 
-/// The gates hold: enough operations ended ok before, during and after the faults, every required fault
-/// was installed, every shard served at the end and had all its replicas compared, the last operations ended ok, and the harness did not
-/// fail. What does not hold makes the run one of unknown verdict, never one that violates.
+/// The gates hold: every shard acknowledged enough writes and answered enough reads before, during and after the
+/// faults, every required fault was installed, every shard served at the end, the control shard too, and had all
+/// its replicas compared, the last operations were answered, and the harness did not fail. What does not hold makes the run one of unknown verdict, never one that violates.
 pub fn check(history: &History<'_>, settings: &Settings) -> Verdict {
     let gates = &settings.gates;
     let mut missing = Vec::new();
@@ -27,6 +28,7 @@ pub fn check(history: &History<'_>, settings: &Settings) -> Verdict {
     faults(history, gates, &mut missing);
     counts(history, gates, &mut missing);
     serving(history, gates, &mut missing);
+    control(history, gates, &mut missing);
     tail(history, gates, &mut missing);
     if gates.compared {
         missing.extend(digests::missing(history));
@@ -62,27 +64,75 @@ fn faults(history: &History<'_>, gates: &Gates, missing: &mut Vec<String>) {
     }
 }
 
+/// Where in a run something lies, by its first fault and its last heal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Part {
+    Before,
+    During,
+    After,
+}
+
+/// What each shard did in each part of a run.
+#[derive(Debug, Default)]
+struct Done {
+    writes: BTreeMap<(Part, u32), usize>,
+    reads: BTreeMap<(Part, u32), usize>,
+}
+
+/// Of all shards together, where none is named.
+const ALL: u32 = 0;
+
 fn counts(history: &History<'_>, gates: &Gates, missing: &mut Vec<String>) {
     let first = installed(history).next().map_or(u64::MAX, |(index, _)| index);
     let last = last_heal(history).unwrap_or(if first == u64::MAX { 0 } else { u64::MAX });
-    let (mut before, mut during, mut after) = (0, 0, 0);
+    let mut done = Done::default();
     for operation in history.operations.iter().filter(|operation| operation.is_ok()) {
-        match operation.told_by() {
-            event if event < first => before += 1,
-            event if event < last => during += 1,
-            _ => after += 1,
-        }
+        let part = match operation.told_by() {
+            event if event < first => Part::Before,
+            event if event < last => Part::During,
+            _ => Part::After,
+        };
+        let shards = operation.shard().filter(|shard| *shard != ALL).into_iter().chain([ALL]);
+        let counted = match operation.op() {
+            Op::Locate(locate) if !locate.stale => &mut done.reads,
+            op if op.writer().is_some() => &mut done.writes,
+            _ => continue,
+        };
+        shards.for_each(|shard| *counted.entry((part, shard)).or_default() += 1);
     }
-    let mut gate = |found: usize, least: usize, when: &str| {
-        if found < least {
-            missing.push(format!("only {found} of {least} operations ended ok {when}"));
+    let shards = if gates.shards.is_empty() { &[ALL][..] } else { &gates.shards[..] };
+    let mut gate = |of: &BTreeMap<(Part, u32), usize>, what: &str, part, least, when: &str| {
+        for shard in shards {
+            let found = of.get(&(part, *shard)).copied().unwrap_or(0);
+            if found < least {
+                let whose = match *shard {
+                    ALL => String::new(),
+                    shard => format!(" of shard {shard}"),
+                };
+                missing.push(format!("only {found} of {least} {what}{whose} {when}"));
+            }
         }
     };
-    gate(before, gates.ok_before, "before the first fault");
+    let (writes, reads) = (&done.writes, &done.reads);
+    let (wrote, read) = ("writes were acknowledged", "linearizable reads were answered");
+    gate(writes, wrote, Part::Before, gates.writes_before, "before the first fault");
     // A run that neither asks for faults nor has any is judged as a quiet one.
     if first != u64::MAX || !gates.faults.is_empty() {
-        gate(during, gates.ok_during, "during the faults");
-        gate(after, gates.ok_after, "after the last heal");
+        gate(writes, wrote, Part::During, gates.writes_during, "during the faults");
+        gate(reads, read, Part::During, gates.reads_during, "during the faults");
+        gate(writes, wrote, Part::After, gates.writes_after, "after the last heal");
+        gate(reads, read, Part::After, gates.reads_after, "after the last heal");
+    }
+}
+
+fn control(history: &History<'_>, gates: &Gates, missing: &mut Vec<String>) {
+    let healed = last_heal(history).unwrap_or(0);
+    let serves = |operation: &Operation<'_>| {
+        let asks = matches!(operation.op(), Op::Attach(_) | Op::KeepAlive(_));
+        asks && operation.is_ok() && operation.began() >= healed
+    };
+    if gates.control && !history.operations.iter().any(serves) {
+        missing.push("the control shard answered no comet after the last heal".into());
     }
 }
 
@@ -113,6 +163,6 @@ fn tail(history: &History<'_>, gates: &Gates, missing: &mut Vec<String>) {
         })
         .count();
     if ok < gates.tail {
-        missing.push(format!("only {ok} of the last {} operations ended ok", gates.tail));
+        missing.push(format!("only {ok} of the last {} operations were answered", gates.tail));
     }
 }

@@ -3,11 +3,16 @@
 //! A life ends when the comet attaches again, writes in a later life, or detaches; or when its lease runs
 //! out, which it cannot before `lease - margin` have passed since the last keep-alive that was
 //! acknowledged began. Of a comet that never attached the control shard knows nothing to expire.
+//!
+//! An end is for good. So a keep-alive that was acknowledged proves that nothing had ended the life before it
+//! began, whatever was asked meanwhile; and a shard that admitted a write of the life, or showed a route of
+//! it, had not heard of an end before that began.
 
 use std::collections::BTreeMap;
+use std::hash::Hash;
 
 use super::{Comet, Comets};
-use crate::history::{History, Op, Refusal};
+use crate::history::{History, Locate, Op, Operation, Refusal};
 use crate::quick::QuickMap;
 use crate::settings::{Settings, nanos};
 
@@ -27,6 +32,10 @@ pub(crate) struct Ends {
     leases: QuickMap<CometLife, u64>,
     /// Index of the first event at or after that time.
     lapses: QuickMap<CometLife, u64>,
+    /// The latest event at which a keep-alive began that was acknowledged.
+    renewed: QuickMap<CometLife, u64>,
+    /// The same of what a shard admitted or showed.
+    admitted: QuickMap<(u32, CometLife), u64>,
 }
 
 impl Ends {
@@ -46,6 +55,10 @@ impl Ends {
             if let (Op::KeepAlive(life), true) = (op, operation.is_ok()) {
                 let life = (comets.number(&life.comet), life.incarnation);
                 ends.renew(life, operation.invoke.time.saturating_add(sure));
+                last(&mut ends.renewed, life, operation.began());
+            }
+            if let (Some(shard), true) = (operation.shard(), operation.is_ok()) {
+                ends.admit(shard, operation, comets);
             }
         }
         for (life, until) in &ends.leases {
@@ -60,14 +73,28 @@ impl Ends {
     pub(crate) fn earliest(&self, comet: Comet, incarnation: u64) -> Option<u64> {
         let life = (comet, incarnation);
         let next = self.superseded(comet, incarnation);
-        let told = [&self.detached, &self.told, &self.lapses];
-        told.into_iter().filter_map(|events| events.get(&life).copied()).chain(next).min()
+        let detached = self.detached(comet, incarnation);
+        let told = [&self.told, &self.lapses];
+        let told = told.into_iter().filter_map(|events| events.get(&life).copied());
+        told.chain(detached).chain(next).min()
     }
 
-    /// The first event that speaks for a later life of the comet.
+    /// The same as far as one shard can tell.
+    pub(crate) fn earliest_in(
+        &self,
+        shard: Option<u32>,
+        comet: Comet,
+        incarnation: u64,
+    ) -> Option<u64> {
+        let admitted = shard.and_then(|shard| self.admitted.get(&(shard, (comet, incarnation))));
+        Some(self.earliest(comet, incarnation)?.max(admitted.copied().unwrap_or(0)))
+    }
+
+    /// The first event from which on a later life of the comet may have begun.
     pub(crate) fn superseded(&self, comet: Comet, incarnation: u64) -> Option<u64> {
         let later = self.begins.get(&comet)?.range(incarnation.saturating_add(1)..);
-        later.map(|(_, event)| *event).min()
+        let spoken = later.map(|(_, event)| *event).min()?;
+        Some(spoken.max(self.renewed((comet, incarnation))))
     }
 
     /// The comet's latest life of which an event before this one speaks.
@@ -76,9 +103,10 @@ impl Ends {
         begun.map(|(incarnation, _)| *incarnation).filter(|life| *life != u64::MAX).max()
     }
 
-    /// When the comet began to end this life itself, if it did.
+    /// When the comet may have ended this life itself, if it wanted to.
     pub(crate) fn detached(&self, comet: Comet, incarnation: u64) -> Option<u64> {
-        self.detached.get(&(comet, incarnation)).copied()
+        let asked = self.detached.get(&(comet, incarnation)).copied()?;
+        Some(asked.max(self.renewed((comet, incarnation))))
     }
 
     /// Time in nanoseconds until which the life's lease certainly runs, if nothing ended it before.
@@ -126,6 +154,24 @@ impl Ends {
         }
     }
 
+    fn renewed(&self, life: CometLife) -> u64 {
+        self.renewed.get(&life).copied().unwrap_or(0)
+    }
+
+    /// What an answer of a shard proves of lives that go on there.
+    fn admit(&mut self, shard: u32, operation: &Operation<'_>, comets: &Comets<'_>) {
+        let began = operation.began();
+        if let Some((comet, incarnation)) = operation.op().writer() {
+            last(&mut self.admitted, (shard, (comets.number(comet), incarnation)), began);
+        }
+        if let Op::Locate(Locate { stale: false, routes: Some(routes) }) = operation.op() {
+            for route in routes {
+                let life = (comets.number(&route.comet), route.incarnation);
+                last(&mut self.admitted, (shard, life), began);
+            }
+        }
+    }
+
     fn begin(&mut self, comet: Comet, incarnation: u64, event: u64) {
         let first = self.begins.entry(comet).or_default().entry(incarnation).or_insert(event);
         *first = event.min(*first);
@@ -135,6 +181,11 @@ impl Ends {
         let held = self.leases.entry(life).or_insert(until);
         *held = until.max(*held);
     }
+}
+
+fn last<K: Eq + Hash>(events: &mut QuickMap<K, u64>, of: K, event: u64) {
+    let last = events.entry(of).or_insert(event);
+    *last = event.max(*last);
 }
 
 fn first(events: &mut QuickMap<CometLife, u64>, life: CometLife, event: u64) {

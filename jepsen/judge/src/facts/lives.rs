@@ -177,9 +177,16 @@ impl<'a> Lives<'a> {
                 };
                 let limits = bind.policy.is_some_and(|policy| {
                     policy.scope != Scope::All
-                        && (policy.keep == Keep::Newest || bind.rank.is_some())
+                        // Where the oldest win, only a rank makes a newcomer the older one, or a user's later login.
+                        && (policy.keep == Keep::Newest
+                            || bind.rank.is_some()
+                            || bind.primary.is_some())
                 });
-                let silent = limits && !operation.is_ok() && operation.may_have_happened();
+                // A late copy of a bind whose connection is gone takes no more effect.
+                let is_late = self.life(identity).seen_gone < operation.began();
+                let may_have_happened =
+                    operation.is_ok() || !is_late && operation.may_have_happened();
+                let silent = limits && !operation.is_ok() && may_have_happened;
                 if silent {
                     self.silent.push(Silent {
                         began: operation.began(),
@@ -191,11 +198,11 @@ impl<'a> Lives<'a> {
                 let life = self.life(identity);
                 life.asked = life.asked.or(Some(bind));
                 let first = life.began == u64::MAX;
-                if operation.may_have_happened() {
+                if may_have_happened {
                     life.began = life.began.min(operation.began());
                     life.bind = life.bind.or(Some(bind));
-                    life.binds += 1;
                 }
+                life.binds += u32::from(operation.may_have_happened());
                 if operation.refusal() == Some(&Refusal::Gone) {
                     life.gone = life.gone.min(point);
                     life.seen_gone = life.seen_gone.min(event);
@@ -230,12 +237,15 @@ impl<'a> Lives<'a> {
                     life.seen_gone = life.seen_gone.min(event);
                 }
             }
-            Op::Unbind(unbind) if operation.may_have_happened() => {
+            Op::Unbind(unbind) => {
                 let life = self.life(Identity {
                     comet: number(&unbind.comet),
                     incarnation: unbind.incarnation,
                     conn: unbind.conn,
                 });
+                if !operation.may_have_happened() {
+                    return;
+                }
                 let began = operation.began();
                 if began < life.unbinds[0] {
                     life.unbinds = [began, life.unbinds[0]];

@@ -22,7 +22,7 @@ pub(crate) use self::sightings::Sightings;
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
-use crate::history::History;
+use crate::history::{History, Operation};
 use crate::settings::Settings;
 
 /// What a history proves or allows.
@@ -49,6 +49,11 @@ impl<'h, 'a> Facts<'h, 'a> {
             }
         }
         Self { history, comets, ends, fences: OnceCell::new(), settled, by_key }
+    }
+
+    /// The shard that has an address, as far as any answer shows it.
+    pub(crate) fn shard(&self, operations: &[&Operation<'_>]) -> Option<u32> {
+        operations.iter().find_map(|operation| operation.shard())
     }
 
     /// What answers prove of fences.

@@ -29,5 +29,6 @@ pub use self::registry::{
     ReadRoom, Route, Scope, SetRooms, Unbind,
 };
 pub use self::run::{
-    Digest, Fault, FaultOutcome, HarnessFailure, Heal, Phase, PhaseName, Replica, Serving, Standing,
+    Digest, Ended, Fault, FaultOutcome, HarnessFailure, Heal, Panicked, Phase, PhaseName, Replica,
+    Serving, Standing,
 };

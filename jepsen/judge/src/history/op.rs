@@ -6,7 +6,7 @@ use super::edge::{Connect, Deliver, Joined, Living, Named, Online, Push};
 use super::registry::{
     Attach, Bind, CometRoutes, Count, KeepAlive, Listing, Locate, ReadRoom, SetRooms, Unbind,
 };
-use super::run::{Digest, Fault, HarnessFailure, Heal, Phase, Serving, Standing};
+use super::run::{Digest, Ended, Fault, HarnessFailure, Heal, Panicked, Phase, Serving, Standing};
 
 /// What an operation does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +66,10 @@ pub enum Op {
     Standing(Standing),
     /// A mark: the first write that a shard acknowledged after a heal.
     Serving(Serving),
+    /// A mark: a process ended by itself, which nobody had asked it to.
+    Ended(Ended),
+    /// A mark: a task of some process panicked, whether or not that ended the process.
+    Panicked(Panicked),
     /// A mark: the harness could not do its work.
     HarnessFailure(HarnessFailure),
 }
@@ -101,6 +105,8 @@ impl Op {
             Self::Digest(_) => "digest",
             Self::Standing(_) => "standing",
             Self::Serving(_) => "serving",
+            Self::Ended(_) => "ended",
+            Self::Panicked(_) => "panicked",
             Self::HarnessFailure(_) => "harness-failure",
         }
     }
@@ -116,6 +122,8 @@ impl Op {
                 | Self::Digest(_)
                 | Self::Standing(_)
                 | Self::Serving(_)
+                | Self::Ended(_)
+                | Self::Panicked(_)
                 | Self::HarnessFailure(_)
         )
     }

@@ -107,6 +107,25 @@ pub struct Serving {
     pub shard: u32,
 }
 
+/// See [`super::Op::Ended`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// Which one.
+    pub name: String,
+    /// What it said.
+    pub why: String,
+    /// What explains it; none: nothing does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub excuse: Option<String>,
+}
+
+/// See [`super::Op::Panicked`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Panicked {
+    /// Where, and with which words.
+    pub text: String,
+}
+
 /// See [`super::Op::HarnessFailure`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HarnessFailure {

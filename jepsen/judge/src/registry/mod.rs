@@ -115,6 +115,8 @@ fn put<K: Ord, V>(list: &mut Vec<(K, V)>, key: K, value: V) {
 pub struct State {
     /// In order of their births.
     routes: Vec<Connection>,
+    /// Of routes whose seq no answer shows: what it is above, in order of connections.
+    floors: Vec<(Connection, u64)>,
     /// In order of connections. Small vectors: a search copies and compares states all the time.
     removed: Vec<(Connection, Removal)>,
     /// (comet, the lowest life that goes on), in order of comets.
@@ -151,6 +153,13 @@ impl Address {
 
     fn is_fenced(&self, state: &State, identity: &Identity) -> bool {
         get(&state.fences, &identity.comet).is_some_and(|fence| identity.incarnation < fence)
+    }
+
+    /// The next seq is above this one: above all that were given here, and all that rank somebody.
+    fn floor(&self, state: &State) -> u64 {
+        let primary = state.routes.iter().map(|route| self.identity(*route));
+        let ranks = primary.filter(|one| one.primary.is_none()).filter_map(|one| one.rank);
+        ranks.fold(state.last_seq, u64::max)
     }
 
     /// Raises a comet's fence and says whether that changed it.
@@ -209,7 +218,7 @@ impl Address {
         connection: Connection,
         output: Option<&Output>,
     ) -> Option<State> {
-        let Some(losers) = policy::losers(self, &after.routes, connection) else {
+        let Some(losers) = policy::losers(self, &after, connection) else {
             put(&mut after.removed, connection, Removal::Refused);
             return matches!(output, None | Some(Output::Outranked)).then_some(after);
         };
@@ -227,6 +236,9 @@ impl Address {
                 return None;
             }
             after.last_seq = seq;
+        } else {
+            let floor = self.floor(&after);
+            put(&mut after.floors, connection, floor);
         }
         after.routes.retain(|route| !losers.contains(route));
         for loser in losers {

@@ -5,13 +5,13 @@
 //! user gives way or stays, and of one user's connections the one that logged in first goes; a ranked one
 //! counts as older there than all without a rank.
 
-use super::{Address, Connection, Identity};
+use super::{Address, Connection, Identity, State, get};
 use crate::history::{Keep, Scope};
 
 /// Those who give way to a newcomer, ascending; none where it must itself.
 pub(super) fn losers(
     address: &Address,
-    routes: &[Connection],
+    state: &State,
     newcomer: Connection,
 ) -> Option<Vec<Connection>> {
     let new = address.identity(newcomer);
@@ -25,11 +25,11 @@ pub(super) fn losers(
     let competes = |route: &&Connection| {
         policy.scope == Scope::Address || address.identity(**route).platform == new.platform
     };
-    let mut staying: Vec<Connection> = routes.iter().filter(competes).copied().collect();
+    let mut staying: Vec<Connection> = state.routes.iter().filter(competes).copied().collect();
     staying.push(newcomer);
     let mut losers = Vec::new();
     while staying.len() > places {
-        let age = |place: &usize| arrival(address, &staying[..=*place]);
+        let age = |place: &usize| arrival(address, state, staying[*place], *place);
         let side = match policy.keep {
             Keep::Newest => (0..staying.len()).min_by_key(age),
             Keep::Oldest => (0..staying.len()).max_by_key(age),
@@ -53,12 +53,18 @@ pub(super) fn losers(
     Some(losers)
 }
 
-/// When the last of these came, who are in order of their births: ranked ones of secondary addresses
-/// first, then by seq. One whose seq nobody was told is just younger than those before it.
-fn arrival(address: &Address, until: &[Connection]) -> (bool, u64, usize) {
-    let (last, place) = (address.identity(until[until.len() - 1]), until.len());
-    let seq = until.iter().rev().find_map(|one| address.identity(*one).seq).unwrap_or(0);
-    match (last.rank, last.primary) {
+/// When it came, which has this place in the order of births: ranked ones of secondary addresses first, then by
+/// seq. One whose seq nobody was told is just younger than those before it.
+fn arrival(
+    address: &Address,
+    state: &State,
+    connection: Connection,
+    place: usize,
+) -> (bool, u64, usize) {
+    let one = address.identity(connection);
+    let seq = one.seq.or_else(|| get(&state.floors, &connection));
+    let seq = seq.unwrap_or_else(|| address.floor(state));
+    match (one.rank, one.primary) {
         (Some(_), Some(_)) => (false, seq, place),
         (Some(rank), None) => (true, rank, place),
         (None, _) => (true, seq, place),

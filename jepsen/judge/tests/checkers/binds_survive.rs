@@ -1,6 +1,7 @@
-use orrery_judge::checker::binds_survive::check;
+use orrery_judge::checker::binds_survive::{PROPERTY, check};
+use orrery_judge::history::History;
 
-use crate::script::{finds, holds};
+use crate::script::{events, finds, holds, settings};
 
 #[test]
 fn what_is_acknowledged_is_shown_until_it_is_removed() {
@@ -87,4 +88,59 @@ fn phantoms_and_doubles_are_found() {
 #[test]
 fn a_bind_that_certainly_failed_is_not_shown() {
     finds(check, "1 bind u a1.1 ! overloaded\n2 locate u = a1.1:4", "before any bind");
+}
+
+#[test]
+fn a_loss_under_a_lease_that_was_renewed_after_all_is_found() {
+    // Somebody asked for another life and was not answered; another heard nothing of its goodbye.
+    for asked in ["9 attach a x 2 ?", "9 detach a1 ?", "8 bind u a2.9 ! overloaded"] {
+        let text = |then: &str| {
+            format!(
+                "7 attach a x 1 = 1
+                 1 bind u a1.1 = 4
+                 {asked}
+                 2 locate u =
+                 {then}"
+            )
+        };
+        finds(check, &text("3 alive a1 ="), "is lost");
+        finds(check, &text("3 bind w a1.2 = 5"), "is lost");
+        finds(check, &text("3 locate u = a1.1:4"), "is lost");
+        holds(check, &text(""));
+        holds(check, &text("3 alive a1 ?"));
+        holds(check, &text("3 bind w a1.2 = 5 s2"));
+    }
+}
+
+#[test]
+fn who_asked_to_live_on_before_the_read_may_have_ended_since() {
+    holds(
+        check,
+        "7 attach a x 1 = 1
+         1 bind u a1.1 = 4
+         9 attach a x 2 ?
+         3> alive a1
+         2 locate u =
+         3< =",
+    );
+}
+
+#[test]
+fn how_much_was_judged_is_told() {
+    let share = |text: &str| {
+        let events = events(text);
+        let history = History::new(&events).unwrap();
+        (PROPERTY.covers.unwrap())(&history, &settings()).1
+    };
+    let text = "7 attach a x 1 = 1
+        1 bind u a1.1 = 4
+        1 bind u b1.1 = 5
+        9 attach a x 2 ?
+        2 locate u = a1.1:4 b1.1:5
+        2 locate u = a1.1:4 b1.1:5
+        1 bind u c1.1 = 6";
+    let shared = share(text);
+    assert_eq!((shared.judged, shared.all), (2, 2));
+    let shared = share(&text.replace("a1.1:4 b1.1:5", "b1.1:5"));
+    assert_eq!((shared.judged, shared.all), (1, 2));
 }

@@ -95,3 +95,40 @@ fn a_life_after_its_end_is_found() {
         "lived on after it had ended",
     );
 }
+
+#[test]
+fn an_instance_that_gives_way_to_another_is_told_so() {
+    holds(
+        check,
+        "9 attach a x 1 = 1
+         8 attach a y 1 = 2
+         9 alive a1 ! superseded
+         1 bind u a1.2 ! fenced below 2 @12
+         9 attach a x 2 ! superseded
+         8 attach a y 2 = 3",
+    );
+}
+
+#[test]
+fn an_instance_that_comes_back_after_it_was_superseded_is_found() {
+    let text = "9 attach a x 1 = 1\n8 attach a y 1 = 2\n9 attach a x 2 = 3";
+    finds(check, text, "x of a got a life, although y had superseded it");
+    // Nobody knows which of the two was first.
+    holds(check, "9 attach a x 1 = 1\n8> attach a y 1\n9 attach a x 2 = 2\n8< = 3");
+}
+
+#[test]
+fn an_instance_superseded_by_nobody_is_found() {
+    finds(check, "9 attach a x 1 ! superseded", "by nobody");
+    finds(check, "9 attach a x 1 = 1\n9 attach a x 2 ! superseded", "by nobody");
+    holds(check, "9 attach a x 1 = 1\n8 attach a y 1 ?\n9 attach a x 2 ! superseded");
+}
+
+#[test]
+fn a_lease_renewed_after_its_life_had_ended_is_found() {
+    finds(check, "9 attach a x 2 = 2\n1 alive a1 =", "lived on after it had ended");
+    finds(check, "9 attach a x 1 = 1\n9 detach a1 =\n1 alive a1 =", "lived on after it had ended");
+    holds(check, "9> attach a x 2\n1 alive a1 =\n9< = 2\n1 alive a2 =");
+    holds(check, "1> alive a1\n9 attach a x 2 = 2\n1< =");
+    holds(check, "9 attach a x 2 ?\n8 detach a1 ?\n1 alive a1 =");
+}

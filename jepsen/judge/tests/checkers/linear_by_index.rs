@@ -159,6 +159,36 @@ fn a_route_missing_as_if_fenced_while_its_comet_was_not_is_found() {
 }
 
 #[test]
+fn a_late_copy_of_a_removed_bind_that_took_effect_is_found() {
+    finds(
+        check,
+        "1 bind u a1.1 = 1 @10
+         1 unbind u a1.1 = true @11
+         1 bind u a1.1 = 2 @12",
+        "was bound at index 12, but was gone at index 11",
+    );
+    finds(
+        check,
+        "1 bind u a1.1 newest1 = 1 @10
+         2 bind u b1.1 newest1 = 2 - a1.1:1 @11
+         1 bind u a1.1 newest1 = 3 - b1.1:2 @12",
+        "was gone at index 11",
+    );
+    holds(check, "1 bind u a1.1 = 1 @10\n1 bind u a1.1 = 1 @11\n1 unbind u a1.1 = true @12");
+}
+
+#[test]
+fn a_late_copy_that_nobody_answered_takes_nobodys_place() {
+    holds(
+        check,
+        "1 bind u a1.1 oldest1 = 1 @10
+         2 unbind u b1.1 = false @11
+         2 bind u c1.1 oldest1 ! outranked @12
+         3 bind u b1.1 oldest1 ?",
+    );
+}
+
+#[test]
 fn gone_without_a_reason_is_found() {
     finds(check, "1 bind u a1.1 ! gone @10", "nothing removed or settled it");
     holds(check, "2 bind v a1.9 settled=5 = 1 @9\n1 bind u a1.1 ! gone @10");

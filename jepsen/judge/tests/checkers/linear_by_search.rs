@@ -143,17 +143,43 @@ fn on_a_secondary_address_the_later_login_of_one_user_wins() {
 
 #[test]
 fn addresses_beyond_the_bounds_are_counted_and_never_pass_alone() {
-    let many: String = (0..201).map(|at| format!("1 locate u = # {at}\n")).collect();
+    let many: String = (0..1_001).map(|at| format!("1 locate u = # {at}\n")).collect();
     assert!(matches!(verdict(check, &many), Verdict::Unknown(_)));
-    let unknown: String = (0..7)
+    let unknown: String = (0..13)
         .map(|at| format!("{at} bind u a1.{at} newest1 ?\n"))
-        .chain(["9 locate u =".to_owned()])
+        .chain(["19 locate u =".to_owned()])
         .collect();
     assert!(matches!(verdict(check, &unknown), Verdict::Unknown(_)));
 
-    let with_another = many + &unknown.replace(" u ", " w ") + "\n11 bind v b1.1 = 1";
+    let with_another = many + &unknown.replace(" u ", " w ") + "\n21 bind v b1.1 = 1";
     let events = events(&with_another);
     let (violations, coverage) = check_with_coverage(&History::new(&events).unwrap(), &settings());
     assert_eq!(violations, []);
     assert_eq!((coverage.judged, coverage.too_many, coverage.too_unknown), (1, 1, 1));
+}
+
+#[test]
+fn a_refused_unbind_of_a_connection_that_nothing_else_speaks_of_says_nothing() {
+    holds(check, "1 unbind u a1.7 ! fenced @10 x1\n2 locate u = @11");
+}
+
+#[test]
+fn a_run_of_which_too_little_was_searched_has_no_verdict() {
+    let beyond = "1 locate u =\n".repeat(1_001);
+    let within = |count: usize| -> String {
+        (0..count).map(|at| format!("1 bind v{at} b1.{at} = {}\n", at + 1)).collect()
+    };
+    assert_eq!(verdict(check, &(within(4) + &beyond)), Verdict::Holds);
+    match verdict(check, &(within(3) + &beyond)) {
+        Verdict::Unknown(why) => {
+            assert!(why.contains("3 of 4 addresses; 1 with too many operations"), "{why}");
+        }
+        other => panic!("{other:?}"),
+    }
+    // What was searched and is wrong is wrong.
+    finds(
+        check,
+        &(beyond + "1 bind u2 a1.1 = 4\n2 locate u2 ="),
+        "no order of the operations on u2",
+    );
 }

@@ -4,6 +4,7 @@
 
 mod binds_survive;
 mod conservation;
+mod crashes;
 mod digests;
 mod end_to_end;
 mod leases;

@@ -96,7 +96,7 @@ fn nobody_who_says_anything_is_unknown() {
 
 #[test]
 fn a_run_whose_replicas_were_not_all_compared_does_not_count() {
-    let gates = Gates { ok_before: 0, tail: 0, compared: true, ..Gates::default() };
+    let gates = Gates { writes_before: 0, tail: 0, compared: true, ..Gates::default() };
     let settings = Settings { gates, ..Settings::default() };
     let judged = |text: &str| validity::check(&History::new(&events(text)).unwrap(), &settings);
     let control = "* digest 0 9 aa n2\n* digest 0 9 aa n3\n* digest 0 9 aa n4\n* digest 0 9 aa n5";

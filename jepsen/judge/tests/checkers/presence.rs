@@ -103,3 +103,32 @@ fn nothing_expires_while_faults_go_on() {
 fn users_that_nobody_asked_about_allow_no_verdict() {
     assert!(matches!(verdict(check, "1 connect u 7 ="), Verdict::Unknown(_)));
 }
+
+/// A run whose faults end at the heal, with a tail of so many milliseconds in which one device of two goes, the
+/// other stays, and who is online is asked again and again.
+fn tail(tail_ms: u64, shown: &str) -> String {
+    let mut text = "1 connect u 7 comet=a =
+         2 connect u 8 comet=a =
+         * fault network installed
+         + 5000
+         * heal
+         1 disconnect u 7 =\n"
+        .to_owned();
+    for _ in 0..tail_ms / 1_000 {
+        text += "+ 1000\n2 heartbeat u 8 =\n";
+    }
+    text + &format!("9 online u = {shown}\n2 heartbeat u 8 =\n")
+}
+
+#[test]
+fn a_quiet_tail_shows_who_stays_online_too_long() {
+    let settings = crate::script::settings();
+    let bound = settings.silence + settings.lease * 2 + settings.margin;
+    let bound = u64::try_from(bound.as_millis()).unwrap();
+    finds(check, &tail(bound + 1_000, "a1:4 a1:5"), "at most 1 can be left");
+    holds(check, &tail(bound + 1_000, "a1:5"));
+    // Who stays is still there.
+    finds(check, &tail(bound + 1_000, ""), "its devices [8] were connected");
+    // Without it nothing says that the other one is too late.
+    holds(check, &tail(bound - 5_000, "a1:4 a1:5"));
+}

@@ -67,3 +67,18 @@ fn a_change_of_members_while_something_else_is_broken_is_not_judged() {
         "* fault kill installed\n* heal\n* serving 1\n* fault admin installed\n1 bind u a1.2 ?";
     finds(check, &changing(after), "answered no write");
 }
+
+#[test]
+fn a_control_shard_that_answers_no_comet_is_found() {
+    let text = |then: &str| format!("* heal\n* serving 1\n{then}\n+ 20000\n* serving 1");
+    let words = "the control shard answered no comet";
+    finds(check, &text("1 alive a1 ?"), words);
+    finds(check, &text("1 attach a x 1 ! unavailable"), words);
+    finds(check, &text("1> alive a1\n+ 10001\n1< ="), words);
+    holds(check, &text("1 alive a1 ?\n2 attach b x 1 = 7"));
+    holds(check, &text("1 alive a1 ! fenced"));
+    // Nobody asked, or only when it was too late to tell; or something was broken again.
+    holds(check, &text(""));
+    holds(check, &text("+ 9000\n1 alive a1 ?"));
+    holds(check, &text("1 alive a1 ?\n* fault kill installed"));
+}

@@ -117,6 +117,25 @@ fn a_member_that_came_back_is_found() {
 }
 
 #[test]
+fn a_member_whose_set_was_never_answered_may_be_shown() {
+    let text = "1 bind u a1.1 = 4 @10\n1 rooms u a1.1 4 v1 r ? s0\n3 members r = u:4 @12";
+    holds(check, text);
+    holds(check, "1 bind u a1.1 = 4 @10\n1 rooms u a1.1 4 v1 r ? s0\n3 members r = @12");
+    // It can be in its own shard only.
+    finds(check, &text.replace("@12", "@12 s2"), "never joined");
+}
+
+#[test]
+fn a_member_of_another_shard_is_not_missed() {
+    holds(
+        check,
+        "1 bind u a1.1 = 4 @10
+         1 rooms u a1.1 4 v1 r = @11
+         3 members r = @12 s2",
+    );
+}
+
+#[test]
 fn a_phantom_member_is_found() {
     finds(check, "3 members r = u:4 @12", "never joined");
 }

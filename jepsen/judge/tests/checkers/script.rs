@@ -12,10 +12,10 @@
 //! ```
 
 use orrery_judge::history::{
-    Attach, Bind, CometRoutes, Connect, Count, Deliver, Digest, Event, Fault, FaultOutcome,
+    Attach, Bind, CometRoutes, Connect, Count, Deliver, Digest, Ended, Event, Fault, FaultOutcome,
     HarnessFailure, Heal, History, Joined, Keep, KeepAlive, Kind, Listing, Living, Locate, Member,
-    NEMESIS, Named, Online, Op, Phase, Policy, Primary, Push, ReadRoom, Receipt, Replica, Report,
-    Route, Scope, Seen, Serving, SetRooms, Standing, Told, Unbind,
+    NEMESIS, Named, Online, Op, Panicked, Phase, Policy, Primary, Push, ReadRoom, Receipt, Replica,
+    Report, Route, Scope, Seen, Serving, SetRooms, Standing, Told, Unbind,
 };
 use orrery_judge::settings::Settings;
 use orrery_judge::verdict::{Verdict, Violation};
@@ -397,6 +397,13 @@ fn mark(words: &[&str]) -> Op {
         }),
         "standing" => Op::Standing(standing(&words[2..])),
         "serving" => Op::Serving(Serving { shard: number(words[1]) as u32 }),
+        // `ended router-1 why it said`, with `excused` in the place of `ended` where something explains it.
+        "ended" | "excused" => Op::Ended(Ended {
+            name: words[1].into(),
+            why: words[2..].join(" "),
+            excuse: (words[0] == "excused").then(|| "its sync failed".into()),
+        }),
+        "panicked" => Op::Panicked(Panicked { text: words[1..].join(" ") }),
         "harness" => Op::HarnessFailure(HarnessFailure { text: words[1..].join(" ") }),
         other => panic!("no mark {other}"),
     }

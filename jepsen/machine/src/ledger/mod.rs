@@ -1,9 +1,12 @@
 //! Ledger: what a run has made on the machine, written down before it is made, so that the next start can undo
 //! what a killed run left.
 //!
-//! One file a run, named after the process that owns it. A run whose owner lives is nobody else's business; of
-//! one whose owner is dead everything is undone by whoever comes first.
+//! One file a run, named after the process that owns it and the start of the machine it lives in. A run whose
+//! owner lives is nobody else's business; of one whose owner is dead everything is undone by whoever comes first.
+//! Of one that belongs to an earlier start of the machine only files are left: numbers and names that it knew are
+//! other people's by now.
 
+pub(crate) mod mount;
 pub(crate) mod owner;
 pub(crate) mod record;
 pub(crate) mod undo;
@@ -19,7 +22,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-use self::owner::Owner;
+use self::owner::{Owner, boot};
 use self::record::{Record, Thing, parse};
 use crate::MachineError;
 
@@ -60,10 +63,10 @@ impl Ledger {
         let mut said = Vec::new();
         for entry in entries {
             let path = entry.map_err(MachineError::file("read", folder))?.path();
-            if let Some(owner) = owner_of(&path)
-                && !owner.lives()
+            if let Some(begun) = Begun::by(&path)
+                && !(begun.is_of_this_boot && begun.owner.lives())
             {
-                said.extend(sweep_one(&path, owner)?);
+                said.extend(sweep_one(&path, begun)?);
             }
         }
         Ok(said)
@@ -79,7 +82,7 @@ impl Ledger {
             MachineError::Refused("/proc does not tell when this process was started".to_owned())
         })?;
         fs::create_dir_all(folder).map_err(MachineError::file("make", folder))?;
-        let run = format!("{this}-{}", RUNS.fetch_add(1, Ordering::Relaxed));
+        let run = format!("{this}-{}-{}", RUNS.fetch_add(1, Ordering::Relaxed), boot());
         let path = folder.join(format!("{run}.ledger"));
         let file = OpenOptions::new().append(true).create_new(true).open(&path);
         let file = file.map_err(MachineError::file("make", &path))?;
@@ -181,7 +184,7 @@ impl Drop for Made {
 }
 
 /// Undoes all of one dead owner's ledger.
-fn sweep_one(path: &Path, owner: Owner) -> Result<Vec<String>, MachineError> {
+fn sweep_one(path: &Path, begun: Begun) -> Result<Vec<String>, MachineError> {
     let file = match OpenOptions::new().read(true).append(true).open(path) {
         Ok(file) => file,
         // Somebody else was faster.
@@ -193,11 +196,20 @@ fn sweep_one(path: &Path, owner: Owner) -> Result<Vec<String>, MachineError> {
         Err(Errno::WOULDBLOCK) => return Ok(Vec::new()),
         Err(error) => return Err(MachineError::file("lock", path)(error.into())),
     }
-    undo::wait_for_tools(owner)?;
+    if begun.is_of_this_boot {
+        undo::wait_for_tools(begun.owner)?;
+    }
     let text = fs::read(path).map_err(MachineError::file("read", path))?;
-    let (things, strange) = parse(&String::from_utf8_lossy(&text));
-    let run = path.file_stem().unwrap_or_default().to_string_lossy();
-    let (mut said, left) = undo::undo_all(&run, &things);
+    let (mut things, strange) = parse(&String::from_utf8_lossy(&text));
+    let (mut said, left) = match begun.is_of_this_boot {
+        true => undo::undo_all(&path.file_stem().unwrap_or_default().to_string_lossy(), &things),
+        false => {
+            things.retain(|_, thing| thing.outlives_the_machine());
+            let mut said = Vec::new();
+            let left = undo::undo_things(&things, &mut said);
+            (said, left)
+        }
+    };
     let not_understood =
         strange.iter().map(|line| format!("{}: not understood: {line}", path.display()));
     said.extend(not_understood);
@@ -219,11 +231,22 @@ fn sweep_one(path: &Path, owner: Owner) -> Result<Vec<String>, MachineError> {
     Ok(said)
 }
 
-/// Whose ledger this is, by the name of its file.
-fn owner_of(path: &Path) -> Option<Owner> {
-    let name = path.file_name()?.to_str()?.strip_suffix(".ledger")?;
-    let mut parts = name.split('-');
-    let pid = parts.next()?.parse().ok()?;
-    let started = parts.next()?.parse().ok()?;
-    Some(Owner { pid, started })
+/// Whose ledger a file is, by its name.
+#[derive(Clone, Copy, Debug)]
+struct Begun {
+    owner: Owner,
+    /// Its owner may live, and its numbers and names may still be its own.
+    is_of_this_boot: bool,
+}
+
+impl Begun {
+    fn by(path: &Path) -> Option<Self> {
+        let name = path.file_name()?.to_str()?.strip_suffix(".ledger")?;
+        let mut parts = name.split('-');
+        let pid = parts.next()?.parse().ok()?;
+        let started = parts.next()?.parse().ok()?;
+        let _number: u32 = parts.next()?.parse().ok()?;
+        let is_of_this_boot = parts.next()? == boot();
+        parts.next().is_none().then_some(Self { owner: Owner { pid, started }, is_of_this_boot })
+    }
 }

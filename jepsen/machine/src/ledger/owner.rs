@@ -4,6 +4,13 @@
 use std::fmt;
 use std::fs;
 
+/// The start of the machine that it lives in, as a word of its own; the kernel draws another one each time.
+pub(crate) fn boot() -> String {
+    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let word: String = id.chars().take_while(char::is_ascii_hexdigit).collect();
+    if word.is_empty() { "unknown".to_owned() } else { word }
+}
+
 /// A process, living or dead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Owner {
@@ -76,6 +83,13 @@ mod tests {
         }
         assert!(Stat::parse("12 (sh) S 1").is_none());
         assert!(Stat::parse("").is_none());
+    }
+
+    #[test]
+    fn a_start_of_the_machine_has_one_word_that_stays() {
+        let word = boot();
+        assert!(word.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{word}");
+        assert_eq!(word, boot());
     }
 
     #[test]

@@ -100,6 +100,13 @@ impl Thing {
     }
 }
 
+impl Thing {
+    /// Whether it is there after the machine was started anew.
+    pub(crate) fn outlives_the_machine(&self) -> bool {
+        matches!(self, Self::File(_) | Self::Folder(_))
+    }
+}
+
 impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

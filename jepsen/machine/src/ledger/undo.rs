@@ -5,16 +5,17 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::RUN;
+use super::mount::{loops_of, unmount};
 use super::owner::Owner;
 use super::record::Thing;
-use crate::limits::{LOOK, SIGNAL_WAIT_MAX, UNMOUNT_WAIT_MAX};
+use crate::limits::{LOOK, SIGNAL_WAIT_MAX};
 use crate::tool::{Line, TOOL_OF};
 use crate::{MachineError, clock};
 
@@ -22,8 +23,16 @@ use crate::{MachineError, clock};
 /// processes before all. Returns what it did, one line each, and the numbers of what is still there.
 pub(crate) fn undo_all(run: &str, things: &BTreeMap<u64, Thing>) -> (Vec<String>, Vec<u64>) {
     let mut said = Vec::new();
-    let mut left = Vec::new();
     kill_run(run, &mut said);
+    let left = undo_things(things, &mut said);
+    // One that was just being started at the first look carried another name then.
+    kill_run(run, &mut said);
+    (said, left)
+}
+
+/// Undoes things, last first but processes before all: the numbers of what is still there.
+pub(crate) fn undo_things(things: &BTreeMap<u64, Thing>, said: &mut Vec<String>) -> Vec<u64> {
+    let mut left = Vec::new();
     let process = |thing: &Thing| matches!(thing, Thing::Process { .. });
     let processes = things.iter().rev().filter(|(_, thing)| process(thing));
     let others = things.iter().rev().filter(|(_, thing)| !process(thing));
@@ -37,9 +46,7 @@ pub(crate) fn undo_all(run: &str, things: &BTreeMap<u64, Thing>) -> (Vec<String>
             }
         }
     }
-    // One that was just being started at the first look carried another name then.
-    kill_run(run, &mut said);
-    (said, left)
+    left
 }
 
 fn kill_run(run: &str, said: &mut Vec<String>) {
@@ -78,7 +85,7 @@ pub(crate) fn undo(thing: &Thing) -> Result<Option<String>, MachineError> {
         Thing::Device(name) => delete_device(name)?,
         Thing::Table(name) => delete_table(name)?,
         Thing::Mount { folder, image } => unmount(folder, image)?,
-        Thing::File(path) => removed(fs::remove_file(path), "remove", path)?,
+        Thing::File(path) => remove_file(path)?,
         Thing::Folder(path) => removed(fs::remove_dir(path), "remove", path)?,
     };
     let name = match thing {
@@ -170,55 +177,15 @@ fn delete_table(name: &str) -> Result<bool, MachineError> {
     Ok(there && Line::words("nft delete table bridge").and(name).run().map(|_| true)?)
 }
 
-/// Unmounts whatever is mounted there, and lets go of the loop devices of the image.
-pub(crate) fn unmount(folder: &Path, image: &Path) -> Result<bool, MachineError> {
-    let mut done = false;
-    // Somebody may have been killed between two mounts of the same folder.
-    while mounted(folder)? {
-        unmount_once(folder)?;
-        done = true;
-    }
-    if image.exists() {
-        let loops =
-            Line::words("losetup --noheadings --output NAME --associated").and(image).run()?;
-        for device in loops.lines().map(str::trim).filter(|device| !device.is_empty()) {
-            Line::words("losetup --detach").and(device).run()?;
-            done = true;
+/// Removes a file that no loop device stands on: nobody would find that device again by its name.
+fn remove_file(path: &Path) -> Result<bool, MachineError> {
+    match loops_of(path).first() {
+        Some(device) => {
+            let text = format!("{} is still behind {}", path.display(), device.display());
+            Err(MachineError::Refused(text))
         }
+        None => removed(fs::remove_file(path), "remove", path),
     }
-    Ok(done)
-}
-
-fn unmount_once(folder: &Path) -> Result<(), MachineError> {
-    let deadline = Instant::now() + UNMOUNT_WAIT_MAX;
-    let mut pause = LOOK;
-    loop {
-        let error = match Line::words("umount --").and(folder).run() {
-            Ok(_) => return Ok(()),
-            Err(error) => error,
-        };
-        let busy = matches!(&error, MachineError::Failed { stderr, .. } if stderr.contains("busy"));
-        if !busy || Instant::now() > deadline {
-            return Err(error);
-        }
-        thread::sleep(pause);
-        pause = (pause * 2).min(Duration::from_millis(50));
-    }
-}
-
-/// Whether something is mounted on this folder.
-pub(crate) fn mounted(folder: &Path) -> Result<bool, MachineError> {
-    let table = Path::new("/proc/self/mountinfo");
-    let text = fs::read(table).map_err(MachineError::file("read", table))?;
-    let wanted = in_mountinfo(folder);
-    let point = |line: &[u8]| line.split(|byte| *byte == b' ').nth(4) == Some(wanted.as_bytes());
-    Ok(text.split(|byte| *byte == b'\n').any(point))
-}
-
-/// A path as `/proc/PID/mountinfo` writes it: four characters are escaped (proc(5)).
-fn in_mountinfo(path: &Path) -> String {
-    let text = path.to_string_lossy();
-    text.replace('\\', "\\134").replace(' ', "\\040").replace('\t', "\\011").replace('\n', "\\012")
 }
 
 fn removed(done: io::Result<()>, doing: &'static str, path: &Path) -> Result<bool, MachineError> {

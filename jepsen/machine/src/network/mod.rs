@@ -5,27 +5,30 @@ mod bridge;
 mod chance;
 mod link;
 mod net;
+mod node;
+mod ports;
 mod switch;
 pub(crate) mod tun;
 mod wire;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::Path;
-use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::MachineError;
 use crate::ledger::record::Thing;
 use crate::ledger::{Ledger, Made};
-use crate::limits::{DEVICE_QUEUE_PACKETS, MTU_BYTES, NAME_BYTES_MAX, PORTS_MAX};
+use crate::limits::{DEVICE_QUEUE_PACKETS, MTU_BYTES};
 use crate::tool::Line;
 
 use self::bridge::Bridge;
 pub use self::link::{Counters, Link};
 use self::net::Claim;
 pub use self::net::Net;
+pub use self::node::Node;
+pub(crate) use self::node::check_name;
+use self::ports::Ports;
 use self::switch::Switch;
 
 /// The name of the harness's own port in links.
@@ -59,26 +62,6 @@ pub struct Network {
 enum Carrier {
     Switch(Switch),
     Bridge(Bridge),
-}
-
-/// Who has which address, and what was made for them, last first.
-#[derive(Debug, Default)]
-struct Ports {
-    hosts: BTreeMap<String, u8>,
-    /// Addresses given away, also in vain.
-    given: usize,
-    made: Vec<Made>,
-}
-
-/// A node's place on the network.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Node {
-    /// Its name in links.
-    pub name: String,
-    /// Its address.
-    pub address: Ipv4Addr,
-    /// Its network namespace.
-    pub namespace: String,
 }
 
 impl Network {
@@ -247,48 +230,6 @@ impl Drop for Network {
     }
 }
 
-impl Ports {
-    /// An address for this name. It is used up even if the port is not made after all.
-    fn draw(&mut self, name: &str) -> Result<u8, MachineError> {
-        check_name(name)?;
-        if self.hosts.contains_key(name) {
-            return Err(MachineError::Refused(format!("{name} is on the network already")));
-        }
-        if self.given == PORTS_MAX {
-            return Err(MachineError::Refused(format!("the network has only {PORTS_MAX} ports")));
-        }
-        self.given += 1;
-        Ok(self.given as u8)
-    }
-
-    fn host(&self, name: &str) -> Result<u8, MachineError> {
-        let host = self.hosts.get(name).copied();
-        host.ok_or_else(|| MachineError::Refused(format!("{name} is not on the network")))
-    }
-}
-
-impl Node {
-    /// A command that runs a program at this node: the process becomes the program, so it has its number.
-    pub fn command(&self, program: &Path) -> Command {
-        // Not `ip netns exec`: that makes a mount namespace too, in which a disk that is unmounted elsewhere
-        // stays mounted.
-        let mut command = Command::new("nsenter");
-        command.arg(format!("--net=/run/netns/{}", self.namespace)).arg("--").arg(program);
-        command
-    }
-}
-
-/// Names become parts of namespaces and files.
-pub(crate) fn check_name(name: &str) -> Result<(), MachineError> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.bytes().all(plain) {
-        let text =
-            format!("{name:?} is no name: 1 to {NAME_BYTES_MAX} of letters, digits, - and _");
-        return Err(MachineError::Refused(text));
-    }
-    Ok(())
-}
-
 fn bridge_name(prefix: &str) -> String {
     format!("{prefix}b")
 }
@@ -301,32 +242,4 @@ fn quiet(device: &str) -> Result<(), MachineError> {
     }
     let path = folder.join("disable_ipv6");
     fs::write(&path, "1").map_err(MachineError::file("write", &path))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_plain_names_are_taken() {
-        for good in ["router-1", "a", "Comet_2"] {
-            assert!(check_name(good).is_ok(), "{good}");
-        }
-        for bad in ["", "a b", "../x", "a/b", "ü", "x".repeat(33).as_str()] {
-            assert!(check_name(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_command_runs_in_the_namespace() {
-        let node = Node {
-            name: "a".to_owned(),
-            address: Ipv4Addr::LOCALHOST,
-            namespace: "oj0001-a".to_owned(),
-        };
-        let command = node.command(Path::new("/bin/true"));
-        let arguments: Vec<_> = command.get_args().collect();
-        assert_eq!(command.get_program(), "nsenter");
-        assert_eq!(arguments, ["--net=/run/netns/oj0001-a", "--", "/bin/true"]);
-    }
 }

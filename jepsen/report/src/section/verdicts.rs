@@ -58,5 +58,8 @@ fn row(judged: &Judged, out: &mut String) {
         None => put!(out, "<br><em>Nothing in this history speaks of it.</em>"),
         Some(Verdict::Holds) => {}
     }
+    if let Some(share) = &judged.share {
+        put!(out, "<br>{}", esc(&share.to_string()));
+    }
     put!(out, "</td><td class=\"soft\">{}</td></tr>", esc(property.source));
 }

@@ -32,6 +32,8 @@ pub(super) struct Hunt {
     jobs: usize,
     /// Most time for one bug.
     time_max: Duration,
+    /// Most time for one seed.
+    seed_max: Duration,
     /// How seeds end with no bug turned on.
     without: BTreeMap<u64, Ending>,
 }
@@ -79,7 +81,7 @@ impl Ended {
 
 impl Hunt {
     pub(super) fn new(binary: PathBuf, folder: PathBuf, jobs: usize, time_max: Duration) -> Self {
-        Self { binary, folder, jobs, time_max, without: BTreeMap::new() }
+        Self { binary, folder, jobs, time_max, seed_max: SEED_MAX, without: BTreeMap::new() }
     }
 
     /// The first of these seeds that does not hold although no bug is turned on.
@@ -172,7 +174,7 @@ impl Hunt {
                 let ending = match one.child.try_wait()? {
                     Some(status) => Ending::of(status.code()),
                     // It says nothing: the harness gave up.
-                    None if one.began.elapsed() > SEED_MAX => Ending::Harness,
+                    None if one.began.elapsed() > self.seed_max => Ending::Harness,
                     None => continue,
                 };
                 let one = running.remove(at);
@@ -201,5 +203,84 @@ impl Hunt {
             .spawn()
             .with_context(|| format!("start {}", self.binary.display()))?;
         Ok(Running { seed, began: Instant::now(), child, folder })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    const BUG: Bug = Bug::AckBeforeSync;
+
+    /// A harness that ends seeds as this script says; `$3` is the seed, `$6` says whether a bug is on.
+    fn hunt(name: &str, script: &str) -> Hunt {
+        let folder = std::env::temp_dir().join(format!("hunt-{}-{name}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let binary = folder.join("harness");
+        fs::write(&binary, format!("#!/bin/sh\necho 'rooms: VIOLATED 2 times'\n{script}\n"))
+            .unwrap();
+        fs::set_permissions(&binary, fs::Permissions::from_mode(0o755)).unwrap();
+        Hunt::new(binary, folder, 2, Duration::from_secs(60))
+    }
+
+    fn end(hunt: &Hunt) {
+        fs::remove_dir_all(&hunt.folder).unwrap();
+    }
+
+    #[test]
+    fn a_bug_is_found_with_the_first_seed_that_holds_without_it() {
+        let script = "case $3$6 in 2 | 2--bug | 4--bug | 5--bug) exit 1 ;; 3--bug) exit 2 ;; esac";
+        let mut hunt = hunt("found", script);
+        let found = hunt.hunt(BUG, 1..20).unwrap();
+        assert_eq!((found.seed, found.seeds), (Some(4), 4));
+        assert_eq!(found.properties, ["rooms"]);
+        end(&hunt);
+    }
+
+    #[test]
+    fn what_says_nothing_finds_nothing() {
+        let mut hunt =
+            hunt("nothing", "case $3 in 1) exit 2 ;; 2) exit 3 ;; 3) kill -9 $$ ;; esac");
+        let found = hunt.hunt(BUG, 1..6).unwrap();
+        assert_eq!((found.seed, found.seeds, found.no_verdict), (None, 5, 3));
+        end(&hunt);
+    }
+
+    #[test]
+    fn a_seed_that_does_not_answer_says_nothing_and_is_ended() {
+        let script = "case $3$6 in 1--bug) exec sleep 600 ;; 2--bug) exit 1 ;; esac";
+        let mut hunt = Hunt { seed_max: Duration::from_secs(2), ..hunt("silent", script) };
+        let found = hunt.hunt(BUG, 1..4).unwrap();
+        assert_eq!((found.seed, found.seeds), (Some(2), 2));
+        // Only if it had nothing to wait for would the second one end first, and the first one not be told.
+        assert_eq!(found.no_verdict, 1);
+        let silent =
+            Hunt { seed_max: Duration::from_secs(2), ..self::hunt("all", "exec sleep 600") };
+        let (mut waiting, mut running) = (VecDeque::from([7]), Vec::new());
+        let ended = silent.next(Some(BUG), &mut waiting, &mut running).unwrap().unwrap();
+        assert_eq!((ended.seed, ended.ending), (7, Ending::Harness));
+        assert!(running.is_empty());
+        end(&hunt);
+        end(&silent);
+    }
+
+    #[test]
+    fn a_harness_that_was_not_built_is_named() {
+        let mut hunt = hunt("unbuilt", "");
+        hunt.binary = hunt.folder.join("nobody");
+        let error = hunt.hunt(BUG, 1..3).unwrap_err();
+        assert!(format!("{error:#}").contains("nobody"), "{error:#}");
+        assert!(hunt.first_that_does_not_hold(1..3).is_err());
+        end(&hunt);
+    }
+
+    #[test]
+    fn a_canary_that_does_not_hold_is_named() {
+        let mut hunt = hunt("canary", "[ $3 != 3 ]");
+        assert_eq!(hunt.first_that_does_not_hold(1..3).unwrap(), None);
+        assert_eq!(hunt.first_that_does_not_hold(3..5).unwrap(), Some(3));
+        end(&hunt);
     }
 }

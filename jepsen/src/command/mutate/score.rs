@@ -27,7 +27,7 @@ pub(super) struct Found {
     /// How long.
     pub(super) seconds: f64,
     /// Seeds of which the harness could say nothing: its own failures and those of the system to serve.
-    no_verdict: u64,
+    pub(super) no_verdict: u64,
 }
 
 impl Found {

@@ -9,19 +9,15 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::stations::Stations;
-use super::stubborn::Stubborn;
 use super::topology::{Place, Role};
 use crate::plan::Plan;
 use crate::recorder::Recorder;
 use crate::workload::bed::{Bed, Stage};
-use crate::workload::crowd::Crowd;
+use crate::workload::crowd::{Crowd, Share};
 use crate::workload::edge::{Door, Edge};
 
 /// Processes that only read.
 const READERS: usize = 4;
-
-/// Processes that ask routers by name, whoever leads.
-const STUBBORN: usize = 3;
 
 /// The pause between two operations of a process, about.
 const PACE: Duration = Duration::from_millis(30);
@@ -45,12 +41,8 @@ pub(crate) async fn work(
         users: plan.swarm.users,
         done: Arc::default(),
     };
-    let mut crowd = Crowd::begin(&bed, plan.swarm.writers, READERS);
-    let routers = stations.registries();
-    for number in 1..=STUBBORN {
-        let name = format!("stubborn-{number}");
-        crowd.processes.spawn(Stubborn::new(bed.clone(), &name, routers.clone()).run());
-    }
+    let share = Share::all(stations.registries(), plan.swarm.writers, READERS);
+    let mut crowd = Crowd::begin(&bed, &share);
     let edge = edge(plan, stations);
     edge.enter(&bed, &mut crowd.processes);
     crowd.ended().await;

@@ -13,7 +13,6 @@ pub mod results;
 mod run;
 mod station;
 mod stations;
-mod stubborn;
 mod supervisor;
 mod topology;
 mod undo;

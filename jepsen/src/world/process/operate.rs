@@ -32,15 +32,27 @@ impl ProcessWorld {
         match &fault.kind {
             FaultKind::Snapshot { .. } => Ok(self.admin.snapshot(&name).await),
             FaultKind::MoveLeader { shard } => Ok(self.admin.move_leader(ShardId(*shard)).await),
-            FaultKind::Resize { shard, more } => {
-                // Only as far as there are nodes: a spare that is taken in is not given back.
-                Ok(self.admin.resize(ShardId(*shard), *more, || None).await)
-            }
+            FaultKind::Resize { shard, more } => self.resize(ShardId(*shard), *more).await,
             FaultKind::ReplaceNode { .. } => self.replace(&name, false).await,
             FaultKind::Wipe { .. } => self.replace(&name, true).await,
             FaultKind::RollingRestart => self.roll(u64::from(fault.id)).await,
             _ => anyhow::bail!("this is nothing that an operator does"),
         }
+    }
+
+    /// Gives a shard one replica more, or one fewer. Where no node has room for one more, a new one is taken in,
+    /// which stays.
+    async fn resize(&self, shard: ShardId, more: bool) -> anyhow::Result<Installed> {
+        self.recycle().await?;
+        let spare = || {
+            let spare = self.admin.take_spare()?;
+            // It is asked who it is until it answers.
+            self.stations.get(&spare)?.start().ok()?;
+            Some(spare)
+        };
+        let late = || Installed::Indeterminate(format!("not done within {REPLACE:?}"));
+        let resized = timeout(REPLACE, self.admin.resize(shard, more, spare)).await;
+        Ok(resized.unwrap_or_else(|_| late()))
     }
 
     /// Restarts one router after the other, each with a configuration a little different from before.

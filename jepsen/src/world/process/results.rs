@@ -47,6 +47,13 @@ impl Line {
         self.measured = Measured::of(events, routers, shards);
     }
 
+    /// Whether it is of the same run as another, however each ended.
+    pub fn is_of(&self, other: &Self) -> bool {
+        let run =
+            |line: &Self| (line.seed, line.scenario.clone(), line.families.clone(), line.seconds);
+        run(self) == run(other)
+    }
+
     /// Puts it behind the others of a file.
     ///
     /// # Errors
@@ -230,6 +237,18 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         assert_eq!(lines, [line(), other]);
         assert!(read(&b"{\"seed\":1"[..]).is_err(), "a line that was cut off");
+    }
+
+    #[test]
+    fn a_run_is_the_same_however_it_ended_and_another_one_of_another_length() {
+        assert!(line().is_of(&Line {
+            verdict: "VIOLATED".to_owned(),
+            operations: [0; 3],
+            ..line()
+        }));
+        for other in [Line { seconds: 30, ..line() }, Line { scenario: None, ..line() }] {
+            assert!(!line().is_of(&other));
+        }
     }
 
     #[test]

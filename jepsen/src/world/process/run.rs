@@ -127,6 +127,7 @@ pub async fn run(plan: &Plan, setting: &Setting) -> anyhow::Result<Ran> {
     let world =
         ProcessWorld::new(plan, stations.clone(), admin, Links::new(network), progress.clone());
     let operator = Operator::new(stations.registries(), Host::system());
+    let _end = End(stations.clone());
     let led = conductor::lead(plan, &world, &operator, &recorder, &stage, ended).await;
     if let Err(why) = led {
         recorder.harness_failure(why);
@@ -142,6 +143,16 @@ pub async fn run(plan: &Plan, setting: &Setting) -> anyhow::Result<Ran> {
         packets,
         logs: stations.logs(),
     })
+}
+
+/// Ends all nodes before what connects them, also when a run is given up: tasks that are told to end may hold
+/// them for a while.
+struct End(Arc<Stations>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.end();
+    }
 }
 
 /// Founds the cluster as those do who run one, with `orrery ctl`; its id.

@@ -29,6 +29,9 @@ pub(crate) struct Excuse {
 
 /// One machine and its node.
 pub(crate) struct Station {
+    // What is injected is let go first, then the process ends, and nobody holds the disk any more when it goes.
+    injected: Option<Injected>,
+    process: Option<Process>,
     pub(crate) place: Place,
     /// The router's number in the cluster. On an empty disk it must be one that was never used.
     pub(crate) id: u64,
@@ -48,9 +51,6 @@ pub(crate) struct Station {
     binary: PathBuf,
     folder: PathBuf,
     known: Known,
-    // Before the process: what is injected is let go first.
-    injected: Option<Injected>,
-    process: Option<Process>,
 }
 
 /// What a station is made of.
@@ -72,6 +72,8 @@ impl Station {
     pub(crate) fn new(parts: Parts) -> Self {
         let Parts { ledger, node, place, disk, clock, binary, folder, tuning, id } = parts;
         Self {
+            injected: None,
+            process: None,
             place,
             id,
             tuning,
@@ -87,8 +89,6 @@ impl Station {
             binary,
             folder,
             known: Known::default(),
-            injected: None,
-            process: None,
         }
     }
 

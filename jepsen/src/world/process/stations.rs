@@ -149,6 +149,16 @@ impl Stations {
         Ok(())
     }
 
+    /// Ends every node and unmakes every machine, whoever still knows of them.
+    pub(crate) fn end(&self) {
+        let mut all = self.all.lock();
+        for station in all.iter_mut() {
+            // What does not end stays in the ledger.
+            let _ = station.kill();
+        }
+        all.clear();
+    }
+
     /// Writes down what no fault explains.
     pub(crate) fn find(&self, what: String) {
         self.findings.lock().push(what);

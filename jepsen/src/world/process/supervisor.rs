@@ -56,12 +56,15 @@ pub(crate) async fn supervise(stations: Arc<Stations>, recorder: Recorder, progr
                     };
                     away.insert(name.clone(), Away { back: now + pause, pause, started: None });
                     match station.excused() {
-                        Some(why) => progress.say(&format!("{name} ended by itself: {why}")),
+                        Some(why) => {
+                            progress.say(&format!("{name} ended by itself: {why}"));
+                            recorder.ended(&name, status.to_string(), Some(why.to_string()));
+                        }
                         None => {
                             let said = station.last_lines();
                             let what = format!("{name} ended by itself ({status}): {said}");
                             progress.say(&format!("FOUND: {what}"));
-                            recorder.harness_failure(what.clone());
+                            recorder.ended(&name, format!("{status}: {said}"), None);
                             stations.find(what);
                         }
                     }

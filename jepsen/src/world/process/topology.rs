@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use crate::plan::Swarm;
 
 /// Machines for routers beyond the first ones, for those that take another's place.
-pub(crate) const SPARES: usize = 2;
+pub(crate) const SPARES: usize = 3;
 
 /// What a node does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -112,8 +112,8 @@ mod tests {
         assert_eq!(
             names,
             [
-                "router-1", "router-2", "router-3", "router-4", "router-5", "logic-1", "logic-2",
-                "comet-1", "comet-2",
+                "router-1", "router-2", "router-3", "router-4", "router-5", "router-6", "logic-1",
+                "logic-2", "comet-1", "comet-2",
             ]
         );
     }

@@ -1,5 +1,6 @@
 //! Cluster: the machines of a simulation and what runs on them.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use super::orders::Orders;
 use crate::plan::edge::HEARTBEATS_MAX;
 use crate::plan::stream::seed_of;
 use crate::plan::{Edge, Plan, Swarm};
+use crate::recorder::Recorder;
 use crate::workload::edge::{self as workload, Door};
 
 /// After how long a process that ended by itself is started again, as a supervisor does.
@@ -21,6 +23,18 @@ const RESTART: Duration = Duration::from_millis(500);
 
 /// What a router says that ends because the cluster has removed it.
 const REMOVED: &str = "was removed from the cluster";
+
+/// What a comet says that ends because another instance took its place.
+const SUPERSEDED: &str = "another instance runs under its id";
+
+/// The fault after which a router must end.
+pub(crate) const SYNC_FAILED: &str = "its sync failed";
+
+/// A router that is not yet stopped when its power goes sees its disk fail.
+pub(crate) const POWER_GONE: &str = "its power went";
+
+/// A router that lost its disk is not let in under the number that it had.
+pub(crate) const DISK_LOST: &str = "it lost its disk";
 
 /// Router nodes beyond the first, for those that take another's place.
 const SPARES: usize = 2;
@@ -48,13 +62,16 @@ pub(crate) struct Cluster {
     pub(crate) comets: Vec<OtherMachine>,
     pub(crate) orders: Orders,
     /// Which hosts are held down on purpose, so that nothing starts them again.
-    pub(crate) held: Mutex<std::collections::BTreeSet<String>>,
+    pub(crate) held: Mutex<BTreeSet<String>>,
+    /// Why a process may end by itself.
+    excuses: Mutex<BTreeSet<(String, &'static str)>>,
     /// What ended by itself, and why.
-    pub(crate) ended: Mutex<Vec<(String, String)>>,
+    ended: Mutex<Vec<(String, String)>>,
+    recorder: Recorder,
 }
 
 impl Cluster {
-    pub(crate) fn new(plan: &Plan, orders: Orders) -> Rc<Self> {
+    pub(crate) fn new(plan: &Plan, orders: Orders, recorder: Recorder) -> Rc<Self> {
         let machine = |name: &str| Machine::new(seed_of(plan.seed, name));
         let router = |number: usize| {
             let (name, id) = (format!("router-{number}"), NodeId(number as u64));
@@ -73,7 +90,9 @@ impl Cluster {
             comets: (1..=swarm.comets).map(|number| other("comet", number)).collect(),
             orders,
             held: Mutex::default(),
+            excuses: Mutex::default(),
             ended: Mutex::default(),
+            recorder,
         })
     }
 
@@ -155,7 +174,7 @@ impl Cluster {
                     let why = match orrery_comet::start(config, comet.machine.host()).await {
                         Ok(handle) => {
                             handle.ended().await;
-                            "another instance runs under its id".to_owned()
+                            SUPERSEDED.to_owned()
                         }
                         Err(error) => error.to_string(),
                     };
@@ -165,8 +184,33 @@ impl Cluster {
         }
     }
 
+    /// From now on a fault explains that the process ends by itself.
+    pub(crate) fn excuse(&self, name: &str, why: &'static str) {
+        self.excuses.lock().insert((name.to_owned(), why));
+    }
+
+    /// That explains nothing any more.
+    pub(crate) fn no_excuse(&self, name: &str, why: &'static str) {
+        self.excuses.lock().remove(&(name.to_owned(), why));
+    }
+
+    /// What explains that the process ends by itself, saying so. A sync that fails does so once.
+    fn excused(&self, name: &str, said: &str) -> Option<&'static str> {
+        let mut excuses = self.excuses.lock();
+        let of_fault = excuses.iter().find(|(whose, _)| whose == name).map(|(_, why)| *why);
+        if let Some(why) = of_fault.filter(|why| *why == SYNC_FAILED) {
+            excuses.remove(&(name.to_owned(), why));
+        }
+        of_fault.or_else(|| [REMOVED, SUPERSEDED].into_iter().find(|known| said.contains(known)))
+    }
+
     /// A process has ended by itself: so does its host, and a supervisor starts it again.
     async fn over(&self, name: &str, why: String) -> turmoil::Result {
+        // One that is being killed may see its disk die first: it does not end by itself.
+        if !self.held.lock().contains(name) {
+            let excuse = self.excused(name, &why).map(str::to_owned);
+            self.recorder.ended(name, why.clone(), excuse);
+        }
         self.ended.lock().push((name.to_owned(), why));
         self.orders.crash(name);
         // The crash takes this with it.

@@ -8,6 +8,7 @@ use rand::Rng as _;
 use rand::seq::SliceRandom as _;
 use tokio::time::sleep;
 
+use super::cluster::{DISK_LOST, POWER_GONE, SYNC_FAILED};
 use super::links::Effect;
 use super::world::SimWorld;
 use crate::plan::{Fault, FaultKind};
@@ -87,6 +88,7 @@ impl SimWorld {
                 yes(vec![name])
             }
             FaultKind::FailedSync { .. } => {
+                self.cluster.excuse(&name, SYNC_FAILED);
                 self.router(&name).expect("it is a router").disk.fail_next_write();
                 yes(vec![name])
             }
@@ -136,6 +138,7 @@ impl SimWorld {
         let machines: Vec<_> = hit.iter().filter_map(|name| self.router(name)).collect();
         for router in &machines {
             self.cluster.held.lock().insert(router.name.clone());
+            self.cluster.excuse(&router.name, POWER_GONE);
             router.machine.disk.close();
             router.disk.cut_in_next_write(self.chance.lock().random());
         }
@@ -159,6 +162,7 @@ impl SimWorld {
     async fn bring_back(&self, name: &str) -> bool {
         let router = self.router(name).expect("it is a router");
         router.disk.wipe(router.id, format!("{name}-without-its-disk"));
+        self.cluster.excuse(name, DISK_LOST);
         self.start(name);
         self.admin.bring_back(name).await;
         sleep(ROLL).await;

@@ -2,28 +2,26 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use judge::history::Event;
-use orrery_host::Host;
 use orrery_jepsen_entropy::HeldClock;
+use orrery_router_client::Config;
 use orrery_router_client::cluster::ClusterClient;
-use orrery_router_client::{Client, Config};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 
 use super::cluster::Cluster;
 use super::host::Machine;
+use super::load::Load;
 use super::orders::{Order, Orders};
+use super::panics::Panics;
 use super::world::SimWorld;
 use crate::conductor;
 use crate::operator::Operator;
 use crate::plan::Plan;
 use crate::plan::stream::seed_of;
 use crate::recorder::Recorder;
-use crate::workload::bed::{Bed, Stage};
-use crate::workload::crowd::{self, Crowd};
+use crate::workload::bed::Stage;
 use crate::world::founding::found;
 
 /// Simulated time after which a run that has not ended never will.
@@ -32,12 +30,6 @@ const RUN_MAX: Duration = Duration::from_secs(300);
 /// When every simulation begins by its wall clocks: state that holds wall time is part of what replicas are
 /// compared by, so it must not depend on the day of the run.
 const BEGINS: Duration = Duration::from_secs(1_700_000_000);
-
-/// Processes that only read.
-const READERS: usize = 3;
-
-/// The pause between two operations of a process, about.
-const PACE: Duration = Duration::from_millis(40);
 
 /// How likely a link that lost a message carries the next one.
 const REPAIR_RATE: f64 = 0.05;
@@ -71,28 +63,22 @@ pub fn run(plan: &Plan) -> Result<Ran, String> {
         .enable_random_order();
     let mut sim = sim.build();
     let orders = Orders::default();
-    let cluster = Cluster::new(plan, orders.clone());
-    cluster.enter(&mut sim, &plan.swarm);
     let recorder = Recorder::simulated();
+    let panics = Panics::watch();
+    let cluster = Cluster::new(plan, orders.clone(), recorder.clone());
+    cluster.enter(&mut sim, &plan.swarm);
     let (stage, stages) = watch::channel(Stage::Work);
-    let (ended_tx, ended) = watch::channel(false);
     let failure: Rc<RefCell<Option<String>>> = Rc::default();
 
     let founded = watch::Sender::new(false);
-    let (is_founded, load_recorder) = (founded.subscribe(), recorder.clone());
-    let load = {
-        let (plan, cluster) = (plan.clone(), cluster.clone());
-        let machine = Machine::new(seed_of(plan.seed, "clients"));
-        async move {
-            let mut is_founded = is_founded;
-            let _ = is_founded.wait_for(|founded| *founded).await;
-            let mut comets = work(&plan, &cluster, machine.host(), load_recorder, stages).await;
-            ended_tx.send_replace(true);
-            crowd::all(&mut comets).await;
-            Ok(())
-        }
+    let load = Load {
+        plan: plan.clone(),
+        cluster: cluster.clone(),
+        recorder: recorder.clone(),
+        stage: stages,
+        founded: founded.subscribe(),
     };
-    sim.client("clients", load);
+    let ended = load.enter(&mut sim);
 
     let lead = {
         let (plan, cluster, recorder) = (plan.clone(), cluster.clone(), recorder.clone());
@@ -120,7 +106,7 @@ pub fn run(plan: &Plan) -> Result<Ran, String> {
     };
     sim.client("nemesis", lead);
 
-    let stepped = step(&mut sim, &clock, &orders, &failure);
+    let stepped = step(&mut sim, &clock, &orders, &failure, || panics.tell(&recorder));
     let simulated = sim.elapsed();
     if let Some(why) = failure.borrow_mut().take() {
         recorder.harness_failure(why);
@@ -134,10 +120,13 @@ fn step(
     clock: &HeldClock,
     orders: &Orders,
     failure: &RefCell<Option<String>>,
+    after: impl Fn(),
 ) -> Result<(), String> {
     loop {
         clock.set(sim.elapsed());
-        let is_over = sim.step().map_err(|error| error.to_string())?;
+        let stepped = sim.step().map_err(|error| error.to_string());
+        after();
+        let is_over = stepped?;
         if is_over || failure.borrow().is_some() {
             return Ok(());
         }
@@ -157,33 +146,4 @@ fn step(
             }
         }
     }
-}
-
-/// All load, until its stage says that it ends; the comets, which live on.
-async fn work(
-    plan: &Plan,
-    cluster: &Cluster,
-    host: Host,
-    recorder: Recorder,
-    stage: watch::Receiver<Stage>,
-) -> JoinSet<()> {
-    let config = Config { nodes: cluster.registries(), ..Config::default() };
-    let client = Client::new(config, host.clone());
-    let users = plan.swarm.users;
-    let bed = Bed {
-        seed: plan.seed,
-        host,
-        client,
-        recorder,
-        stage,
-        pace: PACE,
-        users,
-        done: Arc::default(),
-    };
-    let mut crowd = Crowd::begin(&bed, plan.swarm.writers, READERS);
-    let edge = cluster.edge(&plan.swarm);
-    edge.enter(&bed, &mut crowd.processes);
-    crowd.ended().await;
-    edge.last_look(&bed, Duration::from_millis(plan.swarm.lease_ms)).await;
-    crowd.comets
 }

@@ -11,19 +11,17 @@ use orrery_router_client::cluster::ClusterClient;
 use parking_lot::Mutex;
 use rand::rngs::SmallRng;
 
-use super::cluster::{Cluster, RouterMachine, registry};
+use super::cluster::{Cluster, POWER_GONE, RouterMachine, registry};
 use super::links::Links;
+use super::load;
 use crate::plan::stream::stream;
-use crate::plan::{Aim, Fault, FaultKind, Plan};
+use crate::plan::{Aim, Fault, Plan};
 use crate::world::admin::{Admin, Seat};
 use crate::world::founding::CLUSTER;
 use crate::world::{Installed, World};
 
 /// How long one question to a router may take.
 const ASK: Duration = Duration::from_millis(300);
-
-/// The host of the load.
-const CLIENTS: &str = "clients";
 
 /// The simulation as a world.
 pub(crate) struct SimWorld {
@@ -34,6 +32,7 @@ pub(crate) struct SimWorld {
     /// What each fault hit, so that it is taken back where it was done.
     hit: Mutex<BTreeMap<u32, Vec<String>>>,
     pub(super) links: Links,
+    seed: u64,
 }
 
 impl SimWorld {
@@ -45,7 +44,7 @@ impl SimWorld {
         };
         let seats = cluster.routers.iter().map(seat).collect();
         let mut hosts = cluster.names();
-        hosts.push(CLIENTS.to_owned());
+        hosts.extend(load::names());
         let latency = (plan.swarm.latency_ms_min, plan.swarm.latency_ms_max);
         let latency = (Duration::from_millis(latency.0), Duration::from_millis(latency.1));
         Self {
@@ -54,6 +53,7 @@ impl SimWorld {
             hit: Mutex::default(),
             links: Links::new(cluster.orders.clone(), hosts, latency),
             cluster,
+            seed: plan.seed,
         }
     }
 
@@ -71,14 +71,12 @@ impl SimWorld {
         self.cluster.routers.iter().find(|router| router.name == name)
     }
 
-    /// Whom a fault of a host's links is about: all others, and of a router every second time the load too.
-    /// What it asks of a process that stands still has to wait as well.
+    /// Whom a fault of a host's links is about: all others, and of a router some of the load too.
     pub(super) fn reach(&self, fault: &Fault, name: &str) -> Vec<String> {
         let mut others = self.cluster.names();
         others.retain(|other| other != name);
-        let all = fault.id.is_multiple_of(2) || matches!(fault.kind, FaultKind::Pause { .. });
-        if all && self.router(name).is_some() {
-            others.push(CLIENTS.to_owned());
+        if self.router(name).is_some() {
+            others.extend(load::hit(self.seed, fault));
         }
         others
     }
@@ -94,6 +92,7 @@ impl SimWorld {
 
     pub(super) fn start(&self, name: &str) {
         if self.cluster.held.lock().remove(name) {
+            self.cluster.no_excuse(name, POWER_GONE);
             self.cluster.orders.start(name);
         }
     }

@@ -18,6 +18,7 @@ pub const PROPERTY: Property = Property {
     source: "etcd robustness: order by revision, replay, compare reads (W2)",
     needs: &["bind", "unbind", "locate"],
     check,
+    covers: None,
 };
 
 /// One address with all that is known of it.

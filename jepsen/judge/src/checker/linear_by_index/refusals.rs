@@ -1,9 +1,9 @@
-//! Refusals and empty removals: each had a reason at its index.
+//! Refusals and empty removals: each had a reason at its index. What was gone is never said to be bound.
 
 use std::collections::BTreeMap;
 
 use super::Address;
-use crate::facts::{Identity, Lives};
+use crate::facts::{Identity, Life, Lives};
 use crate::history::{Bind, Op, Operation, Policy, Refusal, Scope, Unbind};
 use crate::verdict::Violation;
 
@@ -17,6 +17,7 @@ pub(super) fn check(address: &Address<'_, '_>, lives: &Lives<'_>, violations: &m
                 let since = asked.since(address, operation, bind);
                 outranked(address, lives, &room, since, operation, bind)
             }
+            (Op::Bind(bind), None) if operation.is_ok() => back(address, lives, operation, bind),
             (Op::Unbind(unbind), None) if operation.is_ok() => {
                 removed(address, lives, operation, unbind)
             }
@@ -45,6 +46,26 @@ fn gone(
         address.key, bind.comet, bind.incarnation, bind.conn
     );
     Some(Violation::new([operation.began(), before], text))
+}
+
+/// A late copy of a bind whose connection is gone, and that took effect all the same.
+fn back(
+    address: &Address<'_, '_>,
+    lives: &Lives<'_>,
+    operation: &Operation<'_>,
+    bind: &Bind,
+) -> Option<Violation> {
+    let life = &lives.all[lives.place(identity(address, bind)?)?];
+    let index = operation.log_index()?;
+    if life.gone.log_index >= index {
+        return None;
+    }
+    let text = format!(
+        "{} was bound at index {index}, but was gone at index {}",
+        address.name(life),
+        life.gone.log_index
+    );
+    Some(Violation::new([life.gone.event, operation.began(), operation.told_by()], text))
 }
 
 /// When each bind of an address was asked for first.
@@ -93,7 +114,9 @@ struct Room {
 
 impl Room {
     fn new(lives: &Lives<'_>) -> Self {
-        let bound = lives.all.iter().filter(|life| life.bind.is_some());
+        // What was unbound before its bind began never took a place.
+        let came = |life: &&Life<'_>| life.bind.is_some() && life.seen_gone > life.began;
+        let bound = lives.all.iter().filter(came);
         let (mut began, (mut gone, mut seen_gone)): (Vec<_>, (Vec<_>, Vec<_>)) =
             bound.map(|life| (life.began, (life.gone.log_index, life.seen_gone))).unzip();
         began.sort_unstable();

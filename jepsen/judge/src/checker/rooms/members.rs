@@ -39,8 +39,9 @@ pub(super) fn check(history: &History<'_>, facts: &Facts<'_, '_>, violations: &m
         reads.sort_by_key(|(index, operation, _)| (*index, operation.told_by()));
         let mut members: BTreeMap<Name<'_>, Versions> = BTreeMap::new();
         for (name, sets) in &sets {
-            let here = sets.iter().any(|(operation, _)| operation.shard() == shard);
-            if !here || !sets.iter().any(|(_, set)| set.rooms.iter().any(|r| r == room)) {
+            if lives.shard(name.0) != shard
+                || !sets.iter().any(|(_, set)| set.rooms.iter().any(|r| r == room))
+            {
                 continue;
             }
             let versions = members.entry(*name).or_default();
@@ -67,6 +68,8 @@ pub(super) fn check(history: &History<'_>, facts: &Facts<'_, '_>, violations: &m
 struct Connections<'a> {
     lives: BTreeMap<&'a str, Lives<'a>>,
     places: BTreeMap<Name<'a>, usize>,
+    /// The shard of each key, as any answer of it tells: what was never answered tells none.
+    shards: BTreeMap<&'a str, u32>,
 }
 
 impl<'a> Connections<'a> {
@@ -75,13 +78,17 @@ impl<'a> Connections<'a> {
         facts: &Facts<'_, 'a>,
         keys: impl Iterator<Item = &'a str>,
     ) -> Self {
-        let mut all = Self { lives: BTreeMap::new(), places: BTreeMap::new() };
+        let mut all =
+            Self { lives: BTreeMap::new(), places: BTreeMap::new(), shards: BTreeMap::new() };
         for key in keys {
             if all.lives.contains_key(key) {
                 continue;
             }
             let Some(places) = facts.by_key.get(key) else { continue };
             let operations = places.iter().map(|at| history.operations[*at]);
+            if let Some(shard) = operations.clone().find_map(|operation| operation.shard()) {
+                all.shards.insert(key, shard);
+            }
             let lives = Lives::new(operations, &facts.comets);
             for (place, life) in lives.all.iter().enumerate() {
                 if let Some(seq) = life.seq {
@@ -91,6 +98,10 @@ impl<'a> Connections<'a> {
             all.lives.insert(key, lives);
         }
         all
+    }
+
+    fn shard(&self, key: &str) -> Option<u32> {
+        self.shards.get(key).copied()
     }
 
     /// The connection, and the event from which on it may have been removed.

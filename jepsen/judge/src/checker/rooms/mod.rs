@@ -16,6 +16,7 @@ pub const PROPERTY: Property = Property {
     source: "Jepsen set-full, linearizable (W3)",
     needs: &["set-rooms", "list-room", "unlist-room", "read-room"],
     check,
+    covers: None,
 };
 
 /// By log index: what a read of a room shows is explained, comet by comet and member by member, by one of
