@@ -42,7 +42,7 @@ pub fn end(
         .with_context(|| format!("write {}", path.display()))?;
     write(&facts_path(path), &serde_json::to_string_pretty(run)?)?;
     let (ending, told, judged) = match verdict::judged(events, &run.settings, required) {
-        Ok(judged) => (verdict::ending(&judged, required), verdict::told(&judged), judged),
+        Ok(judged) => (verdict::ending(events, &judged, required), verdict::told(&judged), judged),
         Err(error) => (Ending::Harness, format!("the history is broken: {error}\n"), Vec::new()),
     };
     let is_drawn = always || ending != Ending::Holds;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::bail;
 use judge::history::{self, Event, FaultOutcome, NEMESIS, Op, Phase, PhaseName};
+use machine::Ledger;
 use orrery_host::Host;
 use orrery_router_client::Client;
 use rand::Rng as _;
@@ -42,12 +43,13 @@ const WARM_UP: Duration = Duration::from_secs(20);
 pub async fn kill(
     binary: &Path,
     folder: &Path,
+    ledger: Arc<Ledger>,
     rounds: u32,
     seed: u64,
 ) -> anyhow::Result<Vec<Event>> {
     let mut chance = stream(seed, "kills");
     let recorder = Recorder::begin();
-    let mut router = RouterProcess::prepare(binary, folder)?;
+    let mut router = RouterProcess::prepare(binary, folder, ledger)?;
     router.start().await?;
     let host = Host::system();
     let share = Share::all(vec![router.registry().to_string()], WRITERS, READERS);
@@ -69,7 +71,9 @@ pub async fn kill(
     recorder.mark(NEMESIS, Op::Phase(Phase { name: PhaseName::Main }));
     for round in 0..rounds {
         sleep(Duration::from_millis(chance.random_range(300..1500))).await;
-        router.kill().await?;
+        if let Some(status) = router.kill()? {
+            recorder.ended("router-1", status.to_string(), None);
+        }
         let fault = history::Fault {
             family: "kill".to_owned(),
             name: format!("round {round}"),

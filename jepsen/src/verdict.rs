@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use judge::checker::{self, Judged};
-use judge::history::{Event, History, PairError};
+use judge::history::{Event, History, Op, PairError};
 use judge::settings::{Gates, Settings};
 use judge::verdict::Verdict;
 use serde::{Deserialize, Serialize};
@@ -74,7 +74,7 @@ pub fn settings(plan: &Plan, faults: Vec<String>) -> Settings {
 /// Judges a history; how it ended, and the report.
 pub fn judge(events: &[Event], settings: &Settings, required: &[&str]) -> (Ending, String) {
     match judged(events, settings, required) {
-        Ok(judged) => (ending(&judged, required), told(&judged)),
+        Ok(judged) => (ending(events, &judged, required), told(&judged)),
         Err(error) => (Ending::Harness, format!("the history is broken: {error}\n")),
     }
 }
@@ -91,12 +91,14 @@ pub fn judged(
     Ok(checker::judge(&History::new(events)?, settings, required))
 }
 
-/// What that comes to.
-pub fn ending(judged: &[Judged], required: &[&str]) -> Ending {
-    if checker::passes(judged, required) {
-        Ending::Holds
-    } else if judged.iter().any(|one| matches!(one.verdict, Some(Verdict::Violated(_)))) {
+/// What that comes to. A harness that failed still may have seen a violation, and nothing else of it counts.
+pub fn ending(events: &[Event], judged: &[Judged], required: &[&str]) -> Ending {
+    if judged.iter().any(|one| matches!(one.verdict, Some(Verdict::Violated(_)))) {
         Ending::Violated
+    } else if events.iter().any(|event| matches!(event.op, Op::HarnessFailure(_))) {
+        Ending::Harness
+    } else if checker::passes(judged, required) {
+        Ending::Holds
     } else {
         Ending::Unknown
     }
@@ -126,4 +128,27 @@ fn tell(report: &mut String, one: &Judged) {
             all.iter().take(TOLD_MAX).try_for_each(|one| writeln!(report, "  {one}"))
         }
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use judge::history::{HarnessFailure, Kind, NEMESIS, Panicked};
+
+    use super::*;
+
+    #[test]
+    fn a_harness_that_failed_gives_no_verdict_but_a_violation() {
+        let of = |ops: &[Op]| {
+            let event = |(at, op): (usize, &Op)| {
+                Event::new(at as u64, at as u64, NEMESIS, Kind::Info, op.clone())
+            };
+            let events: Vec<Event> = ops.iter().enumerate().map(event).collect();
+            judge(&events, &Settings::default(), &[]).0
+        };
+        let failed = Op::HarnessFailure(HarnessFailure { text: "no disk".to_owned() });
+        let panicked = Op::Panicked(Panicked { text: "index 9".to_owned() });
+        assert_eq!(of(&[]), Ending::Unknown);
+        assert_eq!(of(std::slice::from_ref(&failed)), Ending::Harness);
+        assert_eq!(of(&[failed, panicked]), Ending::Violated);
+    }
 }

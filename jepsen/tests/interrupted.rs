@@ -307,3 +307,53 @@ fn several_end_with_the_process_that_began_them_however_that_ends() {
         until("nothing is left", || made.iter().all(|made| made.left().is_empty()));
     }
 }
+
+/// `jepsen kill`, which needs no rights.
+struct Killing {
+    bench: Bench,
+}
+
+impl Killing {
+    fn start(&self, binary: &str) -> Run {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_jepsen"));
+        command.arg("kill").arg("--binary").arg(self.bench.path(binary));
+        command.arg("--folder").arg(self.bench.path("kill"));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Run::start(command)
+    }
+
+    /// One whose router runs, and what it has made.
+    fn begun(&self) -> (Run, Made) {
+        let run = self.start("deaf");
+        let mut made = Made::default();
+        until("its router runs", || {
+            let ledgers = fs::read_dir(self.bench.path("kill.ledgers")).into_iter().flatten();
+            let mut ledgers = ledgers.flatten().map(|entry| entry.path());
+            made = ledgers.find_map(|path| Made::read(&path)).unwrap_or_default();
+            !made.processes.is_empty() && self.bench.path("kill/held").exists()
+        });
+        assert!(made.left().len() >= 2, "its router and that one's child: {:?}", made.left());
+        (run, made)
+    }
+}
+
+#[test]
+fn kills_that_are_ended_leave_no_router() {
+    let killing = Killing { bench: Bench::new() };
+    for name in ["TERM", "INT", "HUP"] {
+        let (mut run, made) = killing.begun();
+        run.signal(name);
+        let (code, said) = run.end();
+        assert_eq!(code, Some(2), "{said}");
+        assert!(said.contains(&format!("ended by SIG{name}")), "{said}");
+        assert_eq!(made.left(), Vec::<String>::new(), "{name}: {said}");
+    }
+    let (mut run, made) = killing.begun();
+    run.signal("KILL");
+    run.0.wait().unwrap();
+    let (code, said) = killing.start("broken").end();
+    assert!(said.contains("left by a run that was killed, undone: killed process"), "{said}");
+    assert_eq!(made.left(), Vec::<String>::new(), "{said}");
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("ended while starting") && said.contains("cannot work today"), "{said}");
+}

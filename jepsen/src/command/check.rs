@@ -96,7 +96,7 @@ impl Check {
         if let Some(error) = cut {
             return Err(error);
         }
-        let ending = verdict::ending(&judged, &required);
+        let ending = verdict::ending(&events, &judged, &required);
         say(ending.word());
         Ok(ending)
     }

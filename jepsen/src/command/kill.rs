@@ -6,9 +6,11 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::Args;
 use judge::settings::{Gates, Settings};
+use machine::Ledger;
 use report::RunFacts;
 
-use super::say;
+use super::stop::{Stopped, stopped};
+use super::{say, sweep};
 use crate::verdict::Ending;
 use crate::{run_report, scenario};
 
@@ -42,13 +44,23 @@ impl Kill {
     /// When the harness cannot do its work.
     pub fn run(&self) -> anyhow::Result<Ending> {
         let folder = &self.folder;
+        let ledgers = folder.with_extension("ledgers");
+        sweep(&ledgers)?;
         if folder.exists() {
             fs::remove_dir_all(folder).with_context(|| format!("empty {}", folder.display()))?;
         }
         fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
         let runtime = tokio::runtime::Runtime::new()?;
-        let events =
-            runtime.block_on(scenario::kill(&self.binary, folder, self.rounds, self.seed))?;
+        let ledger = Ledger::begin(&ledgers)?;
+        let killing = async {
+            let stopped = stopped(false)?;
+            tokio::select! {
+                biased;
+                why = stopped => Err(Stopped(why).into()),
+                events = scenario::kill(&self.binary, folder, ledger, self.rounds, self.seed) => events,
+            }
+        };
+        let events = runtime.block_on(killing)?;
         let path = folder.join("history.jsonl");
         let ended = run_report::end(&self.facts(), &events, REQUIRED, &path, self.report)?;
         say(ended.told.trim_end());

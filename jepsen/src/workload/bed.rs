@@ -38,6 +38,9 @@ const DRAWS_PER_HOT_USER: u64 = 240;
 /// Of so many draws one is of a user who stays longer.
 const HOT_ONE_IN: u32 = 4;
 
+/// Keys of the devices of one user.
+const KEYS_PER_USER: u32 = 2;
+
 /// Of so many operations one goes to a shard that is drawn first.
 const EVEN_ONE_IN: u32 = 5;
 
@@ -124,6 +127,12 @@ impl Bed {
             return names.find(is_of).expect("every shard has a slot");
         }
         format!("user-{era}-{any}")
+    }
+
+    /// Any of the keys of a user's devices.
+    pub fn key(chance: &mut SmallRng, user: &str) -> String {
+        let number = chance.random_range(0..KEYS_PER_USER);
+        format!("key-{}-{number}", user.trim_start_matches("user-"))
     }
 
     /// Any of the rooms.

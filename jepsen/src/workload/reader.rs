@@ -17,6 +17,9 @@ const COMETS_ONE_IN: u32 = 5;
 /// Of so many reads one is of a room's members in a shard.
 const MEMBERS_ONE_IN: u32 = 10;
 
+/// Of so many addresses that are looked up one is that of a device.
+const KEY_ONE_IN: u32 = 4;
+
 /// Of so many lookups one may be answered by any replica.
 const STALE_ONE_IN: u32 = 8;
 
@@ -47,7 +50,11 @@ impl Reader {
                 let room = self.bed.room(&mut self.chance);
                 self.read_room(&room).await;
             } else {
-                let key = self.bed.user(&mut self.chance);
+                let user = self.bed.user(&mut self.chance);
+                let key = match self.chance.random_ratio(1, KEY_ONE_IN) {
+                    true => Bed::key(&mut self.chance, &user),
+                    false => user,
+                };
                 let stale = self.chance.random_ratio(1, STALE_ONE_IN);
                 self.locate(&key, stale).await;
             }

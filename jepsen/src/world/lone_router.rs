@@ -2,11 +2,12 @@
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, ExitStatus};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use tokio::process::{Child, Command};
+use machine::{Ledger, Process};
 
 /// How long a process may take from its start until it accepts connections.
 const START: Duration = Duration::from_secs(10);
@@ -17,24 +18,32 @@ const LOOK: Duration = Duration::from_millis(10);
 /// A router node as a process of its own. Dropping it kills it.
 pub struct RouterProcess {
     binary: PathBuf,
-    config: PathBuf,
+    folder: PathBuf,
     registry: SocketAddr,
-    child: Option<Child>,
+    /// What is made is written down there, for whoever comes after a harness that was killed.
+    ledger: Arc<Ledger>,
+    process: Option<Process>,
 }
 
 impl RouterProcess {
-    /// Prepares a node whose data and configuration live in `folder`.
+    /// Prepares a node whose data, configuration and log live in `folder`.
     ///
     /// # Errors
     /// When the folder cannot be written or no port is free.
-    pub fn prepare(binary: &Path, folder: &Path) -> anyhow::Result<Self> {
+    pub fn prepare(binary: &Path, folder: &Path, ledger: Arc<Ledger>) -> anyhow::Result<Self> {
         let registry = free_address()?;
         let admin = free_address()?;
-        let config = folder.join("router.toml");
-        let data = folder.join("data");
+        let this = Self {
+            binary: binary.to_owned(),
+            folder: folder.to_owned(),
+            registry,
+            ledger,
+            process: None,
+        };
+        let (config, data) = (this.config(), folder.join("data"));
         let text = config_text(&data, registry, admin);
         std::fs::write(&config, text).with_context(|| format!("write {}", config.display()))?;
-        Ok(Self { binary: binary.to_owned(), config, registry, child: None })
+        Ok(this)
     }
 
     /// Where its registry listens.
@@ -42,23 +51,25 @@ impl RouterProcess {
         self.registry
     }
 
+    fn config(&self) -> PathBuf {
+        self.folder.join("router.toml")
+    }
+
     /// Starts it and waits until it accepts connections.
     ///
     /// # Errors
     /// When it ends by itself or does not accept in time.
     pub async fn start(&mut self) -> anyhow::Result<()> {
-        let mut child = Command::new(&self.binary)
-            .args(["router", "--config"])
-            .arg(&self.config)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .with_context(|| format!("start {}", self.binary.display()))?;
+        let mut command = Command::new(&self.binary);
+        command.args(["router", "--config"]).arg(self.config());
+        let log = self.folder.join("router.log");
+        let mut process = Process::spawn(&self.ledger, "router-1", command, &log)?;
         let deadline = tokio::time::Instant::now() + START;
         loop {
-            if let Some(status) = child.try_wait()? {
-                bail!("the router ended while starting: {status}");
+            if let Some(status) = process.ended()? {
+                let log = std::fs::read_to_string(&log).unwrap_or_default();
+                let last = log.lines().next_back().unwrap_or_default();
+                bail!("the router ended while starting: {status}: {last}");
             }
             if tokio::net::TcpSocket::new_v4()?.connect(self.registry).await.is_ok() {
                 break;
@@ -68,20 +79,19 @@ impl RouterProcess {
             }
             tokio::time::sleep(LOOK).await;
         }
-        self.child = Some(child);
+        self.process = Some(process);
         Ok(())
     }
 
-    /// Kills it with SIGKILL and waits until it is gone.
+    /// Kills it with SIGKILL and waits until it is gone. How it ended, if it had by itself before.
     ///
     /// # Errors
-    /// When it had ended by itself before: that is a finding.
-    pub async fn kill(&mut self) -> anyhow::Result<()> {
-        let mut child = self.child.take().context("the router is not running")?;
-        if let Some(status) = child.try_wait()? {
-            bail!("the router had ended by itself: {status}");
-        }
-        child.kill().await.context("kill the router")
+    /// When it does not end.
+    pub fn kill(&mut self) -> anyhow::Result<Option<ExitStatus>> {
+        let mut process = self.process.take().context("the router is not running")?;
+        let by_itself = process.ended()?;
+        process.kill().context("kill the router")?;
+        Ok(by_itself)
     }
 }
 

@@ -10,9 +10,9 @@ use anyhow::Context as _;
 use tokio::time::sleep;
 
 use super::cell::Cell;
-use super::stop::{Stopped, stopped};
 use super::{Process, RESULTS};
 use crate::command::say;
+use crate::command::stop::{Stopped, stopped};
 use crate::verdict::Ending;
 use crate::world::process::results::{self, Line};
 

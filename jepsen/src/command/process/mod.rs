@@ -3,17 +3,15 @@
 mod cell;
 mod many;
 mod one;
-mod stop;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
-use machine::Ledger;
 
 use self::cell::{Cell, family, matrix};
-use super::{doctor, say};
+use super::{doctor, sweep};
 use crate::plan::{Family, scenario};
 use crate::verdict::Ending;
 use crate::world::process::LEDGERS;
@@ -104,9 +102,7 @@ impl Process {
         {
             bail!("{missing}");
         }
-        for undone in Ledger::sweep(Path::new(LEDGERS))? {
-            say(&format!("left by a run that was killed, undone: {undone}"));
-        }
+        sweep(Path::new(LEDGERS))?;
         fs::create_dir_all(&self.folder)
             .with_context(|| format!("make the folder {}", self.folder.display()))?;
         let cell = |seed| match self.matrix {

@@ -8,8 +8,8 @@ use machine::Fabric;
 use report::RunFacts;
 
 use super::cell::{Cell, words};
-use super::stop::{Stopped, stopped};
 use super::{Connects, Process, RESULTS};
+use crate::command::stop::{Stopped, stopped};
 use crate::command::{say, sim};
 use crate::plan::Plan;
 use crate::run_report;

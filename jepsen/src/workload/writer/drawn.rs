@@ -16,9 +16,6 @@ const SECOND_ONE_IN: u32 = 3;
 /// Of so many secondary addresses one is that of another user's devices.
 const STRANGE_KEY_ONE_IN: u32 = 4;
 
-/// Keys of the devices of one user.
-const KEYS_PER_USER: u32 = 2;
-
 /// What a device may name itself.
 const PLATFORMS: [&str; 3] = ["android", "ios", "web"];
 
@@ -52,12 +49,11 @@ pub(super) fn second(bed: &Bed, chance: &mut SmallRng, user: &str) -> Option<Str
     if !chance.random_ratio(1, SECOND_ONE_IN) {
         return None;
     }
-    let number = chance.random_range(0..KEYS_PER_USER);
     let owner = match chance.random_ratio(1, STRANGE_KEY_ONE_IN) {
         true => bed.user(chance),
         false => user.to_owned(),
     };
-    Some(format!("key-{}-{number}", owner.trim_start_matches("user-")))
+    Some(Bed::key(chance, &owner))
 }
 
 #[cfg(test)]

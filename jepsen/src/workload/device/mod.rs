@@ -1,15 +1,19 @@
 //! Device: connects to a comet as a person's device does, gives signs of life, joins and leaves rooms, goes in
 //! one way or another, and comes back, to the same comet or another one. What it receives it writes down.
 
+mod connection;
+mod going;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use judge::history::{Connect, Deliver, Joined, Named, Op};
-use orrery_sdk::{self as sdk, ConnectError, Event, Options, RequestError, Transport};
+use judge::history::{Connect, Op};
+use orrery_sdk::{self as sdk, ConnectError, Options, Transport};
 use rand::Rng as _;
 use rand::rngs::SmallRng;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep};
 
+use self::connection::Connection;
 use super::bed::{Bed, Stage};
 use super::edge::{Door, Edge};
 use crate::recorder::{Process, Said};
@@ -29,20 +33,6 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::fro
 /// Most signs of life that a device gives before it goes: some come for a moment, some stay.
 const STAYS_MAX: [u32; 4] = [2, 8, 20, 60];
 
-/// Of so many things that a device does one is a change of its rooms, where its protocol tells the outcome.
-const CHANGE_ONE_IN: u32 = 4;
-
-/// How a device goes.
-#[derive(Debug, Clone, Copy)]
-enum Going {
-    /// It says goodbye.
-    Politely,
-    /// Its connection is gone at once.
-    Abruptly,
-    /// It says and reads nothing any more, and its connection stays.
-    Silently,
-}
-
 /// One device.
 pub struct Device {
     bed: Bed,
@@ -57,17 +47,6 @@ pub struct Device {
     /// Connections that it does not read any more, and when they end.
     silent: Vec<(Instant, sdk::Device)>,
 }
-
-/// A connection of a device.
-struct Connection {
-    device: sdk::Device,
-    transport: Transport,
-    conn: u64,
-    rooms: BTreeSet<String>,
-}
-
-/// A connection that is no more. Why is in the history.
-struct Lost;
 
 impl Device {
     /// A device by its number.
@@ -196,120 +175,6 @@ impl Device {
         }
     }
 
-    /// Gives a sign of life, or changes a room.
-    async fn act(&mut self, connection: &mut Connection) -> Result<(), Lost> {
-        let changes = connection.transport == Transport::Json;
-        if !changes || !self.chance.random_ratio(1, CHANGE_ONE_IN) {
-            return self.heartbeat(connection).await;
-        }
-        let room = self.edge.hall(&mut self.chance);
-        let (conn, joins) = (connection.conn, !connection.rooms.contains(&room));
-        let joined = Joined { conn, room: room.clone() };
-        let op = if joins { Op::Join(joined) } else { Op::Leave(joined) };
-        self.process.invoke(None, op.clone());
-        let asked = [room.as_str()];
-        let answered = match joins {
-            true => connection.device.join(&asked).await,
-            false => connection.device.leave(&asked).await,
-        };
-        match answered {
-            Ok(()) => {
-                self.process.ok(op, Said::default());
-                match joins {
-                    true => connection.rooms.insert(room),
-                    false => connection.rooms.remove(&room),
-                };
-                Ok(())
-            }
-            Err(error @ RequestError::Refused { .. }) => {
-                self.process.fail(error.to_string().as_str(), Said::default());
-                Ok(())
-            }
-            Err(error) => {
-                self.process.info(error.to_string().as_str());
-                Err(Lost)
-            }
-        }
-    }
-
-    /// Gives a sign of life and waits for the answer.
-    async fn heartbeat(&mut self, connection: &mut Connection) -> Result<(), Lost> {
-        let op = Op::Heartbeat(Named { user: self.user.clone(), conn: connection.conn });
-        self.process.invoke(None, op.clone());
-        let deadline = Instant::now() + ANSWER_TIMEOUT;
-        let (process, user) = (&self.process, &self.user);
-        let answered = timeout_at(deadline, async {
-            if connection.device.heartbeat().await.is_err() {
-                return Err("the connection is closed".to_owned());
-            }
-            loop {
-                match connection.device.next().await {
-                    Event::HeartbeatReply { .. } => return Ok(()),
-                    event => take(process, user, connection.conn, event)?,
-                }
-            }
-        });
-        match answered.await {
-            Ok(Ok(())) => {
-                self.process.ok(op, Said::default());
-                Ok(())
-            }
-            Ok(Err(why)) => {
-                self.process.fail(why.as_str(), Said::default());
-                Err(Lost)
-            }
-            Err(_) => {
-                self.process.info("no answer in time");
-                Err(Lost)
-            }
-        }
-    }
-
-    /// Takes what comes until it is time to do something again.
-    async fn listen(&mut self, connection: &mut Connection) -> Result<(), Lost> {
-        let period = u64::from(self.edge.plan.heartbeat_ms);
-        let pause = Duration::from_millis(self.chance.random_range(period / 8..period * 3 / 4));
-        let until = Instant::now() + pause;
-        let mut stage = self.bed.stage.clone();
-        let (process, user) = (&self.process, &self.user);
-        loop {
-            tokio::select! {
-                biased;
-                event = connection.device.next() => {
-                    take(process, user, connection.conn, event).map_err(|_| Lost)?;
-                }
-                _ = stage.wait_for(|stage| *stage >= Stage::End) => return Ok(()),
-                () = tokio::time::sleep_until(until) => return Ok(()),
-            }
-        }
-    }
-
-    async fn go(&mut self, connection: Connection) {
-        let op = Op::Disconnect(Named { user: self.user.clone(), conn: connection.conn });
-        self.process.invoke(None, op.clone());
-        let going = match self.chance.random_range(0..4) {
-            0 | 1 => Going::Politely,
-            2 => Going::Abruptly,
-            _ => Going::Silently,
-        };
-        match going {
-            Going::Politely => connection.device.close().await,
-            Going::Abruptly => drop(connection.device),
-            Going::Silently => {
-                let until = Instant::now() + self.edge.plan.silence();
-                self.silent.push((until, connection.device));
-            }
-        }
-        self.process.ok(op, Said::default());
-    }
-
-    /// Its connection is no more.
-    fn left(&mut self, conn: u64) {
-        let op = Op::Disconnect(Named { user: self.user.clone(), conn });
-        self.process.invoke(None, op.clone());
-        self.process.ok(op, Said::default());
-    }
-
     /// Waits about so long. Ends early when work does.
     async fn pause(&mut self, about: Duration) {
         let pause = about.mul_f64(self.chance.random_range(0.5..1.5));
@@ -318,20 +183,5 @@ impl Device {
             _ = self.bed.stage.wait_for(|stage| *stage >= Stage::Quiet) => {}
             () = sleep(pause) => {}
         }
-    }
-}
-
-/// Writes down what a device received; an error is the end of its connection, in its comet's word or the
-/// network's.
-fn take(process: &Process, user: &str, conn: u64, event: Event) -> Result<(), String> {
-    match event {
-        Event::Message { body, .. } => {
-            let message = String::from_utf8_lossy(&body).into_owned();
-            let deliver = Deliver { message, to: user.to_owned(), conn };
-            process.recorder().mark(process.number(), Op::Deliver(deliver));
-            Ok(())
-        }
-        Event::Closed { code, reason } => Err(format!("closed: {code:?} {reason}")),
-        Event::HeartbeatReply { .. } | Event::Frame(_) | Event::Json(_) => Ok(()),
     }
 }
