@@ -30,7 +30,9 @@ async fn a_failed_sync_stops_the_node_and_acknowledges_nothing() {
 
     // The service ends, so that clients go elsewhere.
     until("the node no longer serves", || async {
-        node.client.clone().get_table(wire::GetTableRequest {}).await.err()
+        let mut client = node.client.clone();
+        let asked = timeout(PATIENCE / 4, client.get_table(wire::GetTableRequest {})).await;
+        asked.expect("who asks is answered, or told that there is nobody").err()
     })
     .await;
     node.stop().await;
