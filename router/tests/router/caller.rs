@@ -75,6 +75,11 @@ impl Caller {
         answers
     }
 
+    /// Waits until the node has ended the session.
+    pub(crate) async fn ended(&self) {
+        self.requests.closed().await;
+    }
+
     pub(crate) async fn send(
         &self,
         shard: ShardId,
