@@ -4,6 +4,7 @@
 
 pub mod clock;
 pub mod grpc;
+mod local_stream;
 pub mod net;
 pub mod random;
 pub mod system;
@@ -13,6 +14,7 @@ pub mod trace;
 use std::sync::Arc;
 
 pub use clock::Clock;
+pub use local_stream::LocalStream;
 pub use net::{Listener, Net, Peer, Role, Stream};
 pub use random::Random;
 pub use tasks::{Task, Tasks};

@@ -121,16 +121,7 @@ async fn a_route_without_connection_is_unbound_by_its_seq() {
 #[tokio::test]
 async fn a_connection_that_is_being_bound_is_no_stray_and_not_asked_about() {
     let stage = stage().await;
-    stage.logic.rule(|request| match request {
-        Request::Write(write) => match &write.kind {
-            // The user's bind takes effect; the key's waits.
-            Some(Write::Bind(bind)) if bind.details.as_ref().unwrap().primary.is_some() => {
-                Fate::Hold
-            }
-            _ => Fate::Answer,
-        },
-        _ => Fate::Answer,
-    });
+    stage.logic.rule_second_binds(Fate::Hold);
     let mut device = stage.stranger(Transport::Tcp).await;
     device.send(frame(7, 42, br#"{"mid":1,"key":"k"}"#)).await;
     stage.logic.until("the key's bind", |logic| logic.held() > 0).await;

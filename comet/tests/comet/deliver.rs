@@ -120,15 +120,7 @@ async fn a_delivery_during_the_bind_is_held_and_follows_the_answer() {
     for transport in BOTH {
         let stage = Stage::new().await;
         // The primary bind is known to the registry; the secondary one hangs.
-        stage.logic.rule(|request| match request {
-            Request::Write(write) => match &write.kind {
-                Some(Write::Bind(bind)) if bind.details.as_ref().unwrap().primary.is_some() => {
-                    Fate::Hold
-                }
-                _ => Fate::Answer,
-            },
-            _ => Fate::Answer,
-        });
+        stage.logic.rule_second_binds(Fate::Hold);
         let mut device = stage.stranger(transport).await;
         device.send(frame(7, 42, br#"{"mid":1,"room_id":"live://1","accepts":[1]}"#)).await;
         stage.logic.until("the secondary bind", |logic| logic.held() > 0).await;
@@ -177,15 +169,7 @@ async fn what_is_held_for_a_member_of_a_room_and_counted_reaches_it() {
 #[tokio::test]
 async fn a_held_delivery_of_a_connection_that_is_never_bound_is_not_here() {
     let stage = Stage::with(|config| config.handshake_ms = 400).await;
-    stage.logic.rule(|request| match request {
-        Request::Write(write) => match &write.kind {
-            Some(Write::Bind(bind)) if bind.details.as_ref().unwrap().primary.is_some() => {
-                Fate::Hold
-            }
-            _ => Fate::Answer,
-        },
-        _ => Fate::Answer,
-    });
+    stage.logic.rule_second_binds(Fate::Hold);
     let mut device = stage.stranger(Transport::Tcp).await;
     device.send(frame(7, 42, br#"{"mid":1,"accepts":[1]}"#)).await;
     stage.logic.until("the secondary bind", |logic| logic.held() > 0).await;
@@ -201,15 +185,7 @@ async fn a_push_held_for_one_connection_keeps_nothing_back_that_is_known_of_the_
     let mut ready = stage.device(Transport::Tcp, r#"{"mid":1,"key":"a","accepts":[1]}"#).await;
     let bound = stage.logic.route(&user("1"));
     // A shard is away: the next one's primary bind is known to the registry, its secondary one hangs.
-    stage.logic.rule(|request| match request {
-        Request::Write(write) => match &write.kind {
-            Some(Write::Bind(bind)) if bind.details.as_ref().unwrap().primary.is_some() => {
-                Fate::Hold
-            }
-            _ => Fate::Answer,
-        },
-        _ => Fate::Answer,
-    });
+    stage.logic.rule_second_binds(Fate::Hold);
     let mut device = stage.stranger(Transport::Tcp).await;
     device.send(frame(7, 42, br#"{"mid":1,"key":"b","accepts":[1]}"#)).await;
     stage.logic.until("the secondary bind", |logic| logic.held() > 0).await;

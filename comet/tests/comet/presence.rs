@@ -120,15 +120,7 @@ async fn settled_stays_below_a_bind_under_way_and_passes_it_when_it_is_decided()
 #[tokio::test]
 async fn a_refused_second_bind_undoes_the_first_and_closes() {
     let stage = Stage::new().await;
-    stage.logic.rule(|request| match request {
-        Request::Write(write) => match &write.kind {
-            Some(Write::Bind(bind)) if bind.details.as_ref().unwrap().primary.is_some() => {
-                Fate::Outrank
-            }
-            _ => Fate::Answer,
-        },
-        _ => Fate::Answer,
-    });
+    stage.logic.rule_second_binds(Fate::Outrank);
     let mut device = stage.json().await;
     device.send(json!({"type": "hello", "user": "1"})).await;
     assert_eq!(device.closed().await, 4001);

@@ -12,6 +12,8 @@
 mod corrupt;
 #[path = "support/generate.rs"]
 mod generate;
+#[path = "support/tell.rs"]
+mod tell;
 
 use orrery_judge::checker::{binds_survive, leases, linear_by_index, linear_by_search, seq_rises};
 use orrery_judge::history::{Event, History, Kind};
@@ -20,6 +22,7 @@ use orrery_judge::verdict::Verdict;
 
 use corrupt::corrupt;
 use generate::{Numbers, Shape, generate};
+use tell::tell;
 
 fn shape(seed: u64) -> Shape {
     Shape {
@@ -37,13 +40,6 @@ fn shape(seed: u64) -> Shape {
 fn settings() -> Settings {
     let search = Search { unknown_max: 12, ..Search::default() };
     Settings { search, ..Settings::default() }
-}
-
-/// Prints a history, so that a failure shows it.
-fn tell(events: &[Event]) {
-    for event in events {
-        println!("{}", serde_json::to_string(event).unwrap());
-    }
 }
 
 #[test]

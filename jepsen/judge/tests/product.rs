@@ -14,19 +14,22 @@ mod corrupt;
 mod generate;
 #[path = "support/product.rs"]
 mod product;
+#[path = "support/tell.rs"]
+mod tell;
 
 use std::collections::BTreeMap;
 
 use orrery_judge::checker::{
     Property, binds_survive, leases, linear_by_index, linear_by_search, seq_rises,
 };
-use orrery_judge::history::{Event, History, Op};
+use orrery_judge::history::{History, Op};
 use orrery_judge::settings::{Search, Settings};
 use orrery_judge::verdict::Verdict;
 
 use corrupt::corrupt;
 use generate::Numbers;
 use product::history;
+use tell::tell;
 
 const PROPERTIES: [Property; 5] = [
     linear_by_index::PROPERTY,
@@ -39,12 +42,6 @@ const PROPERTIES: [Property; 5] = [
 fn settings() -> Settings {
     let search = Search { unknown_max: 20, ..Search::default() };
     Settings { search, ..Settings::default() }
-}
-
-fn tell(events: &[Event]) {
-    for event in events {
-        println!("{}", serde_json::to_string(event).unwrap());
-    }
 }
 
 #[test]

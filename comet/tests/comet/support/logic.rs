@@ -19,6 +19,7 @@ use orrery_proto::edge::{
     Attached, Audited, Authenticate, Detached, EdgeFailure, EdgeRequest, EdgeRequests,
     EdgeResponse, EdgeResponses, Identity, KeptAlive, Refused,
 };
+use orrery_proto::registry::command::Kind as Write;
 use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::sync::{Notify, mpsc};
@@ -109,6 +110,17 @@ impl Logic {
     /// Says what becomes of requests from now on.
     pub(crate) fn rule(&self, rule: impl FnMut(&Request) -> Fate + Send + 'static) {
         self.script.lock().rule = Box::new(rule);
+    }
+
+    /// Says what becomes of binds on secondary addresses from now on. Everything else is answered.
+    pub(crate) fn rule_second_binds(&self, fate: Fate) {
+        self.rule(move |request| match request {
+            Request::Write(write) => match &write.kind {
+                Some(Write::Bind(bind)) if bind.details.as_ref().unwrap().primary.is_some() => fate,
+                _ => Fate::Answer,
+            },
+            _ => Fate::Answer,
+        });
     }
 
     /// Answers what was held, and everything from now on.

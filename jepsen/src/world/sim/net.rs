@@ -2,13 +2,10 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use orrery_host::{Listener, Net, Stream};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use orrery_host::{Listener, LocalStream, Net, Stream};
 use turmoil::net::{TcpListener, TcpStream};
 
 /// The network of the host that uses it.
@@ -28,7 +25,7 @@ impl Net for SimNet {
         let address = address.to_owned();
         async move {
             let stream = TcpStream::connect(address).await?;
-            Ok(Box::new(SimStream(stream)) as Box<dyn Stream>)
+            Ok(Box::new(LocalStream(stream)) as Box<dyn Stream>)
         }
         .boxed()
     }
@@ -40,49 +37,12 @@ impl Listener for SimListener {
     fn accept(&self) -> BoxFuture<'_, io::Result<(Box<dyn Stream>, SocketAddr)>> {
         async {
             let (stream, peer) = self.0.accept().await?;
-            Ok((Box::new(SimStream(stream)) as Box<dyn Stream>, peer))
+            Ok((Box::new(LocalStream(stream)) as Box<dyn Stream>, peer))
         }
         .boxed()
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
         self.0.local_addr()
-    }
-}
-
-struct SimStream(TcpStream);
-
-impl Stream for SimStream {
-    fn adopt(self: Box<Self>) -> io::Result<Box<dyn Stream>> {
-        // All of a host's tasks share its runtime.
-        Ok(self)
-    }
-}
-
-impl AsyncRead for SimStream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for SimStream {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
     }
 }

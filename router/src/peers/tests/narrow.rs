@@ -3,23 +3,19 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, stream};
 use orrery_host::grpc::{PING_AFTER, PING_TIMEOUT};
-use orrery_host::{Host, Listener, Net, Stream};
+use orrery_host::{Host, Listener, LocalStream, Net, Stream};
 use orrery_model::NodeId;
 use orrery_model::limits::INTERNAL_MESSAGE_BYTES_MAX;
 use orrery_proto::peers as wire;
 use orrery_proto::peers::peers_server::PeersServer;
 use orrery_proto::peers::snapshot_part::Part;
-use tokio::io::{
-    AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream, ReadBuf,
-};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
@@ -64,44 +60,7 @@ impl Net for Narrow {
         });
         tokio::spawn(async move { tokio::io::copy(&mut answers, &mut told).await });
         self.connected.send(far).unwrap();
-        async move { Ok(Box::new(Near(near)) as Box<dyn Stream>) }.boxed()
-    }
-}
-
-/// The sender's end of a line.
-struct Near(DuplexStream);
-
-impl Stream for Near {
-    fn adopt(self: Box<Self>) -> io::Result<Box<dyn Stream>> {
-        Ok(self)
-    }
-}
-
-impl AsyncRead for Near {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Near {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+        async move { Ok(Box::new(LocalStream(near)) as Box<dyn Stream>) }.boxed()
     }
 }
 
