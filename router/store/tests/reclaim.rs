@@ -10,9 +10,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use orrery_model::ShardId;
+use orrery_router_store::disk::LogSizes;
 use orrery_router_store::limits::{LOG_FILE_BYTES, LOG_PURGE_BYTES};
-use orrery_router_store::{Record, Store, Write, WriteBatch};
-use scene::{Scene, create, log_files, open};
+use orrery_router_store::{Disk, Record, Store, Write, WriteBatch};
+use scene::{Scene, create, disk, identity, log_files, open};
 
 const BUSY: ShardId = ShardId(1);
 const QUIET: ShardId = ShardId(2);
@@ -83,4 +84,64 @@ fn a_purged_log_gives_its_space_back_and_loses_nothing() {
     store.write(WriteBatch { writes: vec![append(QUIET, 6), append(BUSY, last + 1)] }).unwrap();
     store.reclaim().unwrap();
     assert_eq!(store.entries(QUIET, 6, 7, 0).unwrap(), [record(6)]);
+}
+
+/// Log files of which more are filled than are kept for reuse.
+const SMALL: LogSizes = LogSizes { file_bytes: 16 << 10, purge_bytes: 64 << 10 };
+
+fn small(index: u64) -> Record {
+    Record { index, bytes: Bytes::from(vec![(index % 251) as u8; 4 << 10]) }
+}
+
+fn grow(store: &Arc<dyn Store>, indices: std::ops::RangeInclusive<u64>) {
+    for index in indices {
+        store
+            .write(WriteBatch { writes: vec![(BUSY, Write::Append(vec![small(index)]))] })
+            .unwrap();
+    }
+}
+
+fn purge(store: &Arc<dyn Store>, index: u64) {
+    let purge = Write::Purge { index, position: Bytes::new() };
+    store.write(WriteBatch { writes: vec![(BUSY, purge)] }).unwrap();
+}
+
+fn numbers(path: &Path) -> Vec<u64> {
+    let files = log_files(path, "raftlog");
+    files.iter().map(|file| file.file_stem().unwrap().to_str().unwrap().parse().unwrap()).collect()
+}
+
+/// Of the files that are given back at once the oldest are kept for reuse: behind them is a gap.
+#[test]
+fn a_store_killed_while_it_gives_files_back_is_whole_and_keeps_none_for_ever() {
+    let mut scene = Scene::new();
+    let store = disk(&scene.path()).with_log_sizes(SMALL).adopt(identity()).unwrap();
+    grow(&store, 1..=100);
+    purge(&store, 90);
+    let assert_whole = |path: &Path| {
+        let entries = open(path).unwrap().entries(BUSY, 91, 101, usize::MAX).unwrap();
+        assert_eq!(entries, (91..=100).map(small).collect::<Vec<_>>());
+    };
+
+    // Killed before it says which files are there: what it says then cannot be written.
+    let said = scene.path().join("ends.writing");
+    fs::create_dir(&said).unwrap();
+    store.reclaim().unwrap_err();
+    let killed = scene.copy();
+    fs::remove_dir(killed.join("ends.writing")).unwrap();
+    assert_whole(&killed);
+    drop(store);
+    fs::remove_dir(&said).unwrap();
+    fs::remove_dir_all(scene.path()).unwrap();
+
+    // Killed after it has.
+    let store = disk(&scene.path()).with_log_sizes(SMALL).adopt(identity()).unwrap();
+    grow(&store, 1..=100);
+    purge(&store, 90);
+    store.reclaim().unwrap();
+    let killed = scene.copy();
+    let there = numbers(&killed);
+    let gap = there.windows(2).rposition(|pair| pair[1] != pair[0] + 1).expect("there is a gap");
+    assert_whole(&killed);
+    assert_eq!(numbers(&killed), there[gap + 1..]);
 }

@@ -15,9 +15,10 @@ use raft_engine::{Command, Engine, LogBatch};
 use super::apart::{apart, words};
 use super::directory::Directory;
 use super::draft::{Draft, Frame};
+use super::durable;
 use super::ends::EndsFile;
 use super::log_sizes::LogSizes;
-use super::recover::{Guards, open_engine, recover, shard_of};
+use super::recover::{Guards, open_engine, recover, remove_unread, shard_of};
 use super::shard_log::{ShardLog, Taken, View};
 use super::synced::SyncedFile;
 use super::watched::{Watch, Watched};
@@ -54,8 +55,13 @@ impl<F: FileSystem> Log<F> {
             synced: SyncedFile::read(&directory.synced())?,
             ends: EndsFile::read(&directory.ends())?,
         };
+        // Without it a gap may be damage, and what lies before it is all that is left.
+        let gaps_are_known = !guards.ends.is_empty();
         let (engine, watch) = open_engine(&path, guards, sizes, file_system)?;
         let shards = recover(&path, &engine)?;
+        if gaps_are_known {
+            remove_unread(&path, &watch)?;
+        }
         Ok(Self {
             path,
             engine,
@@ -140,6 +146,9 @@ impl<F: FileSystem> Log<F> {
                 self.repeat_purge(region)?;
             }
             self.note()?;
+            for path in self.watch.take_given_back() {
+                durable::remove_file(&path)?;
+            }
             self.synced.sync()
         })
     }

@@ -184,6 +184,27 @@ pub(super) fn recover<F: FileSystem>(
     Ok(shards)
 }
 
+/// Removes what the engine does not look at any more: files before a gap, which a process that was killed had
+/// kept for reuse.
+pub(super) fn remove_unread(path: &Path, watch: &Watch) -> Result<(), StoreError> {
+    let files = durable::list(path)?;
+    for queue in [Queue::Append, Queue::Rewrite] {
+        // In order of number, as their names are.
+        let of_queue = files.iter().filter_map(|path| Some((LogFile::of(path)?, path)));
+        let of_queue: Vec<_> = of_queue.filter(|(file, _)| file.queue == queue).collect();
+        let unread = of_queue
+            .windows(2)
+            .rposition(|pair| pair[1].0.number - pair[0].0.number != 1)
+            .map_or(0, |gap| gap + 1);
+        for (file, path) in &of_queue[..unread] {
+            tracing::warn!(?file, "kept for reuse by a process that was killed, and removed");
+            durable::remove_file(path)?;
+            watch.forget(path);
+        }
+    }
+    Ok(())
+}
+
 fn is_whole(bounds: Bounds, held: Option<(u64, u64)>) -> bool {
     match (bounds.span, held) {
         (None, _) => true,

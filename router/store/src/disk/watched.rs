@@ -6,7 +6,7 @@
 //! at [`Watch::failure`] before saying that it is durable.
 
 use std::io::{self, Error, Result, Seek, SeekFrom, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -29,6 +29,8 @@ struct State {
     synced: Synced,
     /// How much of each file that is there is durable.
     lengths: Ends,
+    /// What the engine needs no more and is still there.
+    given_back: Vec<PathBuf>,
     failure: Option<io::ErrorKind>,
     damage: Option<String>,
 }
@@ -58,8 +60,14 @@ impl Watch {
         state.lengths.iter().filter(|(file, _)| is_older(file)).map(|(&f, &end)| (f, end)).collect()
     }
 
+    /// The files to be removed, once nothing beside the log speaks of them any more: of those that the engine
+    /// gives back it keeps the oldest for reuse, and a gap behind them would be taken for damage.
+    pub(super) fn take_given_back(&self) -> Vec<PathBuf> {
+        std::mem::take(&mut self.state.lock().given_back)
+    }
+
     /// A name goes away, or is another file's from now on.
-    fn forget(&self, path: &Path) {
+    pub(super) fn forget(&self, path: &Path) {
         if let Some(file) = LogFile::of(path) {
             self.state.lock().lengths.remove(&file);
         }
@@ -140,7 +148,8 @@ impl<F: FileSystem> FileSystem for Watched<F> {
     fn delete<P: AsRef<Path>>(&self, path: P) -> Result<()> {
         self.watch.may_change()?;
         self.watch.forget(path.as_ref());
-        self.inner.delete(path)
+        self.watch.state.lock().given_back.push(path.as_ref().into());
+        Ok(())
     }
 
     fn rename<P: AsRef<Path>>(&self, from: P, to: P) -> Result<()> {
