@@ -195,7 +195,8 @@ impl Link {
         if is_another || state.stream.as_ref().is_some_and(watched) {
             return;
         }
-        state.calls = None;
+        // The other connection goes the same way.
+        (state.calls, state.bulk) = (None, None);
         if let Some(running) = state.stream.take() {
             self.metrics.broken.inc();
             running.stream.end("a call on the same connection was not answered");
@@ -239,8 +240,9 @@ impl Link {
             let mut state = held.lock();
             let running = state.stream.as_ref();
             if running.is_some_and(|running| Arc::ptr_eq(&running.stream, &ended)) {
-                // A connection that broke is made anew, one that says nothing is not waited for.
-                state.calls = None;
+                // A connection that broke is made anew, one that says nothing is not waited for. Nor is the one
+                // for snapshots, which went the same way and would be known to be dead much later.
+                (state.calls, state.bulk) = (None, None);
                 state.broken = Some((Instant::now(), reason));
             }
         });

@@ -288,3 +288,24 @@ async fn what_is_sent_of_a_snapshot_and_that_it_is_refused_is_counted() {
     let counted = metrics.link(NodeId(2));
     assert_eq!((counted.snapshot_bytes.get(), counted.refused.get()), (8, 1));
 }
+
+#[tokio::test]
+async fn a_snapshot_is_not_sent_on_a_connection_that_died_with_the_other_one() {
+    let (faults, metrics) = (Faults::default(), PeerMetrics::default());
+    let (link, _links, _server) = link_over(&faults, &metrics, Prompt::default()).await;
+    let part = || wire::SnapshotPart { part: Some(Part::Data(Bytes::from_static(b"all"))) };
+    let refused = "the snapshot is refused";
+    let error = link.snapshot(stream::iter([part()])).await.unwrap_err();
+    assert!(error.to_string().contains(refused), "{error}");
+    let beat = || link.heartbeat(wire::AppendRequest::default(), LINK_SILENCE_MAX + PING_AFTER);
+    beat().await.unwrap();
+    faults.lose_connections(1, 2);
+    beat().await.unwrap_err();
+    let heard = async { while beat().await.is_err() {} };
+    timeout(PATIENCE, heard).await.unwrap();
+    // What is left of the old connection would take it, and say nothing until it is given up.
+    let begun = Instant::now();
+    let error = link.snapshot(stream::iter([part()])).await.unwrap_err();
+    assert!(error.to_string().contains(refused), "{error}");
+    assert!(begun.elapsed() < PING_AFTER, "{:?}", begun.elapsed());
+}
