@@ -76,7 +76,8 @@ pub(crate) fn report(shards: &Shards) -> Report {
 async fn introduce(around: &Surroundings, desk: &Desk) {
     let view = around.views.now();
     let known = view.member(around.me()).map(|(node, _)| node).filter(|_| view.learnt);
-    if known.is_none_or(|known| *known == *around.node) {
+    // With the bug it would be refused, and the node end after all.
+    if known.is_none_or(|known| *known == *around.node || is(Bug::NodeIdReused)) {
         return;
     }
     let command = ControlCommand::UpdateNode((*around.node).clone());
