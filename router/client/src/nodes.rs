@@ -53,6 +53,11 @@ impl Nodes {
         addresses
     }
 
+    /// Whether it is one of those that are configured.
+    pub(crate) fn is_seed(&self, address: &str) -> bool {
+        self.seeds.iter().any(|seed| seed == address)
+    }
+
     /// Forgets the nodes that neither the table nor the configuration names; their sessions end.
     pub(crate) fn retain(&self, table: &Table) {
         let known = self.addresses(Some(table));

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use orrery_host::Host;
+use orrery_model::cluster::NodeState;
 use orrery_model::control::{Comet, ControlCommand, Found};
 use orrery_model::{NodeId, ShardId};
 use orrery_proto::cluster::{
@@ -11,6 +12,7 @@ use orrery_proto::cluster::{
     StatusRequest,
 };
 use orrery_proto::registry::{GetTableRequest, ListCometsRequest};
+use parking_lot::Mutex;
 use tokio::time::{Instant, timeout_at};
 use tonic::{Response, Status};
 
@@ -26,6 +28,8 @@ use crate::table::Table;
 pub struct ClusterClient {
     nodes: Arc<Nodes>,
     door: Door,
+    /// Registry addresses of the cluster's nodes, as the last one told that reported.
+    told: Mutex<Vec<String>>,
 }
 
 /// What makes a node a part of a cluster.
@@ -48,7 +52,7 @@ impl ClusterClient {
     pub fn new(config: &Config, host: Host) -> Self {
         let nodes = Arc::new(Nodes::new(config.nodes.clone(), host.clone()));
         let door = Door::new(nodes.clone(), host, config.attempt_timeout(), config.hedge());
-        Self { nodes, door }
+        Self { nodes, door, told: Mutex::default() }
     }
 
     /// Who the node at an address is.
@@ -96,7 +100,13 @@ impl ClusterClient {
     /// [`ClusterError`]; may always be repeated.
     pub async fn report(&self, address: &str, deadline: Instant) -> Result<Report, ClusterError> {
         let ask = |node: Arc<Node>| async move { node.cluster().status(StatusRequest {}).await };
-        Report::from_wire(self.node(address, deadline, ask).await?)
+        let report = Report::from_wire(self.node(address, deadline, ask).await?)?;
+        let stay = report.nodes.iter().filter(|(_, state)| *state != NodeState::Removed);
+        let told: Vec<String> = stay.map(|(node, _)| node.registry.clone()).collect();
+        if !told.is_empty() {
+            *self.told.lock() = told;
+        }
+        Ok(report)
     }
 
     /// Lets the node at an address write snapshots of these shards, or of all it has where none is named.
@@ -225,7 +235,13 @@ impl ClusterClient {
         F: Fn(Arc<Node>) -> Fut,
         Fut: Future<Output = Result<Response<T>, Status>>,
     {
-        let addresses = || self.nodes.addresses(None);
+        // All those that were configured may have been replaced by now.
+        let addresses = || {
+            let mut addresses = self.nodes.addresses(None);
+            let told = self.told.lock();
+            addresses.extend(told.iter().filter(|told| !self.nodes.is_seed(told)).cloned());
+            addresses
+        };
         let answer = self.door.ask(effect, addresses, deadline, ask).await;
         answer.map_err(ClusterError::of_cluster)
     }

@@ -30,6 +30,7 @@ struct Inner {
     changes: Mutex<VecDeque<Result<u64, Status>>>,
     asked: Mutex<Vec<wire::ChangeRequest>>,
     described: Mutex<wire::DescribeResponse>,
+    status: Mutex<wire::StatusResponse>,
     chunks: Mutex<Vec<Result<wire::BackupChunk, Status>>>,
 }
 
@@ -80,7 +81,7 @@ impl Cluster for Service {
         &self,
         _: Request<wire::StatusRequest>,
     ) -> Result<Response<wire::StatusResponse>, Status> {
-        Ok(Response::new(wire::StatusResponse::default()))
+        Ok(Response::new(self.0.status.lock().clone()))
     }
 
     async fn change(
@@ -142,6 +143,36 @@ async fn a_change_goes_to_the_leader_that_a_node_names_and_the_next_one_straight
     assert_eq!(client.change(&drain(), "me@here", soon()).await, Ok(8));
     assert_eq!((first.asked(), leader.asked()), (1, 2));
     assert!(leader.inner.asked.lock().iter().all(|request| request.by == "me@here"));
+}
+
+#[tokio::test]
+async fn a_change_is_made_although_all_nodes_that_were_configured_have_been_replaced() {
+    let node = Node::start().await;
+    let nodes = vec![nobody().await];
+    let client = ClusterClient::new(&Config { nodes, ..Config::default() }, Host::system());
+    node.will_change(Ok(7));
+    let error = client.change(&drain(), "", within(300)).await.unwrap_err();
+    assert!(matches!(error, ClusterError::Unreachable { .. }), "{error}");
+    let described = wire::DescribeResponse {
+        node: 4,
+        instance: "i".to_owned(),
+        protocol: 2,
+        registry: node.address.clone(),
+        ..wire::DescribeResponse::default()
+    };
+    let own = orrery_proto::registry::Node {
+        id: 4,
+        registry: node.address.clone(),
+        ..orrery_proto::registry::Node::default()
+    };
+    let state = orrery_proto::registry::NodeState::Active.into();
+    *node.inner.status.lock() = wire::StatusResponse {
+        node: Some(described),
+        nodes: vec![wire::NodeStatus { node: Some(own), state }],
+        ..wire::StatusResponse::default()
+    };
+    client.report(&node.address, soon()).await.unwrap();
+    assert_eq!(client.change(&drain(), "", soon()).await, Ok(7));
 }
 
 #[tokio::test]
