@@ -114,7 +114,7 @@ impl Reader {
             }
         };
         let due = Instant::now() + Duration::from_millis(timeout_ms.into());
-        if !wait_written && timeout_ms > 0 && matches!(work, Work::Push { .. }) {
+        if !wait_written && timeout_ms > 0 {
             reply.due = Some((due, self.due.clone()));
         }
         let delivery = Arc::new(Delivery::new(id, incarnation, wait_written, work, reply));

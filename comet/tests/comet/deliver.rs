@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use orrery_proto::delivery::{CloseReason, Outcome, Tally};
+use orrery_proto::delivery::deliver::Kind;
+use orrery_proto::delivery::{Close, CloseReason, Outcome, Tally};
 use orrery_proto::edge::edge_request::Kind as Request;
 use orrery_proto::registry::command::Kind as Write;
 use tokio::time::Instant;
@@ -198,6 +199,29 @@ async fn a_push_held_for_one_connection_keeps_nothing_back_that_is_known_of_the_
     pushed(&mut ready, 1, b"x").await;
     stage.logic.release();
     assert_eq!(device.receive().await, frame(8, 42, b""));
+}
+
+#[tokio::test]
+async fn a_close_held_for_one_connection_keeps_nothing_back_and_is_not_forgotten() {
+    let stage = Stage::new().await;
+    let mut ready = stage.device(Transport::Tcp, r#"{"mid":1,"key":"a"}"#).await;
+    let bound = stage.logic.route(&user("1"));
+    stage.logic.rule_second_binds(Fate::Hold);
+    let mut device = stage.stranger(Transport::Tcp).await;
+    device.send(frame(7, 42, br#"{"mid":1,"key":"b"}"#)).await;
+    stage.logic.until("the secondary bind", |logic| logic.held() > 0).await;
+    let routes = stage.logic.routes_of(&user("1"));
+    let binding = routes.iter().find(|route| route.seq != bound.seq).unwrap();
+    let mut session = stage.session().await;
+    session.timeout_ms = 300;
+    let targets = vec![target(&bound), target(binding)];
+    let close = Close { targets, reason: CloseReason::Kicked.into() };
+    let receipt = session.deliver(Kind::Close(close)).await;
+    assert_eq!(receipt.outcomes, [Outcome::Queued, Outcome::Unknown].map(i32::from));
+    ready.ended().await;
+    stage.logic.release();
+    assert_eq!(device.receive().await, frame(8, 42, b""));
+    device.ended().await;
 }
 
 #[tokio::test]
