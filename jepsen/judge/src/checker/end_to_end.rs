@@ -28,7 +28,7 @@ type Arrived = BTreeMap<u64, u64>;
 ///   incomplete), or the device's routes may have been away, because its comet's life had perhaps ended.
 /// - What a receipt calls acked has arrived.
 ///
-/// Where no push had to reach anybody and nothing is wrong, nothing is known.
+/// Where no push had to reach anybody, or all of them are excused, and nothing is wrong, nothing is known.
 pub fn check(history: &History<'_>, settings: &Settings) -> Verdict {
     let facts = Facts::new(history, settings);
     let devices = Devices::new(history, settings);
@@ -53,7 +53,7 @@ pub fn check(history: &History<'_>, settings: &Settings) -> Verdict {
     }
     let by_address = devices.by_address();
     let nothing = Arrived::new();
-    let mut due = 0;
+    let (mut due, mut came) = (0, 0);
     for operation in history.operations.iter().filter(|operation| operation.is_ok()) {
         if let Op::Push(push) = operation.op() {
             let arrived = arrived.get(push.message.as_str()).unwrap_or(&nothing);
@@ -62,11 +62,18 @@ pub fn check(history: &History<'_>, settings: &Settings) -> Verdict {
             let reached: Vec<&Device<'_>> =
                 devices.iter().copied().filter(|device| of_push.must_reach(device)).collect();
             due += reached.len();
+            let has_it = |device: &&&Device<'_>| arrived.contains_key(&device.connect.conn);
+            came += reached.iter().filter(has_it).count();
             violations.extend(of_push.complete(&reached));
         }
     }
     if due == 0 && violations.is_empty() {
         return Verdict::Unknown("no push had to reach anybody".into());
+    }
+    if came == 0 && violations.is_empty() {
+        return Verdict::Unknown(format!(
+            "{due} times a push had to reach somebody, and never did"
+        ));
     }
     Verdict::of(violations)
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Property, digests};
-use crate::history::{FaultOutcome, History, Op, Operation};
+use crate::history::{FaultOutcome, History, Op, Operation, PhaseName};
 use crate::settings::{Gates, Settings};
 use crate::verdict::Verdict;
 
@@ -16,14 +16,18 @@ pub const PROPERTY: Property = Property {
     covers: None,
 };
 
-/// The gates hold: every shard acknowledged enough writes and answered enough reads before, during and after the
-/// faults, every required fault was installed, every shard served at the end, the control shard too, and had all
-/// its replicas compared, the last operations were answered, and the harness did not fail. What does not hold makes the run one of unknown verdict, never one that violates.
+/// The gates hold: the run came to its final phase, every shard acknowledged enough writes and answered enough
+/// reads before, during and after the faults, every required fault was installed, every shard served at the end,
+/// the control shard too, and had all its replicas compared, the last operations were answered, and the harness did
+/// not fail. What does not hold makes the run one of unknown verdict, never one that violates.
 pub fn check(history: &History<'_>, settings: &Settings) -> Verdict {
     let gates = &settings.gates;
     let mut missing = Vec::new();
     if let Some(text) = harness_failure(history) {
         missing.push(format!("the harness failed: {text}"));
+    }
+    if !came_to_its_end(history) {
+        missing.push("the run never came to its final phase".into());
     }
     faults(history, gates, &mut missing);
     counts(history, gates, &mut missing);
@@ -41,6 +45,16 @@ fn harness_failure<'a>(history: &History<'a>) -> Option<&'a str> {
         Op::HarnessFailure(failure) => Some(failure.text.as_str()),
         _ => None,
     })
+}
+
+/// Whether a history that tells of a run's phases tells of the last one: one that was cut between two lines does
+/// not.
+fn came_to_its_end(history: &History<'_>) -> bool {
+    let phases = history.events.iter().filter_map(|event| match &event.op {
+        Op::Phase(phase) => Some(phase.name),
+        _ => None,
+    });
+    phases.max().is_none_or(|last| last == PhaseName::Final)
 }
 
 fn installed<'a>(history: &History<'a>) -> impl Iterator<Item = (u64, &'a str)> {

@@ -134,15 +134,21 @@ impl<'h, 'a> Devices<'h, 'a> {
         until: u64,
     ) -> bool {
         let Some(comet) = device.connect.comet.as_deref() else { return false };
-        let Some(calm) = self.calm.since(from) else { return false };
-        let is_patient = |since: u64| since.max(calm) + self.patience <= self.history.time(from);
+        let calm = self.calm.since(from);
+        let is_patient = |since: u64| {
+            calm.is_some_and(|calm| since.max(calm) + self.patience <= self.history.time(from))
+        };
         if !self.sightings.is_empty() {
+            // In the life in which it connected nothing that is broken meanwhile takes its routes away.
             let Some(life) = self.sightings.until(comet, until) else { return false };
             let first = self.sightings.first(comet, life);
             return self.sightings.before(comet, device.began) == Some(life)
                 || first.is_some_and(|first| first < from && is_patient(self.history.time(first)));
         }
         // Nobody looked: what the history says of its lives must do.
+        if calm.is_none() {
+            return false;
+        }
         let Some(comet) = facts.comets.find(comet) else { return true };
         let settled = self.history.time(from).saturating_sub(self.patience);
         let settled = self.history.events.partition_point(|event| event.time < settled) as u64;

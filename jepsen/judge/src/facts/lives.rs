@@ -53,6 +53,8 @@ pub(crate) struct Life<'a> {
     pub(crate) removable: u64,
     /// The largest index at which it certainly was there: a read showed it, or it was removed next.
     pub(crate) shown_last: u64,
+    /// The largest index in whose entry it certainly was there, if only until something else in that entry.
+    pub(crate) there_last: u64,
     /// By then it had given way.
     pub(crate) gave_way: Point,
     /// Event that first showed it, other than by its own bind's answer.
@@ -91,6 +93,7 @@ struct Silent {
     identity: Identity,
     seq: Option<u64>,
     born: Point,
+    gone: Point,
 }
 
 /// All connections at one address.
@@ -121,11 +124,13 @@ impl<'a> Lives<'a> {
     }
 
     /// Event from which on a bind that named nobody may have made this connection give way. Whoever was
-    /// born by an index at which the connection was still shown, or has a smaller seq, did not.
+    /// born by an index at which the connection was still shown, was gone by one before it was last there, or
+    /// has a smaller seq, did not.
     pub(crate) fn silent_eviction(&self, life: &Life<'_>) -> u64 {
         let may_evict = |silent: &&Silent| {
             silent.identity != life.identity
                 && silent.born.log_index > life.shown_last
+                && silent.gone.log_index >= life.there_last
                 && (silent.seq.is_none() || life.seq.is_none() || silent.seq > life.seq)
         };
         self.silent.iter().find(may_evict).map_or(u64::MAX, |silent| silent.began)
@@ -153,6 +158,7 @@ impl<'a> Lives<'a> {
                 evicted: u64::MAX,
                 removable: u64::MAX,
                 shown_last: 0,
+                there_last: 0,
                 gave_way: NEVER,
                 seen: u64::MAX,
                 seen_gone: u64::MAX,
@@ -193,6 +199,7 @@ impl<'a> Lives<'a> {
                         identity,
                         seq: None,
                         born: NEVER,
+                        gone: NEVER,
                     });
                 }
                 let life = self.life(identity);
@@ -216,6 +223,9 @@ impl<'a> Lives<'a> {
                 let effect =
                     if operation.is_exact() && first && point != NEVER { log_index } else { 0 };
                 life.acknowledged = life.acknowledged.min(event);
+                if point != NEVER {
+                    life.there_last = life.there_last.max(log_index);
+                }
                 life.seq = life.seq.or(bind.seq);
                 life.born = life.born.min(point);
                 for loser in bind.losers.iter().flatten() {
@@ -279,6 +289,7 @@ impl<'a> Lives<'a> {
                     life.born = life.born.min(point);
                     if point != NEVER {
                         life.shown_last = life.shown_last.max(log_index);
+                        life.there_last = life.there_last.max(log_index);
                     }
                 }
             }
@@ -300,7 +311,7 @@ impl<'a> Lives<'a> {
         }
         for silent in &mut self.silent {
             let life = &self.all[self.places[&silent.identity]];
-            (silent.seq, silent.born) = (life.seq, life.born);
+            (silent.seq, silent.born, silent.gone) = (life.seq, life.born, life.gone);
         }
     }
 }

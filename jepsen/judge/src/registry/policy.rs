@@ -54,20 +54,24 @@ pub(super) fn losers(
 }
 
 /// When it came, which has this place in the order of births: ranked ones of secondary addresses first, then by
-/// seq. One whose seq nobody was told is just younger than those before it.
+/// seq. One whose seq nobody was told is younger than all before it, also than one that comes back with the
+/// rank of the last of them.
 fn arrival(
     address: &Address,
     state: &State,
     connection: Connection,
     place: usize,
-) -> (bool, u64, usize) {
+) -> (bool, u64, bool, usize) {
     let one = address.identity(connection);
-    let seq = one.seq.or_else(|| get(&state.floors, &connection));
-    let seq = seq.unwrap_or_else(|| address.floor(state));
+    let (seq, above) = match (one.seq, get(&state.floors, &connection)) {
+        (Some(seq), _) => (seq, false),
+        (None, Some(floor)) => (floor, true),
+        (None, None) => (address.floor(state), true),
+    };
     match (one.rank, one.primary) {
-        (Some(_), Some(_)) => (false, seq, place),
-        (Some(rank), None) => (true, rank, place),
-        (None, _) => (true, seq, place),
+        (Some(_), Some(_)) => (false, seq, above, place),
+        (Some(rank), None) => (true, rank, false, place),
+        (None, _) => (true, seq, above, place),
     }
 }
 

@@ -1,4 +1,5 @@
 use orrery_judge::checker::binds_survive::{PROPERTY, check};
+use orrery_judge::checker::linear_by_index::check as linear_by_index;
 use orrery_judge::history::History;
 
 use crate::script::{events, finds, holds, settings};
@@ -143,4 +144,20 @@ fn how_much_was_judged_is_told() {
     assert_eq!((shared.judged, shared.all), (2, 2));
     let shared = share(&text.replace("a1.1:4 b1.1:5", "b1.1:5"));
     assert_eq!((shared.judged, shared.all), (1, 2));
+}
+
+#[test]
+fn a_bind_that_was_given_up_before_excuses_no_loss() {
+    let text = |first: &str, then: &str| {
+        format!("1 bind u a1.1 newest1 ?\n{first}\n{then}\n4 locate u = @12")
+    };
+    let (unbind, bind) = ("2 unbind u a1.1 = false @10", "3 bind u b1.1 newest1 = 5 @11");
+    finds(check, &text(unbind, bind), "is lost");
+    finds(linear_by_index, &text(unbind, bind), "nothing removed it");
+    // It may have taken effect between the two, or may do so still.
+    let (earlier, unknown) = ("3 bind u b1.1 newest1 = 5 @9", "2 unbind u a1.1 ?");
+    for text in [text(earlier, unbind), text(unknown, bind)] {
+        holds(check, &text);
+        holds(linear_by_index, &text);
+    }
 }

@@ -69,6 +69,13 @@ fn a_receipt_may_say_why_not() {
 }
 
 #[test]
+fn receipts_that_excuse_everything_are_no_pass() {
+    let text = "1 connect u 7 comet=a =\n9 push m1 u = dropped:7\n1 heartbeat u 7 =";
+    assert!(matches!(verdict(check, text), Verdict::Unknown(why) if why.contains("never did")));
+    holds(check, &text.replace("= dropped:7", "=\n* deliver m1 u 7"));
+}
+
+#[test]
 fn offline_needs_an_end_of_the_comets_life() {
     let text = |attach: &str| {
         format!("5 attach a x 1 = 1\n{}", connected(&format!("{attach}\n9 push m1 u = offline")))
@@ -88,6 +95,13 @@ fn a_comet_seen_in_one_life_excuses_nothing() {
     holds(check, &text("a1", ""));
     nobody(&text("b1", "a1"));
     nobody(&connected("9 push m1 u = offline\n5 living x ="));
+}
+
+#[test]
+fn what_is_being_broken_does_not_excuse_a_comet_seen_in_one_life() {
+    let push = "* fault admin announced\n9 push m1 u = offline\n5 living x = a1";
+    let text = format!("5 living x = a1\n{}", connected(push));
+    finds(check, &text, "never reached");
 }
 
 #[test]

@@ -183,3 +183,18 @@ fn a_run_of_which_too_little_was_searched_has_no_verdict() {
         "no order of the operations on u2",
     );
 }
+
+#[test]
+fn who_comes_back_with_a_rank_is_older_than_one_that_came_after_and_whose_seq_nobody_knows() {
+    let outranked = "1 bind u a2.1 newest1 rank=4 ! outranked";
+    holds(
+        check,
+        &format!(
+            "1 bind u a1.1 newest1 = 4
+             2 bind u b1.1 newest1 ?
+             {outranked}
+             3 unbind u b1.1 = true"
+        ),
+    );
+    finds(check, &format!("1 bind u a1.1 newest1 = 4\n{outranked}"), NO_ORDER);
+}

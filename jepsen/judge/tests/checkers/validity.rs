@@ -51,6 +51,13 @@ fn a_run_that_passed_its_gates_counts() {
 }
 
 #[test]
+fn a_run_that_tells_of_its_phases_must_come_to_its_last_one() {
+    let main = GOOD.replace("* fault kill", "* phase main\n* fault kill");
+    unknown(&main, "never came to its final phase");
+    assert_eq!(with_gates(&format!("{main}\n* phase final")), Verdict::Holds);
+}
+
+#[test]
 fn every_gate_is_needed() {
     let without = |line: &str| {
         assert!(GOOD.contains(line), "{line}");
