@@ -1,6 +1,7 @@
 //! Conductor: leads a run through its phases, in any world.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::time::Duration;
 
 use judge::history::{self, FaultOutcome, NEMESIS, Op, Phase, PhaseName};
@@ -23,6 +24,9 @@ const WARM_UP_OK: usize = 30;
 
 /// Pause between two looks.
 const LOOK: Duration = Duration::from_millis(50);
+
+/// Pause between two tries at what was left half done.
+const MEND: Duration = Duration::from_millis(500);
 
 /// How long a shard is waited for after everything was healed.
 const SERVING_TIMEOUT: Duration = Duration::from_secs(40);
@@ -47,17 +51,32 @@ pub async fn lead(
     mut ended: watch::Receiver<bool>,
 ) -> Result<(), String> {
     let survey = Survey::new(operator, recorder);
+    let phases = async {
+        tokio::select! {
+            biased;
+            worked = work(plan, world, recorder, stage, &mut ended) => worked?,
+            () = survey.watch() => {}
+        }
+        begin(recorder, PhaseName::Final);
+        survey.rest().await;
+        final_reads::run(&operator.registry, recorder).await;
+        survey.rest().await;
+        stage.send_replace(Stage::Over);
+        Ok(())
+    };
     tokio::select! {
         biased;
-        worked = work(plan, world, recorder, stage, &mut ended) => worked?,
-        () = survey.watch() => {}
+        led = phases => led,
+        never = mend(world) => match never {},
     }
-    begin(recorder, PhaseName::Final);
-    survey.rest().await;
-    final_reads::run(&operator.registry, recorder).await;
-    survey.rest().await;
-    stage.send_replace(Stage::Over);
-    Ok(())
+}
+
+/// Tries again and again what was left half done.
+async fn mend(world: &dyn World) -> Infallible {
+    loop {
+        sleep(MEND).await;
+        world.mend().await;
+    }
 }
 
 /// Leads a run until all that was begun has ended.
@@ -164,7 +183,7 @@ async fn take_back(
 }
 
 fn family(fault: &Fault) -> String {
-    format!("{:?}", fault.kind.family()).to_lowercase()
+    fault.kind.family().word()
 }
 
 /// A fault is about to be installed, which may take a while.

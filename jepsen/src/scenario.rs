@@ -50,7 +50,9 @@ pub async fn kill(
     let mut chance = stream(seed, "kills");
     let recorder = Recorder::begin();
     let mut router = RouterProcess::prepare(binary, folder, ledger)?;
-    router.start().await?;
+    if let Some(said) = router.start().await? {
+        bail!("the router ended while starting: {said}");
+    }
     let host = Host::system();
     let share = Share::all(vec![router.registry().to_string()], WRITERS, READERS);
     let client = Client::new(share.ways(), host.clone());
@@ -82,7 +84,11 @@ pub async fn kill(
             reason: None,
         };
         recorder.mark(NEMESIS, Op::Fault(fault));
-        router.start().await?;
+        if let Some(said) = router.start().await? {
+            // It came up before, so nothing but the kill is between: what it says of itself is the verdict.
+            recorder.ended("router-1", said, None);
+            return Ok(recorder.events());
+        }
         let families = vec!["kill".to_owned()];
         recorder.mark(NEMESIS, Op::Heal(history::Heal { families }));
         more(&recorder, recorder.ok()).await?;

@@ -65,11 +65,12 @@ impl Tally {
         self.runs
     }
 
-    /// The worst ending: a violation outweighs a harness that failed, and that a run without a verdict.
+    /// The worst ending: a violation outweighs a harness that failed, and that a run without a verdict. Of no run
+    /// nothing is known.
     pub fn worst(&self) -> Ending {
-        let order = [Ending::Violated, Ending::Harness, Ending::Unknown];
+        let order = [Ending::Violated, Ending::Harness, Ending::Unknown, Ending::Holds];
         let met = order.into_iter().find(|ending| self.endings.contains_key(ending.word()));
-        met.unwrap_or(Ending::Holds)
+        met.unwrap_or(Ending::Unknown)
     }
 
     /// The first seed that violates something.
@@ -239,6 +240,8 @@ mod tests {
     #[test]
     fn a_harness_that_failed_is_worse_than_no_verdict_and_never_a_pass() {
         let mut tally = Tally::default();
+        assert_eq!(tally.worst(), Ending::Unknown);
+        tally.add(&run(0, Ending::Holds));
         assert_eq!(tally.worst(), Ending::Holds);
         tally.add(&run(1, Ending::Unknown));
         assert_eq!(tally.worst(), Ending::Unknown);

@@ -225,6 +225,8 @@ fn lines_of_many_runs_sum_up() {
     let said = sum(&path);
     assert_eq!(said.code, Some(1), "{}{}", said.out, said.error);
     assert!(said.out.contains("violated     rooms: seed 2"), "{}", said.out);
+    write(String::new());
+    assert_eq!(sum(&path).code, Some(3), "no run is no pass");
     write(line(1, "holds", "") + "{\"seed\":");
     let said = sum(&path);
     assert_eq!(said.code, Some(2), "{}{}", said.out, said.error);

@@ -357,3 +357,17 @@ fn kills_that_are_ended_leave_no_router() {
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("ended while starting") && said.contains("cannot work today"), "{said}");
 }
+
+#[test]
+fn a_folder_that_another_run_uses_is_left_alone() {
+    let killing = Killing { bench: Bench::new() };
+    let (mut run, made) = killing.begun();
+    let (code, said) = killing.start("broken").end();
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("is in use by another run"), "{said}");
+    assert!(killing.bench.path("kill/held").exists() && made.left().len() >= 2);
+    run.signal("TERM");
+    let (code, said) = run.end();
+    assert_eq!(code, Some(2), "{said}");
+    assert_eq!(made.left(), Vec::<String>::new(), "{said}");
+}

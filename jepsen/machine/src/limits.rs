@@ -37,6 +37,9 @@ pub const UNMOUNT_WAIT_MAX: Duration = Duration::from_secs(3);
 /// a slow disk may be under way.
 pub const SIGNAL_WAIT_MAX: Duration = Duration::from_secs(10);
 
+/// How long somebody else may take to undo what a run has left: some processes and file systems in a row.
+pub const SWEEP_WAIT_MAX: Duration = Duration::from_secs(60);
+
 /// How long strace may take to attach to all threads of a process, or to let go of it.
 pub const TRACER_WAIT_MAX: Duration = Duration::from_secs(10);
 

@@ -256,6 +256,28 @@ fn what_cannot_be_undone_is_said_and_stays_written_and_only_that() {
 }
 
 #[test]
+fn who_begins_while_somebody_else_undoes_waits_and_undoes_nothing_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(of_a_dead_one());
+    let file = folder.path().join("file");
+    fs::write(&file, b"theirs").unwrap();
+    fs::write(&path, format!("makes 1 file {}\n", file.display())).unwrap();
+    let other = fs::File::open(&path).unwrap();
+    rustix::fs::flock(&other, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let swept = thread::scope(|scope| {
+        let sweep = scope.spawn(|| Ledger::sweep(folder.path()).unwrap());
+        thread::sleep(Duration::from_millis(200));
+        assert!(!sweep.is_finished(), "it went on although the other one had not ended");
+        // It has undone it; what is called like that now is another run's.
+        fs::remove_file(&path).unwrap();
+        drop(other);
+        sweep.join().unwrap()
+    });
+    assert_eq!(swept, Vec::<String>::new());
+    assert!(file.exists());
+}
+
+#[test]
 fn a_folder_without_ledgers_is_swept_in_no_time_and_other_files_in_it_stay() {
     let folder = tempfile::tempdir().unwrap();
     assert!(Ledger::sweep(&folder.path().join("none")).unwrap().is_empty());

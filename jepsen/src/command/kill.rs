@@ -1,16 +1,14 @@
 //! `jepsen kill`: one real router, killed again and again under load.
 
-use std::fs;
 use std::path::PathBuf;
 
-use anyhow::Context as _;
 use clap::Args;
 use judge::settings::{Gates, Settings};
 use machine::Ledger;
 use report::RunFacts;
 
 use super::stop::{Stopped, stopped};
-use super::{say, sweep};
+use super::{fresh, say, sweep};
 use crate::verdict::Ending;
 use crate::{run_report, scenario};
 
@@ -46,10 +44,7 @@ impl Kill {
         let folder = &self.folder;
         let ledgers = folder.with_extension("ledgers");
         sweep(&ledgers)?;
-        if folder.exists() {
-            fs::remove_dir_all(folder).with_context(|| format!("empty {}", folder.display()))?;
-        }
-        fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
+        let _claim = fresh(folder)?;
         let runtime = tokio::runtime::Runtime::new()?;
         let ledger = Ledger::begin(&ledgers)?;
         let killing = async {

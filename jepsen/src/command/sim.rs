@@ -97,6 +97,12 @@ impl Choice {
         Ok(plan)
     }
 
+    /// Families of which a fault must have been installed: those of its scenario.
+    fn required(&self, plan: &Plan) -> Vec<String> {
+        let scenario = self.scenario.as_deref().and_then(scenario::named);
+        scenario.map(|scenario| plan.required_faults(scenario.families)).unwrap_or_default()
+    }
+
     /// How another process is told of it.
     pub(super) fn arguments(&self) -> Vec<String> {
         let mut arguments = Vec::new();
@@ -216,7 +222,7 @@ pub(super) fn facts(plan: &Plan, choice: &Choice) -> RunFacts {
         seed: Some(plan.seed),
         replay: choice.command("sim", plan.seed),
         drawn: drawn(plan),
-        settings: verdict::settings(plan, Vec::new()),
+        settings: verdict::settings(plan, choice.required(plan)),
         shrunk: None,
     }
 }
@@ -242,5 +248,22 @@ fn add(value: &serde_json::Value, name: &str, drawn: &mut Vec<(String, String)>)
             drawn.push((name.to_owned(), items.join(", ")));
         }
         other => drawn.push((name.to_owned(), other.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_of_a_scenario_counts_only_with_its_faults() {
+        let of = |scenario: Option<&str>, without: Vec<u32>| {
+            let scenario = scenario.map(str::to_owned);
+            let choice = Choice { scenario, without, ..Choice::default() };
+            facts(&choice.plan(7).unwrap(), &choice).settings.gates.faults
+        };
+        assert_eq!(of(Some("power-cut-all"), Vec::new()), ["power"]);
+        assert_eq!(of(Some("power-cut-all"), (0..100).collect()), [""; 0]);
+        assert_eq!(of(None, Vec::new()), [""; 0]);
     }
 }

@@ -222,6 +222,11 @@ impl Family {
         Self::Clock,
         Self::Admin,
     ];
+
+    /// Its name.
+    pub fn word(self) -> String {
+        format!("{self:?}").to_lowercase()
+    }
 }
 
 impl FaultKind {

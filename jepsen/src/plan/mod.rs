@@ -80,6 +80,12 @@ impl Plan {
         }
     }
 
+    /// Which of these families of faults a run must have had, in words: those that it has time for.
+    pub fn required_faults(&self, families: &[Family]) -> Vec<String> {
+        let planned = |one: &&Family| self.faults.iter().any(|fault| fault.kind.family() == **one);
+        families.iter().filter(planned).map(|one| one.word()).collect()
+    }
+
     /// The same without some faults: each draws from a stream of its own, so that what is left stays as it was.
     pub fn without(mut self, ids: &[u32]) -> Self {
         self.faults.retain(|fault| !ids.contains(&fault.id));

@@ -15,6 +15,9 @@ use super::founding::describe;
 /// How long a change of the cluster may take.
 const CHANGE: Duration = Duration::from_secs(5);
 
+/// How long one try may take of what is unfinished.
+const FINISH: Duration = Duration::from_secs(20);
+
 /// Who a change is made for, as the nodes write it down.
 const BY: &str = "jepsen";
 
@@ -40,6 +43,8 @@ pub(crate) struct Admin {
     members: Mutex<Vec<usize>>,
     /// Seats that wait for a node to replace; the last one is taken first.
     spares: Mutex<Vec<usize>>,
+    /// Routers that are to go and the spares that are to take their places, where that is not done yet.
+    unfinished: Mutex<Vec<(String, String)>>,
 }
 
 impl Admin {
@@ -58,6 +63,7 @@ impl Admin {
             members: (0..founders).collect::<Vec<_>>().into(),
             spares: (founders..seats.len()).rev().collect::<Vec<_>>().into(),
             seats: seats.into(),
+            unfinished: Mutex::default(),
         }
     }
 
@@ -90,6 +96,12 @@ impl Admin {
     pub(crate) fn take_spare(&self) -> Option<String> {
         let spare = self.spares.lock().pop()?;
         Some(self.seats.lock()[spare].name.clone())
+    }
+
+    /// Gives back a spare that was taken and not used.
+    pub(crate) fn give_back(&self, name: &str) {
+        let at = self.seats.lock().iter().position(|seat| seat.name == name);
+        self.spares.lock().extend(at);
     }
 
     /// How a node says that it stands.
@@ -143,6 +155,9 @@ impl Admin {
     /// # Errors
     /// That the fault is skipped, and why.
     pub(crate) async fn may_lose_one(&self) -> Result<(), Installed> {
+        if !self.unfinished.lock().is_empty() {
+            return Err(Installed::Skipped("another one is still to be replaced".to_owned()));
+        }
         let (_, report) = self.told(ShardId::CONTROL).await?;
         let is_going = report.nodes.iter().any(|(_, state)| *state == NodeState::Leaving);
         let is_settled = |(placement, placed): &(Placement, Option<Placed>)| {
@@ -269,6 +284,25 @@ impl Admin {
         self.take_place(&gone.name, &new.name);
         let (node, state) = (gone.id, NodeState::Leaving);
         self.change(ControlCommand::SetNodeState { node, state }, targets).await
+    }
+
+    /// Says that a spare is still to take a router's place: nobody knows whether it has, or it has to.
+    pub(crate) fn leave_unfinished(&self, old: &str, spare: &str) {
+        self.unfinished.lock().push((old.to_owned(), spare.to_owned()));
+    }
+
+    /// Tries once more what is unfinished. The routers whose places were taken now.
+    pub(crate) async fn finish(&self) -> Vec<String> {
+        let mut gone = Vec::new();
+        let unfinished = self.unfinished.lock().clone();
+        for (old, spare) in unfinished {
+            let replaced = timeout(FINISH, self.replace(&old, &spare)).await;
+            if matches!(replaced, Ok(Installed::Yes { .. })) {
+                self.unfinished.lock().retain(|(name, _)| *name != old);
+                gone.push(old);
+            }
+        }
+        gone
     }
 
     /// Makes a node whose disk was lost one of the cluster under its old id, as if nothing had happened. The

@@ -55,11 +55,12 @@ impl RouterProcess {
         self.folder.join("router.toml")
     }
 
-    /// Starts it and waits until it accepts connections.
+    /// Starts it and waits until it accepts connections. How it ended and what it said last, if it ended by
+    /// itself before.
     ///
     /// # Errors
-    /// When it ends by itself or does not accept in time.
-    pub async fn start(&mut self) -> anyhow::Result<()> {
+    /// When it does not begin or does not accept in time.
+    pub async fn start(&mut self) -> anyhow::Result<Option<String>> {
         let mut command = Command::new(&self.binary);
         command.args(["router", "--config"]).arg(self.config());
         let log = self.folder.join("router.log");
@@ -69,7 +70,7 @@ impl RouterProcess {
             if let Some(status) = process.ended()? {
                 let log = std::fs::read_to_string(&log).unwrap_or_default();
                 let last = log.lines().next_back().unwrap_or_default();
-                bail!("the router ended while starting: {status}: {last}");
+                return Ok(Some(format!("{status}: {last}")));
             }
             if tokio::net::TcpSocket::new_v4()?.connect(self.registry).await.is_ok() {
                 break;
@@ -80,7 +81,7 @@ impl RouterProcess {
             tokio::time::sleep(LOOK).await;
         }
         self.process = Some(process);
-        Ok(())
+        Ok(None)
     }
 
     /// Kills it with SIGKILL and waits until it is gone. How it ended, if it had by itself before.
@@ -115,4 +116,40 @@ fn free_address() -> anyhow::Result<SocketAddr> {
     let [_, high, middle, low] = std::process::id().to_be_bytes();
     let own = Ipv4Addr::new(127, high + 1, middle, low);
     Ok(TcpListener::bind((own, 0))?.local_addr()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    /// Starts once and never again.
+    const ONCE: &str = "#!/bin/sh
+cd \"$(dirname \"$3\")\"
+if [ -e started ]; then echo 'its log is corrupt'; exit 7; fi
+touch started
+exec sleep 600
+";
+
+    #[tokio::test]
+    #[expect(clippy::disallowed_methods, reason = "the harness is not the system under test")]
+    async fn a_router_that_does_not_come_back_after_a_kill_is_no_failure_of_the_harness() {
+        let folder = tempfile::tempdir().unwrap();
+        let binary = folder.path().join("once");
+        std::fs::write(&binary, ONCE).unwrap();
+        std::fs::set_permissions(&binary, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let ledger = Ledger::begin(&folder.path().join("ledgers")).unwrap();
+        let mut router = RouterProcess::prepare(&binary, folder.path(), ledger).unwrap();
+        // In its place, because it listens to no one.
+        let listener = TcpListener::bind(router.registry()).unwrap();
+        assert_eq!(router.start().await.unwrap(), None);
+        while !folder.path().join("started").exists() {
+            tokio::time::sleep(LOOK).await;
+        }
+        assert_eq!(router.kill().unwrap(), None);
+        drop(listener);
+        let said = router.start().await.unwrap().unwrap();
+        assert!(said.contains("exit status: 7") && said.contains("its log is corrupt"), "{said}");
+    }
 }

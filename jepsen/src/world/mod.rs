@@ -34,4 +34,7 @@ pub trait World {
 
     /// Takes everything back: every process runs, every link carries, every disk takes writes.
     fn heal(&self) -> LocalBoxFuture<'_, ()>;
+
+    /// Tries once more what whoever operates the cluster must not leave half done: a lost node's place is taken.
+    fn mend(&self) -> LocalBoxFuture<'_, ()>;
 }

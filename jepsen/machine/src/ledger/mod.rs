@@ -14,10 +14,13 @@ pub(crate) mod undo;
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Instant;
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
@@ -25,6 +28,7 @@ use rustix::io::Errno;
 use self::owner::{Owner, boot};
 use self::record::{Record, Thing, parse};
 use crate::MachineError;
+use crate::limits::{LOOK, SWEEP_WAIT_MAX};
 
 /// Where ledgers are kept unless a test says otherwise. It does not outlive a start of the machine, and neither
 /// does anything that a ledger speaks of but files.
@@ -191,10 +195,12 @@ fn sweep_one(path: &Path, begun: Begun) -> Result<Vec<String>, MachineError> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(MachineError::file("open", path)(error)),
     };
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {}
-        Err(Errno::WOULDBLOCK) => return Ok(Vec::new()),
-        Err(error) => return Err(MachineError::file("lock", path)(error.into())),
+    // Whoever goes on without waiting would make things where another one is still taking their like away.
+    lock(&file, path)?;
+    let about = file.metadata().map_err(MachineError::file("look at", path))?;
+    if about.nlink() == 0 {
+        // Somebody else was faster, and the name may be another ledger's by now.
+        return Ok(Vec::new());
     }
     if begun.is_of_this_boot {
         undo::wait_for_tools(begun.owner)?;
@@ -229,6 +235,22 @@ fn sweep_one(path: &Path, begun: Begun) -> Result<Vec<String>, MachineError> {
     // Closing alone would not do: a process being started may hold the file for a moment.
     let _ = flock(&file, FlockOperation::Unlock);
     Ok(said)
+}
+
+/// Waits until nobody else undoes what this ledger says.
+fn lock(file: &File, path: &Path) -> Result<(), MachineError> {
+    let deadline = Instant::now() + SWEEP_WAIT_MAX;
+    loop {
+        match flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(()),
+            Err(Errno::WOULDBLOCK) if Instant::now() < deadline => thread::sleep(LOOK),
+            Err(Errno::WOULDBLOCK) => {
+                let what = format!("{} is still being undone by somebody else", path.display());
+                return Err(MachineError::Late { what, limit: SWEEP_WAIT_MAX });
+            }
+            Err(error) => return Err(MachineError::file("lock", path)(error.into())),
+        }
+    }
 }
 
 /// Whose ledger a file is, by its name.

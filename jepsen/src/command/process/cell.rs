@@ -46,8 +46,7 @@ impl Cell {
             Some(scenario) => scenario.families.to_vec(),
             None => self.families.clone(),
         };
-        let planned = |one: &Family| plan.faults.iter().any(|fault| fault.kind.family() == *one);
-        required.into_iter().filter(planned).map(word).collect()
+        plan.required_faults(&required)
     }
 }
 
@@ -76,14 +75,9 @@ pub(super) fn family(name: &str) -> Result<Family, String> {
         .map_err(|_| format!("there is no family {name}"))
 }
 
-/// A family in a word.
-pub(super) fn word(family: Family) -> String {
-    format!("{family:?}").to_lowercase()
-}
-
 /// Families in words.
 pub(super) fn words<'a>(families: impl IntoIterator<Item = &'a Family>) -> Vec<String> {
-    families.into_iter().map(|one| word(*one)).collect()
+    families.into_iter().map(|one| one.word()).collect()
 }
 
 #[cfg(test)]
@@ -123,7 +117,7 @@ mod tests {
         assert_eq!(family("power"), Ok(Family::Power));
         assert!(family("powder").is_err());
         for one in Family::ALL {
-            assert_eq!(family(&word(one)), Ok(one));
+            assert_eq!(family(&one.word()), Ok(one));
         }
     }
 }

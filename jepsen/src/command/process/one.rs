@@ -10,7 +10,7 @@ use report::RunFacts;
 use super::cell::{Cell, words};
 use super::{Connects, Process, RESULTS};
 use crate::command::stop::{Stopped, stopped};
-use crate::command::{say, sim};
+use crate::command::{fresh, say, sim};
 use crate::plan::Plan;
 use crate::run_report;
 use crate::verdict::{self, Ending};
@@ -43,10 +43,7 @@ impl Process {
     async fn whole(&self, cell: &Cell) -> anyhow::Result<Ending> {
         let plan = cell.plan(self.seconds, &self.without);
         let folder = self.folder.join(cell.name());
-        if folder.exists() {
-            fs::remove_dir_all(&folder).with_context(|| format!("empty {}", folder.display()))?;
-        }
-        fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
+        let _claim = fresh(&folder)?;
         // Programs on other machines of the network see the same files by the same names.
         let folder = folder.canonicalize()?;
         fs::write(folder.join("plan.json"), serde_json::to_string_pretty(&plan)?)?;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use tokio::time::{Instant, sleep};
 
 use super::operate::done_to;
 use super::world::ProcessWorld;
@@ -14,6 +15,12 @@ use crate::world::Installed;
 
 /// How long a damaged node may take to notice when it starts.
 const NOTICE: Duration = Duration::from_secs(4);
+
+/// How long the next fault waits until the place of a node that refused its files is taken.
+const REPLACED: Duration = Duration::from_secs(20);
+
+/// Pause between two tries.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// Half of all damage is done so near to the end of what was written: what is older is mostly needed no more.
 const END_BYTES: usize = 16 << 10;
@@ -27,6 +34,9 @@ impl ProcessWorld {
         file: StoredFile,
         how: Harm,
     ) -> anyhow::Result<Installed> {
+        if !self.lost.lock().is_empty() {
+            return Ok(Installed::Skipped("another one is still to be replaced".to_owned()));
+        }
         let damaged = self.damaged.lock().clone();
         let name = damaged.filter(|damaged| self.should_run(damaged)).unwrap_or(name);
         let damaged = {
@@ -56,15 +66,25 @@ impl ProcessWorld {
             return Ok(done_to(name, "recovered"));
         }
         self.stations.get(&name).context("no such node")?.kill()?;
-        match self.replace(&name, true).await? {
-            Installed::Yes { .. } => Ok(done_to(name, "refused")),
-            other => {
-                // It cannot come back, and nobody took its place: at least it is told.
-                self.stations.get(&name).context("no such node")?.kill()?;
-                self.progress.say(&format!("{name} was not replaced: {other:?}"));
-                Ok(done_to(name, "refused, not replaced"))
+        let until = Instant::now() + REPLACED;
+        let replaced = loop {
+            let replaced = self.replace(&name, true).await?;
+            if !matches!(replaced, Installed::Skipped(_)) || Instant::now() > until {
+                break replaced;
             }
+            // It cannot come back, and until its place is taken the others need each other.
+            self.stations.get(&name).context("no such node")?.kill()?;
+            sleep(LOOK).await;
+        };
+        if matches!(replaced, Installed::Yes { .. }) {
+            return Ok(done_to(name, "refused"));
         }
+        self.stations.get(&name).context("no such node")?.kill()?;
+        self.progress.say(&format!("{name} is not replaced yet: {replaced:?}"));
+        if matches!(replaced, Installed::Skipped(_)) {
+            self.lost.lock().push(name.clone());
+        }
+        Ok(done_to(name, "refused, not replaced"))
     }
 }
 

@@ -11,6 +11,12 @@ use super::world::ProcessWorld;
 use crate::plan::{Fault, FaultKind};
 use crate::world::Installed;
 
+/// Why a node may end on a disk without space.
+pub(super) const DISK_FULL: &str = "its disk is full";
+
+/// Why a node may end that cannot make anything durable.
+const SYNCS_FAIL: &str = "its syncs fail";
+
 /// How long a node may go on after its syncs began to fail.
 const FAILED_SYNC: Duration = Duration::from_secs(8);
 
@@ -63,10 +69,17 @@ impl ProcessWorld {
             }
             FaultKind::FailedSync { .. } => self.fail_sync(name).await,
             FaultKind::FullDisk { .. } => {
-                self.excuse(&name, "its disk is full");
-                let station = self.stations.get(&name).context("no such node")?;
-                station.disk.as_ref().context("it has no disk")?.fill()?;
-                drop(station);
+                self.excuse(&name, DISK_FULL);
+                let filled = {
+                    let station = self.stations.get(&name).context("no such node")?;
+                    let disk = station.disk.as_ref().context("it has no disk")?;
+                    // Nobody takes back what is not known to be installed.
+                    disk.fill().inspect_err(|_| drop(disk.free()))
+                };
+                if let Err(error) = filled {
+                    self.no_excuse(&name, DISK_FULL);
+                    return Err(error.into());
+                }
                 Ok(yes([name]))
             }
             FaultKind::ClockJump { by_ms, .. } => {
@@ -148,7 +161,11 @@ impl ProcessWorld {
 
     async fn kill(&self, fault: &Fault, name: String) -> anyhow::Result<Installed> {
         let mut targets = vec![name.clone()];
-        if let Some(report) = self.admin.report(&name).await {
+        // While another one is away too, or its place is just being taken, what the shards wait for is no election.
+        if self.all_others_run(&name)
+            && self.admin.may_lose_one().await.is_ok()
+            && let Some(report) = self.admin.report(&name).await
+        {
             targets.extend(report.leads().map(|shard| leader_of(shard.0)));
         }
         let mut station = self.stations.get(&name).context("no such node")?;
@@ -197,10 +214,15 @@ impl ProcessWorld {
             if !station.runs() {
                 return Ok(Installed::Skipped("it is down".to_owned()));
             }
-            station.inject(Injection::SyncFails)?;
+            // Before it is in effect: whoever looks for those that ended must not come in between.
+            station.excuses.add(SYNCS_FAIL);
+            let injected = station.inject(Injection::SyncFails);
+            if let Err(error) = injected {
+                station.excuses.end(SYNCS_FAIL, Instant::now());
+                return Err(error);
+            }
             station.starts
         };
-        self.excuse(&name, "its syncs fail");
         let began = Instant::now();
         let before = written().await;
         let mut after = None;
@@ -211,7 +233,7 @@ impl ProcessWorld {
                 .get(&name)
                 .is_none_or(|station| !station.runs() || station.starts != starts);
             if is_over {
-                self.no_excuse(&name);
+                self.no_excuse(&name, SYNCS_FAIL);
                 return Ok(yes([name]));
             }
             after = written().await.or(after);
@@ -221,7 +243,7 @@ impl ProcessWorld {
         station.kill()?;
         station.start()?;
         drop(station);
-        self.no_excuse(&name);
+        self.no_excuse(&name, SYNCS_FAIL);
         // An append that is under way may count already; more cannot.
         if let (Some(before), Some(after)) = (before, after)
             && after > before + GOES_ON

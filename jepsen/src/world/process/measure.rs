@@ -13,7 +13,7 @@ const ON_ITS_WAY: Duration = Duration::from_millis(100);
 /// What a history says of recoveries.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Measured {
-    /// Kills of routers that led a shard.
+    /// Kills of routers that led a shard, while all other routers ran and no replica was on its way.
     pub leader_kills: u64,
     /// Power cuts, of any number of routers.
     pub power_cuts: u64,

@@ -9,6 +9,7 @@ use orrery_model::{NodeId, ShardId};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::install::yes;
+use super::station::Excuses;
 use super::topology::Role;
 use super::world::ProcessWorld;
 use crate::plan::{Fault, FaultKind};
@@ -93,6 +94,9 @@ impl ProcessWorld {
         if wipe && let Err(skipped) = self.admin.may_lose_one().await {
             return Ok(skipped);
         }
+        if wipe && self.lost.lock().iter().any(|lost| lost != old) {
+            return Ok(Installed::Skipped("another one is still to be replaced".to_owned()));
+        }
         self.recycle().await?;
         let Some(spare) = self.admin.take_spare() else {
             return Ok(Installed::Skipped("no spare is left".to_owned()));
@@ -109,22 +113,45 @@ impl ProcessWorld {
             sleep(LOOK).await;
         }
         match &replaced {
-            Installed::Yes { .. } => {
-                self.excuse(old, "it was replaced");
-                // It ends once the cluster has removed it.
-                if let Some(mut station) = self.stations.get(old) {
-                    station.retires = true;
+            Installed::Yes { .. } => self.retire(old),
+            // Whether the new one was taken in is not known: it runs on, the old one too, and it is tried again.
+            Installed::Indeterminate(_) => {
+                self.admin.leave_unfinished(old, &spare);
+                if wipe {
+                    self.stations.get(old).context("no such node")?.start()?;
                 }
-                self.retired.lock().push(old.to_owned());
             }
-            // Whether the new one was taken in is not known: it runs on, and the old one too.
-            Installed::Indeterminate(_) | Installed::Skipped(_) => {
+            Installed::Skipped(_) => {
+                self.admin.give_back(&spare);
                 if wipe {
                     self.stations.get(old).context("no such node")?.start()?;
                 }
             }
         }
         Ok(replaced)
+    }
+
+    /// A router's place was taken: it ends once the cluster has removed it.
+    fn retire(&self, old: &str) {
+        self.excuse(old, "it was replaced");
+        if let Some(mut station) = self.stations.get(old) {
+            station.retires = true;
+        }
+        self.retired.lock().push(old.to_owned());
+    }
+
+    /// Tries once more to have the places taken of routers that are to go.
+    pub(super) async fn finish(&self) {
+        self.admin.finish().await.iter().for_each(|old| self.retire(old));
+        let lost = self.lost.lock().clone();
+        for name in lost {
+            let replaced = self.replace(&name, true).await;
+            // What may have been done is unfinished from now on.
+            if !matches!(replaced, Ok(Installed::Skipped(_))) {
+                self.lost.lock().retain(|one| *one != name);
+            }
+            self.progress.say(&format!("{name}, whose files are damaged: {replaced:?}"));
+        }
     }
 
     /// Lets machines be used again whose nodes the cluster has removed: on an empty disk, under a new number.
@@ -151,7 +178,7 @@ impl ProcessWorld {
                 *last += 1;
                 *last
             };
-            (station.id, station.excuse, station.retires) = (id, None, false);
+            (station.id, station.excuses, station.retires) = (id, Excuses::default(), false);
             drop(station);
             self.admin.offer(&name, NodeId(id));
         }

@@ -19,12 +19,37 @@ const LAST_LINES: usize = 6;
 const TAIL_BYTES: usize = 8 << 10;
 
 /// Why a node may end by itself, and until when.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Excuse {
+#[derive(Debug)]
+struct Excuse {
     /// The fault that explains it.
-    pub(crate) why: String,
+    why: String,
     /// It explains nothing from then on; none: it always does.
-    pub(crate) until: Option<Instant>,
+    until: Option<Instant>,
+}
+
+/// All that may explain it. Faults overlap: what one leaves behind goes on explaining when another is over.
+#[derive(Debug, Default)]
+pub(crate) struct Excuses(Vec<Excuse>);
+
+impl Excuses {
+    /// Lets a fault explain it until it is said to be over.
+    pub(crate) fn add(&mut self, why: &str) {
+        self.0.retain(|excuse| excuse.why != why);
+        self.0.push(Excuse { why: why.to_owned(), until: None });
+    }
+
+    /// Lets a fault explain nothing from then on.
+    pub(crate) fn end(&mut self, why: &str, until: Instant) {
+        for excuse in self.0.iter_mut().filter(|excuse| excuse.why == why) {
+            excuse.until = Some(until);
+        }
+    }
+
+    /// What explains it now.
+    fn holding(&self, now: Instant) -> Option<&str> {
+        let holds = |excuse: &&Excuse| excuse.until.is_none_or(|until| now < until);
+        self.0.iter().find(holds).map(|excuse| excuse.why.as_str())
+    }
 }
 
 /// One machine and its node.
@@ -39,7 +64,7 @@ pub(crate) struct Station {
     pub(crate) disk: Option<Disk>,
     /// Down on purpose: nothing starts it but who put it down.
     pub(crate) held: bool,
-    pub(crate) excuse: Option<Excuse>,
+    pub(crate) excuses: Excuses,
     /// Its node was replaced: once it ends it stays down.
     pub(crate) retires: bool,
     /// How often it was started.
@@ -79,7 +104,7 @@ impl Station {
             tuning,
             disk,
             held: true,
-            excuse: None,
+            excuses: Excuses::default(),
             retires: false,
             starts: 0,
             ledger,
@@ -197,9 +222,7 @@ impl Station {
 
     /// Why it may have ended by itself now.
     pub(crate) fn excused(&self) -> Option<&str> {
-        let excuse = self.excuse.as_ref()?;
-        let holds = excuse.until.is_none_or(|until| Instant::now() < until);
-        holds.then_some(excuse.why.as_str())
+        self.excuses.holding(Instant::now())
     }
 
     /// What it said last.
@@ -224,7 +247,25 @@ pub(crate) fn has_disk(role: Role) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    #[test]
+    fn a_fault_that_is_over_ends_no_other_excuse() {
+        let now = Instant::now();
+        let mut excuses = Excuses::default();
+        assert_eq!(excuses.holding(now), None);
+        excuses.add("its files are damaged");
+        excuses.add("its disk is full");
+        excuses.end("its disk is full", now);
+        assert_eq!(excuses.holding(now), Some("its files are damaged"));
+        let soon = now + Duration::from_secs(1);
+        excuses.end("its files are damaged", soon);
+        assert!(excuses.holding(now).is_some() && excuses.holding(soon).is_none());
+        excuses.add("its disk is full");
+        assert_eq!(excuses.holding(soon), Some("its disk is full"));
+    }
 
     #[test]
     fn of_a_long_log_the_end_is_told() {

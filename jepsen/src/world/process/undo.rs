@@ -2,6 +2,7 @@
 
 use anyhow::Context as _;
 
+use super::install::DISK_FULL;
 use super::world::ProcessWorld;
 use crate::plan::{Fault, FaultKind};
 
@@ -34,7 +35,7 @@ impl ProcessWorld {
             FaultKind::FullDisk { .. } => {
                 station.disk.as_ref().context("it has no disk")?.free()?;
                 drop(station);
-                self.no_excuse(name);
+                self.no_excuse(name, DISK_FULL);
             }
             _ => {}
         }

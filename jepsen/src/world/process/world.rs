@@ -14,7 +14,6 @@ use tokio::time::{Instant, sleep};
 use super::config_text::Tuning;
 use super::links::Links;
 use super::progress::Progress;
-use super::station::Excuse;
 use super::stations::Stations;
 use super::topology::Role;
 use crate::plan::stream::stream;
@@ -41,6 +40,8 @@ pub(crate) struct ProcessWorld {
     pub(super) chance: Mutex<SmallRng>,
     /// What each fault hit, so that it is taken back where it was done.
     hit: Mutex<BTreeMap<u32, Vec<String>>>,
+    /// Routers that refuse their files and whose places nobody took yet.
+    pub(super) lost: Mutex<Vec<String>>,
     /// Machines whose node was replaced, until the cluster has removed it.
     pub(super) retired: Mutex<Vec<String>>,
     /// The router whose files are damaged.
@@ -67,6 +68,7 @@ impl ProcessWorld {
             progress,
             chance: stream(plan.seed, "damage").into(),
             hit: Mutex::default(),
+            lost: Mutex::default(),
             retired: Mutex::default(),
             damaged: Mutex::default(),
             last_id: routers.into(),
@@ -102,17 +104,21 @@ impl ProcessWorld {
     /// Lets a fault explain from now on that a node ends by itself.
     pub(super) fn excuse(&self, name: &str, why: &str) {
         if let Some(mut station) = self.stations.get(name) {
-            station.excuse = Some(Excuse { why: why.to_owned(), until: None });
+            station.excuses.add(why);
         }
     }
 
-    /// Lets nothing explain it any more, soon.
-    pub(super) fn no_excuse(&self, name: &str) {
-        if let Some(mut station) = self.stations.get(name)
-            && let Some(excuse) = &mut station.excuse
-        {
-            excuse.until = Some(Instant::now() + AFTERMATH);
+    /// Lets a fault not explain it any more, soon.
+    pub(super) fn no_excuse(&self, name: &str, why: &str) {
+        if let Some(mut station) = self.stations.get(name) {
+            station.excuses.end(why, Instant::now() + AFTERMATH);
         }
+    }
+
+    /// Whether every router but this one runs that is a member.
+    pub(super) fn all_others_run(&self, name: &str) -> bool {
+        let runs = |other: &String| self.stations.get(other).is_some_and(|station| station.runs());
+        self.admin.members().iter().all(|other| other == name || runs(other))
     }
 
     /// Waits until a node's process is gone; whether it went in time.
@@ -166,6 +172,10 @@ impl World for ProcessWorld {
             self.undo(fault, &targets);
         }
         .boxed_local()
+    }
+
+    fn mend(&self) -> LocalBoxFuture<'_, ()> {
+        self.finish().boxed_local()
     }
 
     fn heal(&self) -> LocalBoxFuture<'_, ()> {

@@ -206,8 +206,9 @@ impl Cluster {
 
     /// A process has ended by itself: so does its host, and a supervisor starts it again.
     async fn over(&self, name: &str, why: String) -> turmoil::Result {
-        // One that is being killed may see its disk die first: it does not end by itself.
-        if !self.held.lock().contains(name) {
+        // One that is being killed may see its disk die first: it does not end by itself. Nor does one that is
+        // killed and started again within a step.
+        if !self.held.lock().contains(name) && !self.orders.is_to_crash(name) {
             let excuse = self.excused(name, &why).map(str::to_owned);
             self.recorder.ended(name, why.clone(), excuse);
         }

@@ -189,6 +189,13 @@ impl SimWorld {
                 return Installed::Yes { targets: vec![old.to_owned()] };
             }
         }
-        self.admin.replace(old, &spare).await
+        let replaced = self.admin.replace(old, &spare).await;
+        // What lost its disk cannot come back, and what may have been replaced must be so for good.
+        if matches!(replaced, Installed::Indeterminate(_))
+            || wipe && matches!(replaced, Installed::Skipped(_))
+        {
+            self.admin.leave_unfinished(old, &spare);
+        }
+        replaced
     }
 }

@@ -31,6 +31,11 @@ impl Orders {
         self.0.borrow_mut().push_back(Order::Start(host.to_owned()));
     }
 
+    /// Whether the process is to be gone by the next step.
+    pub(crate) fn is_to_crash(&self, host: &str) -> bool {
+        self.0.borrow().iter().any(|order| matches!(order, Order::Crash(name) if name == host))
+    }
+
     pub(crate) fn latency(&self, a: &str, b: &str, least: Duration, most: Duration) {
         let order = Order::Latency(a.to_owned(), b.to_owned(), least, most);
         self.0.borrow_mut().push_back(order);

@@ -118,6 +118,13 @@ impl World for SimWorld {
         .boxed_local()
     }
 
+    fn mend(&self) -> LocalBoxFuture<'_, ()> {
+        async move {
+            self.admin.finish().await;
+        }
+        .boxed_local()
+    }
+
     fn heal(&self) -> LocalBoxFuture<'_, ()> {
         async move {
             self.links.heal();
