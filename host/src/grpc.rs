@@ -23,12 +23,9 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 pub const PING_AFTER: Duration = Duration::from_secs(2);
 
 /// How long it may take to answer. A transport answers however busy its process is with requests; shorter
-/// would cut off machines that only stall.
+/// would cut off machines that only stall. A ping waits behind what was sent before it and a slow line has not
+/// passed yet: who sends much must have little on the way.
 pub const PING_TIMEOUT: Duration = Duration::from_secs(4);
-
-/// The same on a connection that carries much at once ([`bulk_channel`]): a ping waits behind all that its
-/// sender's machine has taken and a slow line has not.
-pub const BULK_PING_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How often a server checks an idle connection that others made to it, and how long the answer may take:
 /// all that waits for it is what the server holds for a client that vanished.
@@ -44,28 +41,11 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 /// # Errors
 /// When the address is not `host:port`.
 pub fn channel(net: Arc<dyn Net>, address: &str) -> Result<Channel, tonic::transport::Error> {
-    channel_asked(net, address, PING_TIMEOUT)
-}
-
-/// A [`channel`] for what is long and watched over part by part: its connection is given up only after
-/// [`BULK_PING_TIMEOUT`].
-///
-/// # Errors
-/// When the address is not `host:port`.
-pub fn bulk_channel(net: Arc<dyn Net>, address: &str) -> Result<Channel, tonic::transport::Error> {
-    channel_asked(net, address, BULK_PING_TIMEOUT)
-}
-
-fn channel_asked(
-    net: Arc<dyn Net>,
-    address: &str,
-    ping_timeout: Duration,
-) -> Result<Channel, tonic::transport::Error> {
     let endpoint = Endpoint::from_shared(format!("http://{address}"))?
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true)
         .http2_keep_alive_interval(PING_AFTER)
-        .keep_alive_timeout(ping_timeout)
+        .keep_alive_timeout(PING_TIMEOUT)
         .keep_alive_while_idle(true);
     Ok(endpoint.connect_with_connector_lazy(tower::service_fn(
         move |uri: tonic::codegen::http::Uri| {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use orrery_host::grpc::BULK_PING_TIMEOUT;
+use orrery_host::grpc::PING_TIMEOUT;
 use orrery_model::limits::{COMMANDS_PER_BATCH_MAX, INTERNAL_MESSAGE_BYTES_MAX};
 
 /// Most changes that wait for the log's writer. When it is full the shards' cores wait, which is what
@@ -121,8 +121,9 @@ pub(crate) const LINK_PAUSE: Duration = Duration::from_millis(50);
 /// Most calls at once on one connection of a peer: a stream, and a vote of each shard.
 pub(crate) const PEER_CALLS_PER_CONNECTION_MAX: u32 = 2048;
 
-/// Bytes that a peer may send before they were taken, per stream and per connection: a few full messages.
-pub(crate) const PEER_STREAM_WINDOW_BYTES: u32 = 4 << 20;
+/// Bytes that a peer may send before they were taken, per stream and per connection. Few on a stream: what is on
+/// its way is what a ping waits behind on a slow line.
+pub(crate) const PEER_STREAM_WINDOW_BYTES: u32 = 512 << 10;
 /// See [`PEER_STREAM_WINDOW_BYTES`].
 pub(crate) const PEER_CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
 
@@ -150,8 +151,8 @@ const _: () = assert!(2 * LOG_READ_BYTES_MAX + PEER_MESSAGE_BYTES < INTERNAL_MES
 const _: () = assert!(SNAPSHOT_PART_BYTES < INTERNAL_MESSAGE_BYTES_MAX);
 // What a peer has not taken passes in this time on the slowest line on which a snapshot's parts are in time.
 const _: () = assert!(
-    PEER_STREAM_WINDOW_BYTES as u64 / SNAPSHOT_PART_BYTES as u64 * SNAPSHOT_PART_TIMEOUT.as_secs()
-        < BULK_PING_TIMEOUT.as_secs()
+    PEER_STREAM_WINDOW_BYTES as u64 * SNAPSHOT_PART_TIMEOUT.as_secs()
+        < SNAPSHOT_PART_BYTES as u64 * PING_TIMEOUT.as_secs()
 );
 
 /// How long `stop` waits for the peers' calls to end before the shards do.

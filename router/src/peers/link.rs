@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use orrery_host::{Host, Net, Task, grpc};
+use orrery_host::{Host, Task, grpc};
 use orrery_model::limits::INTERNAL_MESSAGE_BYTES_MAX;
 use orrery_model::{NodeId, ShardId};
 use orrery_proto::peers as wire;
@@ -141,7 +141,7 @@ impl Link {
         &self,
         parts: impl futures_util::Stream<Item = wire::SnapshotPart> + Send + 'static,
     ) -> Result<wire::SnapshotResponse, PeerError> {
-        let channel = self.connect(&mut self.state.lock().bulk, grpc::bulk_channel)?;
+        let channel = self.connect(&mut self.state.lock().bulk)?;
         let sent_bytes = self.metrics.snapshot_bytes.clone();
         let parts = parts.inspect(move |part| {
             if let Some(wire::snapshot_part::Part::Data(data)) = &part.part {
@@ -175,7 +175,7 @@ impl Link {
         F: Future<Output = Result<Response<T>, Status>>,
     {
         let begun = Instant::now();
-        let channel = self.connect(&mut self.state.lock().calls, grpc::channel)?;
+        let channel = self.connect(&mut self.state.lock().calls)?;
         match timeout(ttl, call(client(channel))).await {
             Ok(Ok(answer)) => Ok(answer.into_inner()),
             Ok(Err(status)) => Err(self.refused(&status)),
@@ -203,15 +203,11 @@ impl Link {
         }
     }
 
-    fn connect(
-        &self,
-        slot: &mut Option<(Channel, Instant)>,
-        channel: fn(Arc<dyn Net>, &str) -> Result<Channel, tonic::transport::Error>,
-    ) -> Result<Channel, PeerError> {
+    fn connect(&self, slot: &mut Option<(Channel, Instant)>) -> Result<Channel, PeerError> {
         if let Some((channel, _)) = slot {
             return Ok(channel.clone());
         }
-        let channel = channel(self.host.net.clone(), &self.address)
+        let channel = grpc::channel(self.host.net.clone(), &self.address)
             .map_err(|error| self.error(&format!("{:?}: {error}", self.address)))?;
         *slot = Some((channel.clone(), Instant::now()));
         Ok(channel)
@@ -229,7 +225,7 @@ impl Link {
         {
             return Err(self.error(reason));
         }
-        let channel = self.connect(&mut state.calls, grpc::channel)?;
+        let channel = self.connect(&mut state.calls)?;
         let (me, metrics) = (self.me.clone(), self.metrics.clone());
         let (stream, carrier) = AppendStream::new(me, metrics, self.node, channel);
         let (held, ended) = (self.state.clone(), stream.clone());

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, stream};
 use orrery_host::Host;
-use orrery_host::grpc::{PING_AFTER, incoming};
+use orrery_host::grpc::{PING_AFTER, PING_TIMEOUT, incoming};
 use orrery_model::NodeId;
 use orrery_model::limits::INTERNAL_MESSAGE_BYTES_MAX;
 use orrery_proto::peers as wire;
@@ -16,6 +16,7 @@ use orrery_proto::peers::peers_server::{Peers, PeersServer};
 use orrery_proto::peers::snapshot_part::Part;
 use parking_lot::Mutex;
 use prost::Message as _;
+use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 use tonic::{Request, Response, Status, Streaming};
 
@@ -287,6 +288,28 @@ async fn what_is_sent_of_a_snapshot_and_that_it_is_refused_is_counted() {
     assert!(error.to_string().contains("the snapshot is refused"), "{error}");
     let counted = metrics.link(NodeId(2));
     assert_eq!((counted.snapshot_bytes.get(), counted.refused.get()), (8, 1));
+}
+
+#[tokio::test]
+async fn a_snapshot_under_way_on_a_connection_that_dies_is_given_up_soon() {
+    let (faults, metrics) = (Faults::default(), PeerMetrics::default());
+    let (link, _links, _server) = link_over(&faults, &metrics, Prompt::default()).await;
+    let part = wire::SnapshotPart { part: Some(Part::Data(Bytes::from_static(b"some"))) };
+    let (begun, begins) = oneshot::channel();
+    let first = stream::once(async move {
+        begun.send(()).unwrap();
+        part
+    });
+    let sending = link.snapshot(first.chain(stream::pending()));
+    let dies = async {
+        begins.await.unwrap();
+        faults.lose_connections(1, 2);
+        Instant::now()
+    };
+    let (sent, died) = tokio::join!(sending, dies);
+    sent.unwrap_err();
+    let took = died.elapsed();
+    assert!(took < PING_AFTER + PING_TIMEOUT + Duration::from_secs(1), "{took:?}");
 }
 
 #[tokio::test]
