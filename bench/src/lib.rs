@@ -1,7 +1,8 @@
-//! Measures a registry of routes: a closed loop of callers, what they load, and what is told of it.
+//! Measures a registry of routes, and the edge in front of it.
 //!
-//! [`closed_loop`] drives anything that is a [`target::Target`]; [`registry`] is Orrery's, and the
-//! comparison with etcd brings its own. Everything else is what measurements share.
+//! [`closed_loop`] drives any registry that is a [`target::Target`]; [`registry`] is Orrery's, and the
+//! comparison with etcd brings its own. [`edge`] drives comets and their push API, Orrery's or goim's, as
+//! devices and backends do. Everything else is what measurements share.
 
 pub mod acks;
 pub mod admin;
@@ -9,6 +10,7 @@ pub mod bar;
 pub mod clock;
 pub mod closed_loop;
 pub mod cluster;
+pub mod edge;
 pub mod experiment;
 pub mod latency;
 pub mod limits;

@@ -5,6 +5,13 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use orrery_bench::edge::quick::QuickOptions;
+use orrery_bench::edge::scenario::broadcast::BroadcastOptions;
+use orrery_bench::edge::scenario::churn::ChurnOptions;
+use orrery_bench::edge::scenario::idle::IdleOptions;
+use orrery_bench::edge::scenario::room::RoomOptions;
+use orrery_bench::edge::scenario::storm::StormOptions;
+use orrery_bench::edge::scenario::unicast::UnicastOptions;
 
 use crate::config::Role;
 use crate::ctl::CtlOptions;
@@ -106,24 +113,23 @@ pub(crate) enum ConfigCommand {
 pub(crate) enum BenchCommand {
     /// A minute's look at what this machine can do.
     Quick(QuickOptions),
+    /// A comet's memory for each connection that does nothing.
+    Idle(IdleOptions),
+    /// Devices that come at a rate and go at once: how many a second get in, and how soon.
+    Churn(ChurnOptions),
+    /// Pushes to one user after the other, at a rate.
+    Unicast(UnicastOptions),
+    /// Pushes to a room, at a rate, each for every member.
+    Room(RoomOptions),
+    /// Pushes to everybody, at a rate.
+    Broadcast(BroadcastOptions),
+    /// Everybody is cut at once: how soon they are back.
+    Storm(StormOptions),
     /// Binds and look-ups a second, against router nodes that run.
     Registry(RegistryOptions),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct QuickOptions {
-    /// A comet's TCP `host:port`; without it a stack of its own is started for the time.
-    #[arg(long, value_name = "HOST:PORT", requires = "target_push")]
-    pub(crate) target_comet: Option<String>,
-    /// A logic's push gRPC `host:port`.
-    #[arg(long, value_name = "HOST:PORT", requires = "target_comet")]
-    pub(crate) target_push: Option<String>,
-    /// Seconds of each part that lasts.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
-    pub(crate) seconds: u64,
-    /// Prints JSON instead of a table.
-    #[arg(long)]
-    pub(crate) json: bool,
+    /// The bare loop that `room --separate-sends-baseline` compares with.
+    #[command(hide = true)]
+    SeparateSends,
 }
 
 #[derive(Debug, Args)]

@@ -163,6 +163,12 @@ impl Device {
         let _ = timeout(self.answer_timeout, self.wire.close()).await;
     }
 
+    /// Has the kernel reset the connection when the device is dropped: no port stays taken for a minute, and
+    /// the comet sees what it would see of a device that lost its network and came back.
+    pub fn reset_on_drop(&self) {
+        self.wire.reset_on_drop();
+    }
+
     async fn receive(&mut self) -> Incoming {
         if let Some(Event::Closed { code, reason }) = &self.closed {
             return Incoming::Closed { code: *code, reason: reason.clone() };

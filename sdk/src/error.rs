@@ -1,9 +1,12 @@
 //! What can go wrong for a device, by what it was doing.
 
 use std::io;
+use std::time::Duration;
 
+use orrery_comet_core::close::codes;
 use orrery_comet_core::json::ErrorCode;
 use tokio_tungstenite::tungstenite;
+use tokio_tungstenite::tungstenite::http::header::RETRY_AFTER;
 
 /// Why a device could not connect.
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +31,7 @@ pub enum ConnectError {
         /// The comet's word or the network's.
         reason: String,
     },
-    /// The comet refused the hello. Trying again cannot help.
+    /// The comet refused the hello. Trying again cannot help unless the code is `UNAVAILABLE`.
     #[error("refused: {code:?} {message}")]
     Refused {
         /// For programs.
@@ -45,6 +48,36 @@ pub enum ConnectError {
     /// The options hold what the protocol does not allow. Trying again cannot help.
     #[error("{0}")]
     BadOptions(String),
+}
+
+impl ConnectError {
+    /// Whether trying again, later or elsewhere, can help.
+    pub fn may_retry(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Timeout => true,
+            // Another request would be refused alike; an overloaded server says so with a 5xx or 429.
+            Self::Handshake(error) => match &**error {
+                tungstenite::Error::Http(response) => {
+                    !response.status().is_client_error() || response.status() == 429
+                }
+                tungstenite::Error::Url(_) => false,
+                _ => true,
+            },
+            Self::Closed { code, .. } => {
+                !matches!(code, Some(codes::REPLACED | codes::KICKED | codes::UNAUTHORIZED))
+            }
+            Self::Refused { code, .. } => *code == ErrorCode::Unavailable,
+            Self::NotInGoim(_) | Self::BadOptions(_) => false,
+        }
+    }
+
+    /// When the comet asked to come back, where it said so.
+    pub fn retry_after(&self) -> Option<Duration> {
+        let Self::Handshake(error) = self else { return None };
+        let tungstenite::Error::Http(response) = &**error else { return None };
+        let seconds = response.headers().get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
+        Some(Duration::from_secs(seconds))
+    }
 }
 
 /// Why a request of a connected device got no answer, or a bad one.
@@ -73,4 +106,49 @@ pub enum RequestError {
     /// The request holds what the protocol does not allow. Trying again cannot help.
     #[error("{0}")]
     BadRequest(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_tungstenite::tungstenite::http::Response;
+
+    use super::*;
+
+    fn handshake(status: u16, retry_after: &str) -> ConnectError {
+        let response = Response::builder().status(status).header(RETRY_AFTER, retry_after);
+        let error = tungstenite::Error::Http(Box::new(response.body(None).unwrap()));
+        ConnectError::Handshake(Box::new(error))
+    }
+
+    #[test]
+    fn an_overloaded_comet_says_when_to_come_back() {
+        let overloaded = handshake(503, "5");
+        assert_eq!(overloaded.retry_after(), Some(Duration::from_secs(5)));
+        assert!(overloaded.may_retry());
+        assert_eq!(handshake(503, "tomorrow").retry_after(), None);
+        assert_eq!(ConnectError::Timeout.retry_after(), None);
+    }
+
+    #[test]
+    fn what_will_not_change_is_not_tried_again() {
+        let refused = |code| ConnectError::Refused { code, message: String::new() };
+        let closed = |code| ConnectError::Closed { code, reason: String::new() };
+        for error in [
+            handshake(404, "1"),
+            refused(ErrorCode::Unauthorized),
+            closed(Some(codes::UNAUTHORIZED)),
+            ConnectError::NotInGoim("room"),
+        ] {
+            assert!(!error.may_retry(), "{error}");
+        }
+        for error in [
+            handshake(429, "1"),
+            refused(ErrorCode::Unavailable),
+            closed(None),
+            closed(Some(codes::TRY_AGAIN_LATER)),
+            ConnectError::Timeout,
+        ] {
+            assert!(error.may_retry(), "{error}");
+        }
+    }
 }

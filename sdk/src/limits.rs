@@ -9,6 +9,20 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the answer to a request may take unless the options say otherwise.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The longest first pause before a client comes back, unless it is told otherwise: devices that were cut
+/// together come back spread over it.
+pub const BACKOFF_BASE: Duration = Duration::from_secs(1);
+
+/// The longest pause of all, unless it is told otherwise: nobody waits longer for a cluster that is back.
+pub const BACKOFF_CAP: Duration = Duration::from_secs(60);
+
+/// The longest pause that a server may ask for; what it asks beyond that is not believed.
+pub const HINT_MAX: Duration = Duration::from_secs(3600);
+
+/// How long a connection must have lived for the backoff to begin anew after it: a comet that lets devices
+/// in and loses them at once should not be asked at the fastest rate.
+pub const STABLE_AFTER: Duration = Duration::from_secs(10);
+
 /// Most events that are kept while a request waits for its answer. A caller that asks for so much while
 /// not taking events is told, and what waits stays.
 pub const WAITING_EVENTS_MAX: usize = 65_536;
@@ -19,3 +33,6 @@ pub(crate) const READ_BYTES: usize = 4096;
 /// Longest WebSocket message accepted, in bytes: the longest body, each byte of it as a JSON escape.
 pub(crate) const MESSAGE_BYTES_MAX: usize =
     6 * orrery_model::limits::PUSH_BODY_BYTES_MAX + READ_BYTES;
+
+const _: () = assert!(BACKOFF_BASE.as_nanos() <= BACKOFF_CAP.as_nanos());
+const _: () = assert!(BACKOFF_CAP.as_nanos() <= HINT_MAX.as_nanos());

@@ -16,6 +16,17 @@ pub enum Transport {
     Json,
 }
 
+impl Transport {
+    /// Its word, as commands and reports write it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::WebSocket => "websocket",
+            Self::Json => "json",
+        }
+    }
+}
+
 /// Where to connect, how, and as whom.
 #[derive(Debug, Clone)]
 pub struct Options {

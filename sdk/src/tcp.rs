@@ -61,6 +61,10 @@ impl TcpWire {
         }
     }
 
+    pub(crate) fn reset_on_drop(&self) {
+        self.stream.reset_on_drop();
+    }
+
     pub(crate) async fn close(&mut self) {
         // The peer may be gone already, which is what is wanted.
         let _ = self.stream.shutdown().await;

@@ -81,6 +81,10 @@ impl WebSocketWire {
         }
     }
 
+    pub(crate) fn reset_on_drop(&self) {
+        self.socket.get_ref().reset_on_drop();
+    }
+
     pub(crate) async fn close(&mut self) {
         // The peer may be gone already, which is what is wanted.
         let _ = self.socket.close(None).await;

@@ -85,6 +85,14 @@ impl Wire {
         }
     }
 
+    /// Has the kernel reset the connection when it is dropped.
+    pub(crate) fn reset_on_drop(&self) {
+        match self {
+            Self::Tcp(wire) => wire.reset_on_drop(),
+            Self::WebSocket(wire) => wire.reset_on_drop(),
+        }
+    }
+
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Incoming>> {
         match self {
             Self::Tcp(wire) => wire.poll_flush(cx),

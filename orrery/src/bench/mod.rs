@@ -1,24 +1,10 @@
-//! `orrery bench`: loads a running system the way devices and backends do (`quick`), or its registry the
-//! way logic does (`registry`), and measures it.
-//!
-//! In `quick` the client reads its devices on threads of its own and pushes from another; the system under
-//! load is another process. Latencies begin at the moment a push was *due*, not when the client got round
-//! to it, so that a stall of either side is charged to every push that it delayed.
+//! `orrery bench`: loads a running system the way devices and backends do, or its registry the way logic
+//! does (`registry`), and measures it. What it does is in the crate of the benchmarks.
 
-mod crowd;
-mod device;
-mod frames;
-mod limits;
-mod metronome;
-mod parts;
-mod pusher;
-mod quick;
 mod registry;
-mod report;
-mod stamp;
-mod table;
-mod target;
-mod worker;
+
+use orrery_bench::edge::scenario::{broadcast, churn, idle, room, storm, unicast};
+use orrery_bench::edge::{quick, separate_sends};
 
 use crate::cli::BenchCommand;
 
@@ -29,6 +15,13 @@ use crate::cli::BenchCommand;
 pub(crate) fn run(command: BenchCommand) -> anyhow::Result<()> {
     match command {
         BenchCommand::Quick(options) => quick::run(&options),
+        BenchCommand::Idle(options) => idle::run(&options),
+        BenchCommand::Churn(options) => churn::run(&options),
+        BenchCommand::Unicast(options) => unicast::run(&options),
+        BenchCommand::Room(options) => room::run(&options),
+        BenchCommand::Broadcast(options) => broadcast::run(&options),
+        BenchCommand::Storm(options) => storm::run(&options),
         BenchCommand::Registry(options) => registry::run(&options),
+        BenchCommand::SeparateSends => Ok(separate_sends::server::run()?),
     }
 }

@@ -3,5 +3,6 @@
 // Test code may unwrap; clippy only knows so inside functions that are tests themselves.
 #![allow(clippy::unwrap_used)]
 
+mod client;
 mod device;
 mod peer;

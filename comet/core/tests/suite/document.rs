@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-const FILES: [(&str, &str); 13] = [
+const FILES: [(&str, &str); 16] = [
     // Before the shorter names that some of these end with.
     ("conformance upgrade", "comet/tests/conformance/upgrade.rs"),
     ("conformance hostile", "comet/tests/conformance/hostile.rs"),
@@ -19,6 +19,9 @@ const FILES: [(&str, &str); 13] = [
     ("unit ops", "comet/core/src/ops.rs"),
     ("unit token", "comet/core/src/token.rs"),
     ("sdk device", "sdk/tests/suite/device.rs"),
+    ("sdk client", "sdk/tests/suite/client.rs"),
+    ("sdk backoff", "sdk/src/backoff.rs"),
+    ("sdk node_list", "sdk/src/node_list.rs"),
 ];
 
 #[test]

@@ -1,0 +1,8 @@
+//! Client: the devices' side of a load.
+
+pub mod crowd;
+pub mod device;
+pub mod net;
+pub mod reader;
+pub mod stamp;
+pub mod worker;

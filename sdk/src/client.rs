@@ -1,0 +1,250 @@
+//! Client: a device that stays connected. It comes back by itself, by its node list and with a backoff, into
+//! the rooms it was in, and says what it may have missed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use orrery_comet_core::close::codes;
+use orrery_host::Net;
+use tokio::time::{Instant, sleep_until};
+
+use crate::backoff::{Backoff, Pacing};
+use crate::device::{Device, Welcome};
+use crate::error::{ConnectError, RequestError};
+use crate::event::Event;
+use crate::limits::{HINT_MAX, STABLE_AFTER};
+use crate::node_list::NodeList;
+use crate::options::{Options, Transport};
+
+/// What happens to a client.
+#[derive(Debug)]
+pub enum ClientEvent {
+    /// It begins to connect.
+    Connecting {
+        /// Where.
+        address: String,
+    },
+    /// It is connected, and in its rooms.
+    Connected {
+        /// Where.
+        address: String,
+        /// What the comet said.
+        welcome: Welcome,
+    },
+    /// It is back, and nothing that was pushed to it meanwhile reached it.
+    Gap {
+        /// From the loss of one connection to the welcome on the next.
+        away: Duration,
+    },
+    /// Something came, but for the end of the connection.
+    Device(Event),
+    /// The connection is lost; it comes back by itself.
+    Lost {
+        /// The WebSocket close code, where the comet said one.
+        code: Option<u16>,
+        /// The comet's word, or the network's.
+        reason: String,
+        /// When it tries to come back.
+        pause: Duration,
+    },
+    /// It did not get in; it tries again by itself.
+    Failed {
+        /// Where.
+        address: String,
+        /// Why.
+        error: ConnectError,
+        /// When it tries again, elsewhere where there is another comet.
+        pause: Duration,
+    },
+    /// It does not try again: that cannot help, or is not wanted. Nothing else comes after this.
+    Ended {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A device that stays connected. Call [`Client::next`] all the time: everything happens inside it. Dropping
+/// it closes the connection without a goodbye.
+pub struct Client {
+    net: Arc<dyn Net>,
+    options: Options,
+    nodes: NodeList,
+    backoff: Backoff,
+    state: State,
+    /// When the last connection was lost.
+    lost_at: Option<Instant>,
+    /// Told right after the connection it belongs to.
+    gap: Option<Duration>,
+}
+
+enum State {
+    Waiting { until: Instant },
+    Connecting { connecting: BoxFuture<'static, Result<Device, ConnectError>> },
+    Connected { device: Box<Device>, since: Instant },
+    Ended { reason: String },
+}
+
+impl Client {
+    /// A client that connects when it is first asked for its events. The options' address does not count,
+    /// the list does. Clients with the same seed pause alike.
+    pub fn new(
+        net: Arc<dyn Net>,
+        options: Options,
+        nodes: NodeList,
+        pacing: Pacing,
+        seed: u64,
+    ) -> Self {
+        let state = State::Waiting { until: Instant::now() };
+        let backoff = Backoff::new(pacing, seed);
+        Self { net, options, nodes, backoff, state, lost_at: None, gap: None }
+    }
+
+    /// Waits for the next event, connecting and pausing as it must. Cancel-safe.
+    pub async fn next(&mut self) -> ClientEvent {
+        if let Some(away) = self.gap.take() {
+            return ClientEvent::Gap { away };
+        }
+        match &mut self.state {
+            State::Waiting { until } => {
+                sleep_until(*until).await;
+                self.connect()
+            }
+            State::Connecting { connecting } => {
+                let connected = connecting.await;
+                self.handle_connected(connected)
+            }
+            State::Connected { device, .. } => match device.next().await {
+                Event::Closed { code, reason } => self.handle_lost(code, reason),
+                event => ClientEvent::Device(event),
+            },
+            State::Ended { reason } => ClientEvent::Ended { reason: reason.clone() },
+        }
+    }
+
+    /// The connection, while there is one.
+    pub fn device(&mut self) -> Option<&mut Device> {
+        match &mut self.state {
+            State::Connected { device, .. } => Some(device),
+            _ => None,
+        }
+    }
+
+    /// The rooms it is in, or will be in when it is connected.
+    pub fn rooms(&self) -> &[String] {
+        &self.options.rooms
+    }
+
+    /// Joins a room, on any protocol, and stays in it over reconnects. Returns when the cluster knows;
+    /// without a connection at once, and the next connection begins in the room.
+    ///
+    /// # Errors
+    /// [`RequestError`]. What was refused, or is not in the protocol, it is not in afterwards. Where the
+    /// outcome is unknown the next connection begins in the room.
+    pub async fn join(&mut self, room: &str) -> Result<(), RequestError> {
+        if self.options.rooms.iter().any(|known| known == room) {
+            return Ok(());
+        }
+        let goim = self.options.transport != Transport::Json;
+        if goim && !self.options.rooms.is_empty() {
+            return Err(RequestError::NotInProtocol("second room"));
+        }
+        self.options.rooms.push(room.to_owned());
+        let State::Connected { device, .. } = &mut self.state else { return Ok(()) };
+        let joined = match goim {
+            true => device.change_room(Some(room)).await,
+            false => device.join(&[room]).await,
+        };
+        if let Err(RequestError::Refused { .. } | RequestError::BadRequest(_)) = &joined {
+            self.options.rooms.retain(|known| known != room);
+        }
+        joined
+    }
+
+    /// Leaves a room, on any protocol; no later connection begins in it.
+    ///
+    /// # Errors
+    /// [`RequestError`].
+    pub async fn leave(&mut self, room: &str) -> Result<(), RequestError> {
+        let before = self.options.rooms.len();
+        self.options.rooms.retain(|known| known != room);
+        let State::Connected { device, .. } = &mut self.state else { return Ok(()) };
+        match self.options.transport {
+            _ if self.options.rooms.len() == before => Ok(()),
+            Transport::Json => device.leave(&[room]).await,
+            Transport::Tcp | Transport::WebSocket => device.change_room(None).await,
+        }
+    }
+
+    /// Resets the connection, if there is one, as a network that fails would. The client learns of it as
+    /// of any other loss: the returned event, and what follows from [`Client::next`].
+    pub fn cut(&mut self) -> Option<ClientEvent> {
+        self.device()?.reset_on_drop();
+        Some(self.handle_lost(None, "cut by its owner".to_owned()))
+    }
+
+    /// Says goodbye, where the protocol has a word for it, and closes.
+    pub async fn close(self) {
+        if let State::Connected { device, .. } = self.state {
+            device.close().await;
+        }
+    }
+
+    fn connect(&mut self) -> ClientEvent {
+        let address = self.nodes.current().to_owned();
+        let (net, mut options) = (self.net.clone(), self.options.clone());
+        options.address.clone_from(&address);
+        let connecting = async move { Device::connect(&*net, options).await }.boxed();
+        self.state = State::Connecting { connecting };
+        ClientEvent::Connecting { address }
+    }
+
+    fn handle_connected(&mut self, connected: Result<Device, ConnectError>) -> ClientEvent {
+        let address = self.nodes.current().to_owned();
+        match connected {
+            Ok(device) => {
+                let (welcome, since) = (device.welcome().clone(), Instant::now());
+                self.gap = self.lost_at.take().map(|lost_at| since - lost_at);
+                self.state = State::Connected { device: Box::new(device), since };
+                ClientEvent::Connected { address, welcome }
+            }
+            Err(error) if error.may_retry() => {
+                self.nodes.advance();
+                let pause = self.wait(error.retry_after());
+                ClientEvent::Failed { address, error, pause }
+            }
+            Err(error) => self.end(error.to_string()),
+        }
+    }
+
+    fn handle_lost(&mut self, code: Option<u16>, reason: String) -> ClientEvent {
+        let now = Instant::now();
+        if let State::Connected { since, .. } = &self.state
+            && now - *since >= STABLE_AFTER
+        {
+            self.backoff.reset();
+        }
+        self.lost_at = Some(now);
+        if let Some(codes::REPLACED | codes::KICKED | codes::UNAUTHORIZED) = code {
+            return self.end(reason);
+        }
+        if code == Some(codes::SERVICE_RESTART) {
+            self.nodes.advance();
+        }
+        let pause = self.wait(None);
+        ClientEvent::Lost { code, reason, pause }
+    }
+
+    /// Ends what it was doing and pauses.
+    fn wait(&mut self, hint: Option<Duration>) -> Duration {
+        let pause = self.backoff.pause(hint.map(|hint| hint.min(HINT_MAX)));
+        self.state = State::Waiting { until: Instant::now() + pause };
+        pause
+    }
+
+    fn end(&mut self, reason: String) -> ClientEvent {
+        self.state = State::Ended { reason: reason.clone() };
+        ClientEvent::Ended { reason }
+    }
+}

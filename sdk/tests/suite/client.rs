@@ -1,0 +1,197 @@
+//! What a client promises that stays connected.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use orrery_comet_core::{Action, Token};
+use orrery_host::Host;
+use orrery_model::message::CloseReason;
+use orrery_sdk::{
+    Client, ClientEvent, ConnectError, NodeList, Options, Pacing, RequestError, Transport,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
+
+use crate::peer::{ALL, Mood, Order, Peer};
+
+const PACING: Pacing = Pacing { base: Duration::from_millis(20), cap: Duration::from_millis(50) };
+
+/// A client whose list names these peers, each of which takes one connection.
+fn client(transport: Transport, peers: &[&Peer]) -> Client {
+    let nodes = NodeList::new(peers.iter().map(|peer| peer.address.clone())).unwrap();
+    let mut options = peers[0].options(transport);
+    options.address = "nowhere".to_owned();
+    let net = Arc::new(orrery_host::system::SystemNet);
+    Client::new(net, options, nodes, PACING, 7)
+}
+
+async fn next(client: &mut Client) -> ClientEvent {
+    timeout(Duration::from_secs(10), client.next()).await.expect("an event in time")
+}
+
+/// Goes on until it is connected; returns where, and what failed on the way.
+async fn connected(client: &mut Client) -> (String, usize) {
+    let mut failed = 0;
+    loop {
+        match next(client).await {
+            ClientEvent::Connected { address, .. } => return (address, failed),
+            ClientEvent::Failed { pause, .. } => {
+                assert!(pause <= PACING.cap, "{pause:?}");
+                failed += 1;
+            }
+            ClientEvent::Connecting { .. } => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+async fn introduction(peer: &mut Peer) -> String {
+    match peer.actions.recv().await {
+        Some(Action::Authenticate { credentials }) => {
+            String::from_utf8(credentials.to_vec()).unwrap()
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_lost_client_comes_back_elsewhere_into_its_room_and_tells_the_gap() {
+    for transport in ALL {
+        let first = Peer::start(transport, Mood::Kind, None).await;
+        let mut second = Peer::start(transport, Mood::Kind, None).await;
+        let mut client = client(transport, &[&first, &second]);
+        assert_eq!(connected(&mut client).await, (first.address.clone(), 0));
+        client.join("live://1").await.unwrap();
+        assert_eq!(client.rooms(), ["live://1"]);
+
+        first.order(Order::Hang).await;
+        match next(&mut client).await {
+            ClientEvent::Lost { code: None, pause, .. } => assert!(pause <= PACING.base),
+            other => panic!("{other:?} over {transport:?}"),
+        }
+        // The first takes nobody any more, so that it has to go on.
+        let (address, failed) = connected(&mut client).await;
+        assert_eq!(address, second.address, "{transport:?}");
+        assert!(failed > 0);
+        match next(&mut client).await {
+            ClientEvent::Gap { away } => assert!(away > Duration::ZERO),
+            other => panic!("{other:?} over {transport:?}"),
+        }
+        let introduction = introduction(&mut second).await;
+        match transport {
+            Transport::Json => assert!(introduction.contains(r#""rooms":["live://1"]"#)),
+            _ => assert_eq!(Token::parse(introduction.as_bytes()).unwrap().room_id, "live://1"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_room_that_was_left_is_not_joined_again() {
+    for transport in ALL {
+        let first = Peer::start(transport, Mood::Kind, None).await;
+        let mut second = Peer::start(transport, Mood::Kind, None).await;
+        let mut client = client(transport, &[&first, &second]);
+        connected(&mut client).await;
+        client.join("a").await.unwrap();
+        client.join("a").await.unwrap();
+        if transport != Transport::Json {
+            let refused = client.join("b").await;
+            assert!(matches!(refused, Err(RequestError::NotInProtocol("second room"))));
+        }
+        client.leave("a").await.unwrap();
+        assert!(client.rooms().is_empty());
+        first.order(Order::Hang).await;
+        assert!(matches!(next(&mut client).await, ClientEvent::Lost { .. }));
+        connected(&mut client).await;
+        assert!(!introduction(&mut second).await.contains("\"a\""), "{transport:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_is_cut_comes_back() {
+    for transport in ALL {
+        let first = Peer::start(transport, Mood::Kind, None).await;
+        let second = Peer::start(transport, Mood::Kind, None).await;
+        let mut client = client(transport, &[&first, &second]);
+        connected(&mut client).await;
+        assert!(matches!(client.cut(), Some(ClientEvent::Lost { .. })));
+        assert!(client.cut().is_none(), "there is nothing to cut");
+        assert_eq!(connected(&mut client).await.0, second.address);
+        assert!(matches!(next(&mut client).await, ClientEvent::Gap { .. }));
+    }
+}
+
+#[tokio::test]
+async fn a_client_in_whose_place_another_came_stays_away() {
+    let peer = Peer::start(Transport::Json, Mood::Kind, None).await;
+    let mut client = client(Transport::Json, &[&peer]);
+    connected(&mut client).await;
+    peer.order(Order::Close(CloseReason::Replaced)).await;
+    for _ in 0..2 {
+        match next(&mut client).await {
+            ClientEvent::Ended { reason } => assert_eq!(reason, "replaced"),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_comet_that_goes_away_is_left_at_once_for_the_next() {
+    let first = Peer::start(Transport::Json, Mood::Kind, None).await;
+    let second = Peer::start(Transport::Json, Mood::Kind, None).await;
+    let mut client = client(Transport::Json, &[&first, &second]);
+    connected(&mut client).await;
+    first.order(Order::Close(CloseReason::Drain)).await;
+    assert!(matches!(next(&mut client).await, ClientEvent::Lost { code: Some(1012), .. }));
+    assert_eq!(connected(&mut client).await, (second.address.clone(), 0));
+}
+
+#[tokio::test]
+async fn a_refusal_that_stands_ends_a_client() {
+    let peer = Peer::start(Transport::Json, Mood::Strict, None).await;
+    let mut client = client(Transport::Json, &[&peer]);
+    assert!(matches!(next(&mut client).await, ClientEvent::Connecting { .. }));
+    assert!(matches!(next(&mut client).await, ClientEvent::Ended { .. }));
+}
+
+#[tokio::test]
+async fn an_overloaded_comet_is_left_alone_for_as_long_as_it_asks() {
+    let host = Host::system();
+    let listener = host.net.listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let _comet = host.tasks.spawn("overloaded comet", async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let answer = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 30\r\n\
+             Content-Length: 0\r\nConnection: close\r\n\r\n";
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        // Until the client hangs up.
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    });
+    let options = Options::new(Transport::Json, "nowhere");
+    let nodes = NodeList::new([address]).unwrap();
+    let mut client = Client::new(host.net.clone(), options, nodes, PACING, 7);
+    assert!(matches!(next(&mut client).await, ClientEvent::Connecting { .. }));
+    match next(&mut client).await {
+        ClientEvent::Failed { error: ConnectError::Handshake(_), pause, .. } => {
+            let asked = Duration::from_secs(30);
+            assert!((asked..=asked + PACING.base).contains(&pause), "{pause:?}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn giving_up_on_an_event_does_not_begin_a_connect_anew() {
+    let peer = Peer::start(Transport::Json, Mood::Mute, None).await;
+    let mut client = client(Transport::Json, &[&peer]);
+    assert!(matches!(next(&mut client).await, ClientEvent::Connecting { .. }));
+    // The peer takes one connection only: a second one would not find it.
+    for _ in 0..5 {
+        assert!(timeout(Duration::from_millis(5), client.next()).await.is_err());
+    }
+    drop(peer);
+    match next(&mut client).await {
+        ClientEvent::Failed { error: ConnectError::Closed { .. }, .. } => {}
+        other => panic!("{other:?}"),
+    }
+}
