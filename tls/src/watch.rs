@@ -1,0 +1,52 @@
+//! Watch: looks at the files of certificates again and again, as those expect who have them renewed by a program.
+
+use std::sync::Arc;
+
+use orrery_host::Host;
+use tokio::time::{Instant, sleep};
+
+use crate::certificate::Files;
+use crate::certificates::{Certificates, Look};
+use crate::limits::{EXPIRY_WARNING_PERIOD, LOOK_PERIOD};
+
+/// Replaces certificates soon after their files have changed, and warns of those that end soon. Runs until it is
+/// dropped; the task of a server.
+pub async fn watch(certificates: Arc<Certificates>, host: Host) {
+    let mut warned = None;
+    loop {
+        if warned.is_none_or(|at: Instant| at.elapsed() >= EXPIRY_WARNING_PERIOD) {
+            warned = warn(&certificates).then(Instant::now);
+        }
+        sleep(LOOK_PERIOD).await;
+        let looked_at = certificates.clone();
+        let look = Box::new(move || tell(&looked_at.reload()));
+        host.tasks.blocking("tls.certificates", look).await;
+    }
+}
+
+fn tell(looks: &[(&Files, Look)]) {
+    for (files, look) in looks {
+        let certificates = files.certificates.display();
+        match look {
+            Look::Unchanged => {}
+            Look::Replaced => tracing::info!(%certificates, "a new certificate is shown"),
+            Look::Refused(error) => {
+                tracing::warn!(%certificates, %error, "a new certificate is refused, the old one is kept");
+            }
+        }
+    }
+}
+
+/// Warns of certificates that end soon. Returns whether there were any.
+fn warn(certificates: &Certificates) -> bool {
+    let warnings = certificates.warnings();
+    for (files, left_seconds) in &warnings {
+        let certificates = files.certificates.display();
+        if *left_seconds < 0 {
+            tracing::error!(%certificates, left_seconds, "a certificate has expired and was not replaced");
+        } else {
+            tracing::warn!(%certificates, left_seconds, "a certificate ends soon and was not replaced");
+        }
+    }
+    !warnings.is_empty()
+}
