@@ -49,6 +49,12 @@ impl Ending {
         }
     }
 
+    /// What this word tells; a word that is none tells of a harness that failed.
+    pub fn of_word(word: &str) -> Self {
+        let all = [Self::Holds, Self::Violated, Self::Unknown];
+        all.into_iter().find(|ending| ending.word() == word).unwrap_or(Self::Harness)
+    }
+
     /// In a word.
     pub fn word(self) -> &'static str {
         match self {

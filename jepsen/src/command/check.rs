@@ -39,8 +39,11 @@ pub struct Export {
     /// A history of JSON lines.
     history: PathBuf,
     /// Which form.
-    #[arg(long)]
-    form: Form,
+    #[arg(long, required_unless_present = "edn")]
+    form: Option<Form>,
+    /// The same as `--form edn`.
+    #[arg(long, conflicts_with = "form")]
+    edn: bool,
 }
 
 /// As much of a history as can be read.
@@ -112,7 +115,8 @@ impl Export {
             .with_context(|| format!("open {}", self.history.display()))?;
         let events = history::read(BufReader::new(file))
             .with_context(|| self.history.display().to_string())?;
-        match self.form {
+        // One of the two is given.
+        match self.form.unwrap_or(Form::Edn) {
             Form::Edn => history::export_edn(&events, stdout().lock())?,
             Form::Porcupine => {
                 let history = History::new(&events)?;

@@ -1,5 +1,5 @@
-//! Every shard serves again soon after each heal, and goes on serving while its members change (etcd's and
-//! Jepsen's membership tests: W7).
+//! W7 (etcd's and Jepsen's tests of membership): every shard serves again soon after each heal, and goes on serving
+//! while its members change.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -29,22 +29,26 @@ struct Runs {
 impl Process {
     /// Runs them, so many at a time. Whoever ends this ends all of them, and each unmakes what it has made.
     pub(super) fn many(&self, mut waiting: VecDeque<Cell>) -> anyhow::Result<Ending> {
+        let mut runs = Runs::default();
         if self.resume {
             let done = self.done()?;
             let many = waiting.len();
             waiting.retain(|cell| {
                 let line = self.line(cell, &cell.plan(self.seconds, &self.without));
-                !done.iter().any(|done| done.is_of(&line))
+                let before = done.iter().rev().find(|done| done.is_of(&line));
+                let ended = before.map(|line| (cell.name(), Ending::of_word(&line.verdict)));
+                let is_new = ended.is_none();
+                runs.ended.extend(ended);
+                is_new
             });
             say(&format!("{} of {many} runs have been run before", many - waiting.len()));
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(self.all(waiting))
+        runtime.block_on(self.all(runs, waiting))
     }
 
-    async fn all(&self, mut waiting: VecDeque<Cell>) -> anyhow::Result<Ending> {
+    async fn all(&self, mut runs: Runs, mut waiting: VecDeque<Cell>) -> anyhow::Result<Ending> {
         let mut stopped = Box::pin(stopped(false)?);
-        let mut runs = Runs::default();
         while !waiting.is_empty() || !runs.running.is_empty() {
             while runs.running.len() < self.jobs.max(1)
                 && let Some(cell) = waiting.pop_front()
@@ -99,11 +103,11 @@ impl Runs {
         Ok(())
     }
 
-    /// A violation outweighs a harness that failed, and that a run without a verdict.
+    /// A violation outweighs a harness that failed, and that a run without a verdict. Of no run nothing is known.
     fn worst(&self) -> Ending {
-        let order = [Ending::Violated, Ending::Harness, Ending::Unknown];
+        let order = [Ending::Violated, Ending::Harness, Ending::Unknown, Ending::Holds];
         let met = order.into_iter().find(|ending| self.ended.iter().any(|(_, met)| met == ending));
-        met.unwrap_or(Ending::Holds)
+        met.unwrap_or(Ending::Unknown)
     }
 }
 
@@ -116,5 +120,23 @@ impl Drop for Runs {
         for (_, child) in &mut self.running {
             let _ = child.wait();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_no_run_nothing_is_known_and_the_worst_outweighs_all_others() {
+        let worst = |words: &[&str]| {
+            let ended = words.iter().map(|word| (String::new(), Ending::of_word(word)));
+            Runs { running: Vec::new(), ended: ended.collect() }.worst()
+        };
+        assert_eq!(worst(&[]), Ending::Unknown);
+        assert_eq!(worst(&["holds"]), Ending::Holds);
+        assert_eq!(worst(&["holds", "unknown"]), Ending::Unknown);
+        assert_eq!(worst(&["unknown", "a word that is none"]), Ending::Harness);
+        assert_eq!(worst(&["harness failure", "VIOLATED", "holds"]), Ending::Violated);
     }
 }

@@ -23,9 +23,13 @@ pub struct Measured {
     /// Milliseconds from the start after a power cut of all routers to each shard's first acknowledged
     /// write, likewise.
     pub after_power_ms: Vec<u64>,
-    /// Shards that acknowledged nothing again before another fault or the end, after either: how long
-    /// they were watched.
-    pub silent_ms: Vec<u64>,
+    /// Shards that acknowledged nothing again before another fault or the end, after a kill: how long they were
+    /// watched.
+    #[serde(default)]
+    pub silent_after_kill_ms: Vec<u64>,
+    /// The same after a power cut.
+    #[serde(default)]
+    pub silent_after_power_ms: Vec<u64>,
 }
 
 impl Measured {
@@ -40,8 +44,10 @@ impl Measured {
                     let led: Vec<u32> = targets.iter().filter_map(|text| shard_led(text)).collect();
                     measured.leader_kills += u64::from(!led.is_empty());
                     for shard in led {
-                        let gap = writes.gap(events, at, shard);
-                        measured.note(gap, |measured| &mut measured.after_kill_ms);
+                        match writes.gap(events, at, shard) {
+                            Gap::Closed(ms) => measured.after_kill_ms.push(ms),
+                            Gap::Open(ms) => measured.silent_after_kill_ms.push(ms),
+                        }
                     }
                 }
                 "power-cut" => {
@@ -51,21 +57,16 @@ impl Measured {
                     }
                     let Some(back) = heal_after(events, at, "power") else { continue };
                     for shard in 1..=shards {
-                        let gap = writes.gap(events, back, shard);
-                        measured.note(gap, |measured| &mut measured.after_power_ms);
+                        match writes.gap(events, back, shard) {
+                            Gap::Closed(ms) => measured.after_power_ms.push(ms),
+                            Gap::Open(ms) => measured.silent_after_power_ms.push(ms),
+                        }
                     }
                 }
                 _ => {}
             }
         }
         measured
-    }
-
-    fn note(&mut self, gap: Gap, of: impl FnOnce(&mut Self) -> &mut Vec<u64>) {
-        match gap {
-            Gap::Closed(ms) => of(self).push(ms),
-            Gap::Open(ms) => self.silent_ms.push(ms),
-        }
     }
 }
 
@@ -238,7 +239,7 @@ mod tests {
         story.end(900, 2, 2);
         let measured = Measured::of(&story.0, 3, 2);
         assert_eq!((measured.leader_kills, measured.after_kill_ms), (1, vec![800]));
-        assert!(measured.silent_ms.is_empty());
+        assert!(measured.silent_after_kill_ms.is_empty());
     }
 
     #[test]
@@ -251,7 +252,7 @@ mod tests {
         story.fault(2_500, "pause", &["router-1"]);
         let measured = Measured::of(&story.0, 3, 2);
         assert_eq!((measured.power_cuts, measured.after_power_ms), (1, vec![1_000]));
-        assert_eq!(measured.silent_ms, [1_400], "shard 2 until the next fault");
+        assert_eq!(measured.silent_after_power_ms, [1_400], "shard 2 until the next fault");
     }
 
     #[test]
