@@ -89,7 +89,8 @@ async fn work(
 ) -> Result<(), String> {
     begin(recorder, PhaseName::WarmUp);
     let warm = Instant::now() + WARM_UP_TIMEOUT;
-    while recorder.ok() < WARM_UP_OK {
+    recorder.watch_shards();
+    while recorder.ok() < WARM_UP_OK || recorder.serving() < plan.swarm.shards as usize {
         if Instant::now() > warm {
             return Err(format!("the system did not serve within {WARM_UP_TIMEOUT:?}"));
         }

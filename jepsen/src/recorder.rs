@@ -77,10 +77,15 @@ impl Recorder {
     /// Writes that all faults are over. From here on the first write of each shard is marked.
     pub fn healed(&self) {
         self.mark(NEMESIS, Op::Heal(Heal::default()));
+        self.watch_shards();
+    }
+
+    /// Begins to look which shards acknowledge a write.
+    pub fn watch_shards(&self) {
         self.inner.lock().serving = Some(BTreeSet::new());
     }
 
-    /// How many shards have acknowledged a write since everything was healed.
+    /// How many shards have acknowledged a write since that was last begun.
     pub fn serving(&self) -> usize {
         self.inner.lock().serving.as_ref().map_or(0, BTreeSet::len)
     }

@@ -48,9 +48,6 @@ pub struct Swarm {
     pub latency_ms_min: u64,
     /// Milliseconds a message takes, at most.
     pub latency_ms_max: u64,
-    /// Milliseconds of a simulation's steps: what happens within one is told to others with the next. Short ones
-    /// show more orders of things, long ones more seeds in the same time.
-    pub step_ms: u64,
     /// Milliseconds between two faults, about.
     pub fault_every_ms: u64,
     /// What kinds of faults there are.
@@ -83,7 +80,6 @@ impl Swarm {
             lease_ms: *one(&mut draw, &[3_000, 5_000, 10_000]),
             latency_ms_min,
             latency_ms_max: latency_ms_min + *one(&mut draw, &[0, 2, 10, 40]),
-            step_ms: *one(&mut stream(seed, "step"), &[1, 2, 4]),
             fault_every_ms: *one(&mut draw, &[500, 1_500, 3_000, 8_000]),
             families: Family::ALL
                 .into_iter()

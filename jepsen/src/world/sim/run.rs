@@ -55,7 +55,7 @@ pub fn run(plan: &Plan) -> Result<Ran, String> {
         .rng_seed(seed_of(plan.seed, "network"))
         .epoch(UNIX_EPOCH + BEGINS)
         .simulation_duration(RUN_MAX)
-        .tick_duration(Duration::from_millis(plan.swarm.step_ms))
+        .tick_duration(Duration::from_millis(1))
         .min_message_latency(Duration::from_millis(plan.swarm.latency_ms_min))
         .max_message_latency(Duration::from_millis(plan.swarm.latency_ms_max))
         .repair_rate(REPAIR_RATE)
