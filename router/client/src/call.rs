@@ -48,9 +48,11 @@ pub(crate) struct Answered {
     pub(crate) sent: u32,
 }
 
-/// One attempt: where, and how long it may take.
+/// One attempt: where, and how long it may take. Whoever else is asked is looked up in the newest table: while a
+/// node is silent, nodes may come that the table did not name when the attempt began.
 struct Attempt<'t> {
-    table: &'t Table,
+    /// Of the table that named the shard.
+    epoch: u64,
     shard: ShardId,
     node: &'t Node,
     until: Instant,
@@ -100,7 +102,7 @@ impl<'a> Call<'a> {
                 continue;
             };
             let until = self.deadline.min(Instant::now() + self.inner.config.attempt_timeout());
-            let attempt = Attempt { table: &table, shard, node, until };
+            let attempt = Attempt { epoch: table.slots.epoch, shard, node, until };
             let effect = self.ask.effect.word();
             let span = tracing::debug_span!("attempt", %shard, node = %node.id, effect);
             let verdict = self.attempt(&attempt).instrument(span).await;
@@ -226,10 +228,14 @@ impl<'a> Call<'a> {
             return Some(verdict);
         }
         self.in_doubt |= verdict.in_doubt;
-        let leader = named.filter(|leader| !flights.awaits(*leader));
-        if let Some(leader) = leader.and_then(|leader| attempt.table.node(leader))
-            && self.inner.leaders.hear(attempt.shard, node, leader.id)
-        {
+        let leader = named.filter(|leader| !flights.awaits(*leader))?;
+        let table = self.inner.tables.newest()?;
+        let Some(leader) = table.node(leader) else {
+            // A node we have not heard of leads. It is named again when the table has grown.
+            self.inner.tables.hurry();
+            return None;
+        };
+        if self.inner.leaders.hear(attempt.shard, node, leader.id) {
             self.inner.metrics.redirect();
             self.in_doubt |= flights.make_room();
             self.ask_too(attempt, flights, leader, Purpose::Answer);
@@ -242,15 +248,16 @@ impl<'a> Call<'a> {
     fn hedge(&mut self, attempt: &Attempt<'_>, flights: &mut Flights) {
         // One that is silent too must not keep the others from being asked.
         self.in_doubt |= flights.make_room();
+        let Some(table) = self.inner.tables.newest() else { return };
         let leader = self.inner.leaders.of(attempt.shard).filter(|leader| !flights.awaits(*leader));
-        if let Some(leader) = leader.and_then(|leader| attempt.table.node(leader)) {
+        if let Some(leader) = leader.and_then(|leader| table.node(leader)) {
             return self.ask_too(attempt, flights, leader, Purpose::Answer);
         }
         if !self.ask.any_replica && !self.inner.leaders.may_scout(attempt.shard) {
             return;
         }
-        for _ in 0..attempt.table.nodes.len() {
-            let Some(node) = self.next_node(attempt.table, attempt.shard) else { return };
+        for _ in 0..table.nodes.len() {
+            let Some(node) = self.next_node(&table, attempt.shard) else { return };
             if !flights.asks(node.id) {
                 let purpose = match self.ask.effect {
                     Effect::Read => Purpose::Answer,
@@ -291,7 +298,7 @@ impl<'a> Call<'a> {
         let request = Request {
             id: 0,
             shard: attempt.shard.0,
-            epoch: attempt.table.slots.epoch,
+            epoch: attempt.epoch,
             timeout_ms: u32::try_from(budget_ms).unwrap_or(u32::MAX),
             kind: Some(kind),
             traceparent: trace::current().map(|trace| trace.to_string()).unwrap_or_default(),

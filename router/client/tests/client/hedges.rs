@@ -84,6 +84,27 @@ async fn a_write_follows_a_leader_that_others_found() {
 }
 
 #[tokio::test]
+async fn a_successor_that_joined_the_cluster_unnoticed_is_followed_past_a_silent_node() {
+    // Whoever else is asked names it, or nobody.
+    for (write, named) in [(false, 3), (true, 3), (false, 0), (true, 0)] {
+        let (nodes, client) = led_by_the_first().await;
+        let newcomer = Scripted::start().await;
+        newcomer.on(fitting);
+        for node in &nodes {
+            node.serve_table("c", &table(1, &[1]), &[&nodes[0], &nodes[1], &newcomer]);
+        }
+        nodes[0].on(|_| Act::Silence);
+        nodes[1].on(move |_| led_by(named));
+        let begun = Instant::now();
+        match write {
+            true => client.write(bind("u", 2), soon()).await.map(|_| ()).unwrap(),
+            false => client.locate(user("u"), false, soon()).await.map(|_| ()).unwrap(),
+        }
+        assert!(begun.elapsed() < Duration::from_millis(ATTEMPT_MS), "{:?}", begun.elapsed());
+    }
+}
+
+#[tokio::test]
 async fn a_slow_leader_is_waited_for_while_nobody_else_leads() {
     let (nodes, client) = led_by_the_first().await;
     let late = Duration::from_millis(700);
