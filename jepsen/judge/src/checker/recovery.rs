@@ -79,15 +79,19 @@ pub fn check(history: &History<'_>, settings: &Settings) -> Verdict {
 /// Whether comets asked the control shard in the first half of the time after a heal, and none was answered in
 /// all of it.
 fn is_control_silent(history: &History<'_>, healed: u64, bound: u64) -> bool {
-    let asks = |operation: &&Operation<'_>| {
-        matches!(operation.op(), Op::Attach(_) | Op::KeepAlive(_))
-            && (healed..healed + bound / 2).contains(&operation.invoke.time)
-    };
-    let mut asked = history.operations.iter().filter(asks).peekable();
-    let in_time = |operation: &Operation<'_>| {
-        is_answered(operation) && operation.end.is_some_and(|end| end.time <= healed + bound)
-    };
-    asked.peek().is_some() && !asked.any(in_time)
+    let mut asked = false;
+    for operation in &history.operations {
+        let is_ask = matches!(operation.op(), Op::Attach(_) | Op::KeepAlive(_));
+        if !is_ask || operation.invoke.time < healed {
+            continue;
+        }
+        // Whoever asked late, and was answered in time, was answered.
+        if is_answered(operation) && operation.end.is_some_and(|end| end.time <= healed + bound) {
+            return false;
+        }
+        asked |= operation.invoke.time < healed + bound / 2;
+    }
+    asked
 }
 
 /// Faults that change who is a member of what.

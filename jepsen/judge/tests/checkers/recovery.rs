@@ -77,6 +77,8 @@ fn a_control_shard_that_answers_no_comet_is_found() {
     finds(check, &text("1> alive a1\n+ 10001\n1< ="), words);
     holds(check, &text("1 alive a1 ?\n2 attach b x 1 = 7"));
     holds(check, &text("1 alive a1 ! fenced"));
+    // Asked again late, and answered in time.
+    holds(check, &text("1 alive a1 ?\n+ 8000\n2 alive a1 ="));
     // Nobody asked, or only when it was too late to tell; or something was broken again.
     holds(check, &text(""));
     holds(check, &text("+ 9000\n1 alive a1 ?"));
