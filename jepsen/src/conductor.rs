@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use judge::history::{self, FaultOutcome, NEMESIS, Op, Phase, PhaseName};
+use orrery_model::ShardId;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -34,6 +35,9 @@ const SERVING_TIMEOUT: Duration = Duration::from_secs(40);
 /// How long the work goes on once every shard serves again.
 const AFTER_HEAL: Duration = Duration::from_secs(3);
 
+/// How often all is read for the last time, where something changed meanwhile: the life of a comet that ended.
+const FINAL_READS_MAX: u32 = 3;
+
 /// How long processes may take to end what they began.
 const END_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -58,9 +62,7 @@ pub async fn lead(
             () = survey.watch() => {}
         }
         begin(recorder, PhaseName::Final);
-        survey.rest().await;
-        final_reads::run(&operator.registry, recorder).await;
-        survey.rest().await;
+        read_all(&survey, operator, recorder).await;
         stage.send_replace(Stage::Over);
         Ok(())
     };
@@ -69,6 +71,27 @@ pub async fn lead(
         led = phases => led,
         never = mend(world) => match never {},
     }
+}
+
+/// Reads everything while the data shards stand still, as often as it takes.
+async fn read_all(survey: &Survey<'_>, operator: &Operator, recorder: &Recorder) {
+    let mut before = survey.rest().await;
+    for _ in 0..FINAL_READS_MAX {
+        final_reads::run(&operator.registry, recorder).await;
+        let after = survey.rest().await;
+        let stood_still = data_indexes(before) == data_indexes(after.clone());
+        if stood_still {
+            return;
+        }
+        before = after;
+    }
+}
+
+/// The control shard may go on.
+fn data_indexes(indexes: Option<BTreeMap<u32, u64>>) -> Option<BTreeMap<u32, u64>> {
+    let mut indexes = indexes?;
+    indexes.remove(&ShardId::CONTROL.0);
+    Some(indexes)
 }
 
 /// Tries again and again what was left half done.

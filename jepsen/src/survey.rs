@@ -7,10 +7,11 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use judge::checker::membership;
 use judge::history::{
-    Digest, Event, History, Kind, NEMESIS, Op, Phase, PhaseName, Replica, Standing,
+    Digest, Event, Held, History, Kind, NEMESIS, Op, Phase, PhaseName, Replica, Standing,
 };
 use judge::settings::Settings;
 use judge::verdict::Verdict;
+use orrery_model::ShardId;
 use orrery_model::cluster::NodeState;
 use orrery_router_client::cluster::{Report, ShardDigest};
 use parking_lot::Mutex;
@@ -55,17 +56,20 @@ impl<'a> Survey<'a> {
         Self { operator, recorder, addresses: addresses.into() }
     }
 
-    /// Writes down the digests of all replicas every now and then, without end.
+    /// Writes down every now and then how all nodes stand and what their replicas hold, without end.
     pub async fn watch(&self) {
         loop {
             sleep(WATCH).await;
-            self.mark_digests(&self.look().await);
+            let look = self.look().await;
+            self.mark_standings(&look);
+            self.mark_digests(&look);
         }
     }
 
     /// Waits until all nodes agree on who belongs where, it is so, and the replicas of each shard have come to
-    /// the same index and stay there. Writes down what it sees on the way, and at the end in any case.
-    pub async fn rest(&self) {
+    /// the same index and stay there. Writes down what it sees on the way, and at the end in any case. The index of
+    /// each shard, if they stay there.
+    pub async fn rest(&self) -> Option<BTreeMap<u32, u64>> {
         let until = Instant::now() + REST_MAX;
         let mut before = None;
         loop {
@@ -74,7 +78,7 @@ impl<'a> Survey<'a> {
             self.mark_digests(&look);
             let now = at_rest(&look);
             if (now.is_some() && now == before) || Instant::now() > until {
-                return;
+                return if now == before { now } else { None };
             }
             before = now;
             sleep(LOOK).await;
@@ -128,6 +132,10 @@ fn standing(report: &Report) -> Standing {
         learners: numbers(&held.learners),
         joint: held.joint,
         applied: held.applied_index,
+        committed: Some(held.committed_index),
+        last: Some(held.last_index),
+        held: (held.shard != ShardId::CONTROL)
+            .then_some(Held { routes: held.data.routes, next_seq: held.data.next_seq }),
     });
     Standing {
         nodes: nodes.collect(),

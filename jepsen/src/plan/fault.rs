@@ -64,6 +64,12 @@ pub enum FaultKind {
         /// Whom.
         node: Aim,
     },
+    /// The machine goes without a word: its process is gone, and nobody hears of that, for nothing passes between it
+    /// and anybody. Later it is back and starts again.
+    Outage {
+        /// Whom.
+        node: Aim,
+    },
     /// The process stops where it is, and goes on later.
     Pause {
         /// Whom.
@@ -122,6 +128,11 @@ pub enum FaultKind {
         shard: u32,
         /// More.
         more: bool,
+    },
+    /// A router is to lead nothing while another can; what it holds stays.
+    Drain {
+        /// Whom.
+        node: Aim,
     },
     /// The routers are stopped and started again one after the other.
     RollingRestart,
@@ -242,7 +253,7 @@ impl FaultKind {
             | Self::Loss { .. }
             | Self::Rough { .. }
             | Self::Narrow { .. } => Family::Network,
-            Self::Kill { .. } | Self::RollingRestart => Family::Kill,
+            Self::Kill { .. } | Self::Outage { .. } | Self::RollingRestart => Family::Kill,
             Self::Pause { .. } => Family::Pause,
             Self::PowerCut { .. } => Family::Power,
             Self::Stall { .. } | Self::FailedSync { .. } | Self::FullDisk { .. } => Family::Disk,
@@ -251,6 +262,7 @@ impl FaultKind {
             | Self::Snapshot { .. }
             | Self::ReplaceNode { .. }
             | Self::Resize { .. }
+            | Self::Drain { .. }
             | Self::Wipe { .. } => Family::Admin,
             Self::Damage { .. } => Family::Damage,
         }
@@ -266,6 +278,7 @@ impl FaultKind {
             | Self::Slow { node, .. }
             | Self::Narrow { node, .. }
             | Self::Kill { node }
+            | Self::Outage { node }
             | Self::Pause { node }
             | Self::Stall { node }
             | Self::FailedSync { node }
@@ -273,6 +286,7 @@ impl FaultKind {
             | Self::Damage { node, .. }
             | Self::ClockJump { node, .. }
             | Self::Snapshot { node }
+            | Self::Drain { node }
             | Self::ReplaceNode { node }
             | Self::Wipe { node } => Some(*node),
             Self::Bridge { a, .. } => Some(*a),

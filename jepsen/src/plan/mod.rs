@@ -110,4 +110,18 @@ mod tests {
         let quiet = (0..1_000).filter_map(quiet).count();
         assert!((200..300).contains(&quiet), "{quiet} of 1000");
     }
+
+    #[test]
+    fn machines_of_the_edge_go_without_a_word_and_routers_are_drained_in_some_runs() {
+        let faults: Vec<Fault> = (0..300).flat_map(|seed| Plan::of(seed).faults).collect();
+        let outages = faults.iter().filter(|fault| matches!(fault.kind, FaultKind::Outage { .. }));
+        let aims: Vec<Option<Aim>> = outages.map(|fault| fault.kind.aim()).collect();
+        let comets = aims.iter().filter(|aim| matches!(aim, Some(Aim::Comet(_)))).count();
+        let logics = aims.iter().filter(|aim| matches!(aim, Some(Aim::Logic(_)))).count();
+        assert!(comets >= 20, "{comets} of comets");
+        assert_eq!(comets + logics, aims.len(), "of a router it is a power cut");
+        let drains = faults.iter().filter(|fault| matches!(fault.kind, FaultKind::Drain { .. }));
+        let drains = drains.filter(|fault| fault.kind.stays() && fault.lasts_ms > 0).count();
+        assert!(drains >= 20, "{drains} drains");
+    }
 }

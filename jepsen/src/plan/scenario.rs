@@ -64,8 +64,17 @@ pub const ALL: &[Scenario] = &[
         round: comet_pause,
     },
     Scenario {
+        name: "comet-outage",
+        says: "a comet's machine goes without a word and comes back, before its lease ends or after it",
+        after: "ghosts that stay online, and devices that come back while they are still shown elsewhere",
+        families: &[Family::Kill],
+        simulated: true,
+        round: comet_outage,
+    },
+    Scenario {
         name: "membership-churn",
-        says: "leaders move, nodes are replaced and wiped, snapshots are forced and logs purged, while nodes crash",
+        says: "leaders move, nodes are drained, replaced and wiped, shards get a replica more and lose one, \
+               snapshots are forced and logs purged, while nodes crash",
         after: "openraft 1795, 1802, 1808; NATS JetStream 7545; CockroachDB's splits",
         families: &[Family::Admin, Family::Kill],
         simulated: true,
@@ -175,6 +184,21 @@ fn comet_pause(swarm: &Swarm, draw: &mut SmallRng) -> Round {
     (faults, after + stalled + 4_000)
 }
 
+fn comet_outage(swarm: &Swarm, draw: &mut SmallRng) -> Round {
+    let node = Aim::Comet(draw.random_range(0..swarm.comets));
+    let away = match draw.random_bool(0.5) {
+        true => draw.random_range(300..swarm.lease_ms / 2),
+        false => swarm.lease_ms + draw.random_range(1_500..4_000),
+    };
+    // What it comes back to may be just being led by another one.
+    let then = FaultKind::Kill { node: Aim::LeaderOf(0) };
+    let mut faults = vec![(0, away, FaultKind::Outage { node })];
+    if draw.random_bool(0.3) {
+        faults.push((away.saturating_sub(200), 800, then));
+    }
+    (faults, away + 6_000)
+}
+
 fn churn(swarm: &Swarm, draw: &mut SmallRng) -> Round {
     let mut faults = Vec::new();
     let mut at = 0;
@@ -185,6 +209,15 @@ fn churn(swarm: &Swarm, draw: &mut SmallRng) -> Round {
         faults.push((at + draw.random_range(100..900), 0, FaultKind::Snapshot { node }));
         at += draw.random_range(1_000..2_000);
     }
+    // A learner is added, and voted in once it has caught up; of the control shard one that follows already.
+    let shard = draw.random_range(0..=swarm.shards);
+    faults.push((at, 0, FaultKind::Resize { shard, more: true }));
+    at += draw.random_range(500..3_000);
+    faults.push((at, 1_500, FaultKind::Drain { node: any_leader(swarm, draw) }));
+    at += draw.random_range(1_000..3_000);
+    // A voter is one no more; of the control shard it goes on following.
+    faults.push((at, 0, FaultKind::Resize { shard, more: false }));
+    at += draw.random_range(200..1_500);
     let node = any_leader(swarm, draw);
     faults.push((
         at,

@@ -104,6 +104,7 @@ fn takes_away(kind: &FaultKind) -> bool {
         | FaultKind::Deafen { node }
         | FaultKind::Hold { node }
         | FaultKind::Kill { node }
+        | FaultKind::Outage { node }
         | FaultKind::Pause { node }
         | FaultKind::Stall { node }
         | FaultKind::FailedSync { node }
@@ -119,6 +120,7 @@ fn takes_away(kind: &FaultKind) -> bool {
         | FaultKind::ClockJump { .. }
         | FaultKind::MoveLeader { .. }
         | FaultKind::Resize { .. }
+        | FaultKind::Drain { .. }
         | FaultKind::Snapshot { .. } => false,
     }
 }
@@ -144,6 +146,8 @@ fn kind_of(family: Family, swarm: &Swarm, draw: &mut SmallRng) -> FaultKind {
         },
         Family::Kill => match draw.random_range(0..8) {
             0 => FaultKind::RollingRestart,
+            // A router's power goes with what its disk had not yet, which is a fault of its own.
+            1 => FaultKind::Outage { node: edge(swarm, draw) },
             _ => FaultKind::Kill { node },
         },
         Family::Pause => FaultKind::Pause { node },
@@ -164,6 +168,7 @@ fn kind_of(family: Family, swarm: &Swarm, draw: &mut SmallRng) -> FaultKind {
                 let shard = draw.random_range(0..=swarm.shards);
                 FaultKind::Resize { shard, more: draw.random_bool(0.7) }
             }
+            5 => FaultKind::Drain { node: router },
             2 | 3 => FaultKind::MoveLeader { shard: draw.random_range(0..=swarm.shards) },
             _ => FaultKind::Snapshot { node: router },
         },
@@ -180,6 +185,14 @@ fn router(swarm: &Swarm, draw: &mut SmallRng) -> Aim {
     match draw.random_bool(0.6) {
         true => Aim::LeaderOf(draw.random_range(0..=swarm.shards)),
         false => Aim::Router(draw.random_range(0..swarm.routers)),
+    }
+}
+
+/// A machine that devices or backends depend on: mostly one that holds connections.
+fn edge(swarm: &Swarm, draw: &mut SmallRng) -> Aim {
+    match draw.random_ratio(1, 4) {
+        true => Aim::Logic(draw.random_range(0..swarm.logics)),
+        false => Aim::Comet(draw.random_range(0..swarm.comets)),
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use judge::history::{EVERYBODY, Online, Op, Push, Seen};
 use orrery_host::grpc;
+use orrery_model::{Address, Id};
 use orrery_proto::push::push_service_client::PushServiceClient;
 use orrery_proto::push::target::Target as Kind;
 use orrery_proto::push::{
@@ -36,6 +37,9 @@ const STALE_ONE_IN: u32 = 16;
 
 /// Of so many questions one is who of a user is online.
 const ONLINE_ONE_IN: u32 = 4;
+
+/// Pause between two looks of who only watches, about.
+const WATCH: Duration = Duration::from_millis(150);
 
 /// How much longer than it allows the other side a backend waits for the answer.
 const GRACE: Duration = Duration::from_millis(300);
@@ -79,6 +83,18 @@ impl Backend {
             } else {
                 self.push().await;
             }
+            self.bed.pause(&mut self.chance).await;
+        }
+    }
+
+    /// Asks about one user after the other until it is told to end, so that nobody comes or goes unseen for long.
+    pub async fn watch(mut self, users: Vec<String>) {
+        self.bed.pace = WATCH;
+        for user in users.iter().cycle() {
+            if !self.bed.asks() {
+                return;
+            }
+            self.online(user).await;
             self.bed.pause(&mut self.chance).await;
         }
     }
@@ -156,7 +172,9 @@ impl Backend {
                 let connections: Vec<Seen> = response.connections.into_iter().map(seen).collect();
                 let count = connections.len();
                 let online = Online { connections: Some(connections) };
-                self.process.ok(Op::Online(online), Said::default());
+                let address = Id::new(user).ok().map(Address::user);
+                let shard = address.and_then(|address| self.bed.shard(&address));
+                self.process.ok(Op::Online(online), Said { shard, ..Said::default() });
                 Some(count)
             }
             Err(Unanswered::Refused(why) | Unanswered::Unknown(why)) => {

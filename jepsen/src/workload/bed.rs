@@ -44,6 +44,9 @@ const KEYS_PER_USER: u32 = 2;
 /// Of so many operations one goes to a shard that is drawn first.
 const EVEN_ONE_IN: u32 = 5;
 
+/// The room that every connection of a writer enters first.
+pub const LOBBY: &str = "room-lobby";
+
 /// What every process of a workload is given.
 #[derive(Clone)]
 pub struct Bed {

@@ -82,6 +82,10 @@ impl Edge {
         for number in 1..=self.plan.backends {
             processes.spawn(Backend::new(bed.clone(), self.clone(), number).run());
         }
+        let watcher = Backend::new(bed.clone(), self.clone(), self.plan.backends + 1);
+        let users = self.users();
+        let with_devices = users.len().min(self.devices * self.doors.len());
+        processes.spawn(watcher.watch(users[..with_devices].to_vec()));
         let comets = self.doors.iter().map(|door| door.comet.clone()).collect();
         processes.spawn(sightings::watch(bed.clone(), comets, seen));
     }

@@ -1,13 +1,15 @@
-//! Reader: looks users up, linearizable and not, and reads who is in a room.
+//! Reader: looks users up, linearizable and not, reads who is in a room and which connections a comet has.
 
-use judge::history::{Locate, Member, Op, ReadRoom};
-use orrery_model::Route;
+use std::collections::VecDeque;
+
+use judge::history::{CometRoutes, Count, Locate, Op, ReadRoom};
+use orrery_model::{CometRef, Route, ShardId};
 use orrery_router_client::ShardMembers;
 use rand::Rng as _;
 use rand::rngs::SmallRng;
 use tokio::time::Instant;
 
-use super::bed::Bed;
+use super::bed::{Bed, LOBBY};
 use super::{READ_TIMEOUT, words};
 use crate::recorder::{Process, Said};
 
@@ -23,6 +25,18 @@ const KEY_ONE_IN: u32 = 4;
 /// Of so many lookups one may be answered by any replica.
 const STALE_ONE_IN: u32 = 8;
 
+/// Of so many rooms that are read one is that in which all are.
+const LOBBY_ONE_IN: u32 = 4;
+
+/// Of so many reads one is of a comet's routes in a shard where they were seen before.
+const ROUTES_ONE_IN: u32 = 10;
+
+/// Of so many lookups that show routes one is followed by a read of one of their comets.
+const FOLLOWED_ONE_IN: u32 = 3;
+
+/// Lives of comets that are remembered.
+const LIVES_MAX: usize = 8;
+
 /// Members that are read at once: only a whole answer is of one moment, and no shard has as many.
 const MEMBERS_MAX: usize = 200;
 
@@ -31,24 +45,30 @@ pub struct Reader {
     bed: Bed,
     process: Process,
     chance: SmallRng,
+    /// Lives of comets that were seen, the latest first, each with a shard that showed routes of it.
+    lives: VecDeque<(CometRef, ShardId)>,
 }
 
 impl Reader {
     /// A reader by its name.
     pub fn new(bed: Bed, name: &str) -> Self {
         let (process, chance) = (bed.recorder.process(), bed.chance(name));
-        Self { bed, process, chance }
+        Self { bed, process, chance, lives: VecDeque::new() }
     }
 
     /// Reads until it is told to end.
     pub async fn run(mut self) {
         while self.bed.asks() {
             if self.chance.random_ratio(1, MEMBERS_ONE_IN) {
-                let room = self.bed.room(&mut self.chance);
+                let room = self.room();
                 self.members(&room).await;
             } else if self.chance.random_ratio(1, COMETS_ONE_IN) {
-                let room = self.bed.room(&mut self.chance);
+                let room = self.room();
                 self.read_room(&room).await;
+            } else if self.chance.random_ratio(1, ROUTES_ONE_IN) && !self.lives.is_empty() {
+                let (comet, shard) =
+                    self.lives[self.chance.random_range(0..self.lives.len())].clone();
+                self.routes(&comet, shard).await;
             } else {
                 let user = self.bed.user(&mut self.chance);
                 let key = match self.chance.random_ratio(1, KEY_ONE_IN) {
@@ -59,6 +79,14 @@ impl Reader {
                 self.locate(&key, stale).await;
             }
             self.bed.pause(&mut self.chance).await;
+        }
+    }
+
+    /// Any of the rooms.
+    fn room(&mut self) -> String {
+        match self.chance.random_ratio(1, LOBBY_ONE_IN) {
+            true => LOBBY.to_owned(),
+            false => self.bed.room(&mut self.chance),
         }
     }
 
@@ -79,7 +107,7 @@ impl Reader {
         }
     }
 
-    /// Reads the members that any one shard holds of a room.
+    /// Reads the members that any one shard holds of a room, and counts them.
     async fn members(&mut self, key: &str) {
         let Some(table) = self.bed.client.table() else { return };
         let shard = table.shards[self.chance.random_range(0..table.shards.len())];
@@ -90,20 +118,43 @@ impl Reader {
                 self.process.fail("not all members fit into one answer", Said::default());
             }
             Ok(ShardMembers { members, log_index, .. }) => {
-                let member = |member: &orrery_router_client::Member| Member {
-                    key: words::key_of(&member.address),
-                    seq: member.route.seq.0,
-                };
-                let members = Some(members.iter().map(member).collect());
-                let said =
-                    Said { shard: Some(shard.0), log_index: Some(log_index), ..Said::default() };
-                self.process.ok(Op::ReadRoom(ReadRoom { comets: None, members }), said);
+                let members = Some(members.iter().map(words::member).collect());
+                let read = Op::ReadRoom(ReadRoom { comets: None, members });
+                self.process.ok(read, at(shard, log_index));
+            }
+            Err(error) => return self.process.fail(error.to_string().as_str(), Said::default()),
+        }
+        self.process.invoke(Some(key), Op::Count(Count::default()));
+        let deadline = Instant::now() + READ_TIMEOUT;
+        match self.bed.client.count_in(&words::address(key), shard, deadline).await {
+            Ok((count, log_index)) => {
+                self.process.ok(Op::Count(Count { count: Some(count) }), at(shard, log_index));
             }
             Err(error) => self.process.fail(error.to_string().as_str(), Said::default()),
         }
     }
 
-    /// Looks one user up.
+    /// Reads the routes that a shard holds of a comet's life.
+    async fn routes(&mut self, comet: &CometRef, shard: ShardId) {
+        let op = |routes| {
+            let (comet, incarnation) = (comet.id.to_string(), comet.incarnation.0);
+            Op::CometRoutes(CometRoutes { comet, incarnation, routes })
+        };
+        self.process.invoke(None, op(None));
+        let deadline = Instant::now() + READ_TIMEOUT;
+        match self.bed.client.comet_routes_in(comet, shard, 0, deadline).await {
+            Ok(ShardMembers { more: true, .. }) => {
+                self.process.fail("not all routes fit into one answer", Said::default());
+            }
+            Ok(ShardMembers { members, log_index, .. }) => {
+                let routes = Some(members.iter().map(words::member).collect());
+                self.process.ok(op(routes), at(shard, log_index));
+            }
+            Err(error) => self.process.fail(error.to_string().as_str(), Said::default()),
+        }
+    }
+
+    /// Looks one user up, and now and then a comet that it is at.
     async fn locate(&mut self, key: &str, stale: bool) {
         self.process.invoke(Some(key), Op::Locate(Locate { stale, routes: None }));
         let (address, deadline) = (words::address(key), Instant::now() + READ_TIMEOUT);
@@ -114,8 +165,22 @@ impl Reader {
                 let routes = Some(located.routes.iter().map(route).collect());
                 let said = Said { shard, log_index: Some(located.log_index), ..Said::default() };
                 self.process.ok(Op::Locate(Locate { stale, routes }), said);
+                let (Some(route), Some(shard)) = (located.routes.last(), shard) else { return };
+                let seen = (route.comet.clone(), ShardId(shard));
+                if !self.lives.contains(&seen) {
+                    self.lives.truncate(LIVES_MAX - 1);
+                    self.lives.push_front(seen.clone());
+                }
+                if self.chance.random_ratio(1, FOLLOWED_ONE_IN) {
+                    self.routes(&seen.0, seen.1).await;
+                }
             }
             Err(error) => self.process.fail(error.to_string().as_str(), Said::default()),
         }
     }
+}
+
+/// What an answer of a shard at an index says besides its value.
+fn at(shard: ShardId, log_index: u64) -> Said {
+    Said { shard: Some(shard.0), log_index: Some(log_index), ..Said::default() }
 }

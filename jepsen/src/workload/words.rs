@@ -1,6 +1,6 @@
 //! Words: the registry's types in the words of a history.
 
-use judge::history::{Bind, Keep, Policy, Primary, Refusal, Route, Scope};
+use judge::history::{Bind, Keep, Member, Policy, Primary, Refusal, Route, Scope};
 use orrery_model::command::{self, Loser};
 use orrery_model::{Address, CometRef, Id, policy};
 
@@ -39,6 +39,11 @@ pub fn bind(bind: &command::Bind) -> Bind {
 /// A route.
 pub fn route(comet: &CometRef, conn: u64, seq: u64) -> Route {
     Route { comet: comet.id.to_string(), incarnation: comet.incarnation.0, conn, seq }
+}
+
+/// A member of a room, or a route of a comet.
+pub fn member(member: &orrery_router_client::Member) -> Member {
+    Member { key: key_of(&member.address), seq: member.route.seq.0 }
 }
 
 /// Who gave way.

@@ -1,5 +1,6 @@
-//! Admin: what every world asks of its cluster: who leads, another leader, a snapshot, another node.
+//! Admin: what every world asks of its cluster: who leads, another leader, none here, a snapshot, another node.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use orrery_model::cluster::{Node, NodeState, Placed, Placement};
@@ -45,6 +46,8 @@ pub(crate) struct Admin {
     spares: Mutex<Vec<usize>>,
     /// Routers that are to go and the spares that are to take their places, where that is not done yet.
     unfinished: Mutex<Vec<(String, String)>>,
+    /// Routers that lead nothing, or may do so, and whether they are to lead again.
+    drained: Mutex<BTreeMap<String, bool>>,
 }
 
 impl Admin {
@@ -64,6 +67,7 @@ impl Admin {
             spares: (founders..seats.len()).rev().collect::<Vec<_>>().into(),
             seats: seats.into(),
             unfinished: Mutex::default(),
+            drained: Mutex::default(),
         }
     }
 
@@ -158,6 +162,7 @@ impl Admin {
         if !self.unfinished.lock().is_empty() {
             return Err(Installed::Skipped("another one is still to be replaced".to_owned()));
         }
+        self.none_drained()?;
         let (_, report) = self.told(ShardId::CONTROL).await?;
         let is_going = report.nodes.iter().any(|(_, state)| *state == NodeState::Leaving);
         let is_settled = |(placement, placed): &(Placement, Option<Placed>)| {
@@ -171,6 +176,60 @@ impl Admin {
         match !is_going && report.placements.iter().all(is_settled) {
             true => Ok(()),
             false => Err(Installed::Skipped("replicas are on their way".to_owned())),
+        }
+    }
+
+    /// Whether routers may be replaced: not while a change of one's state may just be on its way, which would take
+    /// back that it leaves.
+    ///
+    /// # Errors
+    /// That the fault is skipped, and why.
+    pub(crate) fn none_drained(&self) -> Result<(), Installed> {
+        match self.drained.lock().is_empty() {
+            true => Ok(()),
+            false => Err(Installed::Skipped("a router is drained".to_owned())),
+        }
+    }
+
+    /// Has a router lead nothing while another one can.
+    pub(crate) async fn drain(&self, name: &str) -> Installed {
+        let (_, report) = match self.told(ShardId::CONTROL).await {
+            Ok(told) => told,
+            Err(skipped) => return skipped,
+        };
+        let Some(seat) = self.seat(name) else {
+            return Installed::Skipped(format!("{name} is no router"));
+        };
+        let is_active = report
+            .nodes
+            .iter()
+            .any(|(node, state)| node.id == seat.id && *state == NodeState::Active);
+        if !is_active || !self.unfinished.lock().is_empty() {
+            return Installed::Skipped(format!("{name} may be on its way out"));
+        }
+        self.drained.lock().insert(name.to_owned(), false);
+        let drained = ControlCommand::SetNodeState { node: seat.id, state: NodeState::Draining };
+        let changed = self.change(drained, vec![name.to_owned()]).await;
+        if matches!(changed, Installed::Skipped(_)) {
+            self.drained.lock().remove(name);
+        }
+        changed
+    }
+
+    /// Says that all are to lead again.
+    pub(crate) fn lead_again(&self) {
+        self.drained.lock().values_mut().for_each(|again| *again = true);
+    }
+
+    /// Tries once more to have those lead again that are to.
+    async fn undrain(&self) {
+        let drained = self.drained.lock().clone();
+        for (name, _) in drained.into_iter().filter(|(_, again)| *again) {
+            let Some(seat) = self.seat(&name) else { continue };
+            let active = ControlCommand::SetNodeState { node: seat.id, state: NodeState::Active };
+            if let Installed::Yes { .. } = self.change(active, Vec::new()).await {
+                self.drained.lock().remove(&name);
+            }
         }
     }
 
@@ -272,6 +331,9 @@ impl Admin {
         let (Some(gone), Some(new)) = (self.seat(old), self.seat(spare)) else {
             return Installed::Skipped(format!("{old} or {spare} is no router"));
         };
+        if let Err(skipped) = self.none_drained() {
+            return skipped;
+        }
         let node = describe(&self.client, &new.registry).await;
         let targets = vec![gone.name.clone(), new.name.clone()];
         let added = self.change(ControlCommand::AddNode(node.clone()), targets.clone()).await;
@@ -293,6 +355,7 @@ impl Admin {
 
     /// Tries once more what is unfinished. The routers whose places were taken now.
     pub(crate) async fn finish(&self) -> Vec<String> {
+        self.undrain().await;
         let mut gone = Vec::new();
         let unfinished = self.unfinished.lock().clone();
         for (old, spare) in unfinished {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use orrery_host::Host;
 use orrery_model::command::{Command, Reply};
-use orrery_model::{Address, CometRef, Kind, Route};
+use orrery_model::{Address, CometRef, Kind, Route, ShardId};
 use orrery_proto::convert::WireError;
 use orrery_proto::registry::{Count, Locate, request, response};
 use prometheus_client::registry::Registry;
@@ -141,18 +141,29 @@ impl Client {
     pub async fn count(&self, room: Address, deadline: Instant) -> Result<u64, ClientError> {
         check_room(&room)?;
         let table = self.first_table(deadline).await?;
-        let counts = table.shards.iter().map(|shard| {
-            let count = Count { room: Some((&room).into()) };
-            let ask = Ask::read(Target::Shard(*shard), request::Kind::Count(count));
-            async move {
-                match self.call(&ask, deadline).await? {
-                    (response::Kind::Counted(counted), _) => Ok(counted.count),
-                    _ => Err(garbled("count")),
-                }
-            }
-        });
+        let counts = table.shards.iter().map(|shard| self.count_in(&room, *shard, deadline));
         let counts = futures_util::future::try_join_all(counts).await?;
-        Ok(counts.into_iter().fold(0, u64::saturating_add))
+        Ok(counts.into_iter().fold(0, |sum, (count, _)| sum.saturating_add(count)))
+    }
+
+    /// How many members a room has in one shard, and the index in the shard's log at which that was so:
+    /// linearizable.
+    ///
+    /// # Errors
+    /// [`ClientError`]; a read may always be repeated.
+    pub async fn count_in(
+        &self,
+        room: &Address,
+        shard: ShardId,
+        deadline: Instant,
+    ) -> Result<(u64, u64), ClientError> {
+        check_room(room)?;
+        let count = Count { room: Some(room.into()) };
+        let ask = Ask::read(Target::Shard(shard), request::Kind::Count(count));
+        match self.call(&ask, deadline).await? {
+            (response::Kind::Counted(counted), log_index) => Ok((counted.count, log_index)),
+            _ => Err(garbled("count")),
+        }
     }
 
     pub(crate) async fn call(

@@ -10,9 +10,30 @@ use crate::ask::{Ask, Target};
 use crate::client::{Client, garbled, malformed};
 use crate::error::ClientError;
 use crate::limits::COMET_ROUTES_ASKS_MAX;
-use crate::members::{Member, MembersCursor, MembersPage, cursor_at};
+use crate::members::{Member, MembersCursor, MembersPage, ShardMembers, cursor_at};
 
 impl Client {
+    /// The first routes of a comet's life in one shard, on whatever address, at most `limit` (0 or too many:
+    /// [`PAGE_SIZE_MAX`]), all of one moment: linearizable. There may be more although these are fewer: the
+    /// registry looks at a bounded part of a shard at once.
+    ///
+    /// # Errors
+    /// [`ClientError`]; a read may always be repeated.
+    pub async fn comet_routes_in(
+        &self,
+        comet: &CometRef,
+        shard: ShardId,
+        limit: usize,
+        deadline: Instant,
+    ) -> Result<ShardMembers, ClientError> {
+        let limit = if (1..=PAGE_SIZE_MAX).contains(&limit) { limit } else { PAGE_SIZE_MAX };
+        let start = MembersCursor { shard, after: None };
+        let (page, log_index) = self.comet_routes_page(comet, &start, limit, deadline).await?;
+        let members: Result<_, _> = page.members.into_iter().map(Member::try_from).collect();
+        let members = members.map_err(|error| malformed(&error))?;
+        Ok(ShardMembers { members, more: page.more, log_index })
+    }
+
     /// The next routes of a comet's life, on whatever address, from the start (`None`) or a cursor, at most
     /// `limit` (0 or too many: [`PAGE_SIZE_MAX`]). Each shard's part is linearizable; the walk is not one
     /// instant. A page may be empty although it is not the last one: the registry looks at a bounded part
@@ -38,7 +59,7 @@ impl Client {
                 break;
             }
             let Some(cursor) = next.take() else { break };
-            let page =
+            let (page, _) =
                 self.comet_routes_page(&comet, &cursor, limit - members.len(), deadline).await?;
             for member in page.members {
                 members.push(Member::try_from(member).map_err(|error| malformed(&error))?);
@@ -65,7 +86,7 @@ impl Client {
         cursor: &MembersCursor,
         limit: usize,
         deadline: Instant,
-    ) -> Result<WirePage, ClientError> {
+    ) -> Result<(WirePage, u64), ClientError> {
         let after = cursor.after.as_ref().map(|(address, seq)| WireMember {
             address: Some(address.into()),
             seq: seq.0,
@@ -75,7 +96,7 @@ impl Client {
         let routes = CometRoutes { comet: Some(comet.into()), after, limit };
         let ask = Ask::read(Target::Shard(cursor.shard), request::Kind::CometRoutes(routes));
         match self.call(&ask, deadline).await? {
-            (response::Kind::Members(page), _) => Ok(page),
+            (response::Kind::Members(page), log_index) => Ok((page, log_index)),
             _ => Err(garbled("page of a comet's routes")),
         }
     }

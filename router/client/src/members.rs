@@ -38,7 +38,7 @@ pub struct MembersPage {
     pub next: Option<MembersCursor>,
 }
 
-/// A room's members in one shard, all of one moment.
+/// A room's members in one shard, or a comet's routes there, all of one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShardMembers {
     /// The members, in order of (address, seq); at most as many as asked for.

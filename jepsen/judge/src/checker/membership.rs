@@ -1,8 +1,8 @@
 //! At the end all nodes agree on who belongs where, and it is so (Jepsen's membership tests: W7).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::Property;
+use super::{Property, quorums};
 use crate::facts::standings::{CONTROL, Standings, placed, staying};
 use crate::history::{History, Replica, Standing};
 use crate::settings::Settings;
@@ -24,7 +24,10 @@ pub const PROPERTY: Property = Property {
 /// - each shard is held by the nodes where it is placed, each of which names exactly them as its voters;
 ///   the control shard is followed by all others, the others by nobody;
 /// - nobody else holds a replica, a node that was removed least of all;
-/// - each replica has applied at least what any had when the phase began: nobody is stuck.
+/// - each replica has applied at least what any had when the phase began, and every index at which anything was
+///   answered: nobody is stuck.
+///
+/// And at all times: what was said to be committed in a shard is in the logs of a majority of its voters.
 pub fn check(history: &History<'_>, _: &Settings) -> Verdict {
     let standings = Standings::new(history);
     let Some((by, best)) = standings.best() else {
@@ -60,7 +63,9 @@ pub fn check(history: &History<'_>, _: &Settings) -> Verdict {
         }
         replicas(*node, standing, best, &mut |text| violated(&[by, *event], text));
     }
-    for (shard, (target, begun)) in &standings.begun {
+    let answered = answered(history);
+    for (shard, begun) in &standings.begun {
+        let (target, begun) = answered.get(shard).unwrap_or(begun).max(begun);
         for node in Standings::holders(best, *shard) {
             let reached = standings.reached.get(&(node, *shard));
             if let Some((index, at)) = reached.filter(|(index, _)| index < target) {
@@ -71,7 +76,21 @@ pub fn check(history: &History<'_>, _: &Settings) -> Verdict {
             }
         }
     }
+    quorums::check(history, &mut violations);
     Verdict::of(violations)
+}
+
+/// Of each shard the largest index at which anything was answered, and the event that told it.
+fn answered(history: &History<'_>) -> BTreeMap<u32, (u64, u64)> {
+    let mut answered = BTreeMap::new();
+    for operation in &history.operations {
+        if let (Some(shard), Some(index)) = (operation.shard(), operation.log_index()) {
+            let told = (index, operation.told_by());
+            let held = answered.entry(shard).or_insert(told);
+            *held = told.max(*held);
+        }
+    }
+    answered
 }
 
 fn agree(one: &Standing, other: &Standing) -> bool {

@@ -1,6 +1,7 @@
 //! Checkers: one property a file, its source in the first line.
 
 pub mod binds_survive;
+mod comings;
 pub mod conservation;
 pub mod crashes;
 pub mod digests;
@@ -10,7 +11,9 @@ pub mod leases;
 pub mod linear_by_index;
 pub mod linear_by_search;
 pub mod membership;
+mod next_seqs;
 pub mod presence;
+mod quorums;
 pub mod recovery;
 pub mod rooms;
 pub mod seq_rises;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Property;
+use super::{Property, comings};
 use crate::facts::{Device, Devices, Facts};
 use crate::history::{History, Op, Operation, Seen};
 use crate::settings::{Settings, nanos};
@@ -26,6 +26,8 @@ pub const PROPERTY: Property = Property {
 /// takes its devices offline until they are bound again, for which `recovery` and a lease are allowed). It may
 /// stand until `silence`, two leases and `margin` after the device left, counted anew from each fault and
 /// heal, for nothing expires while the control shard has no quorum.
+///
+/// To whoever asks, each seq of a user comes online once and goes offline once, on one comet in one of its lives.
 pub fn check(history: &History<'_>, settings: &Settings) -> Verdict {
     let facts = Facts::new(history, settings);
     let devices = Devices::new(history, settings);
@@ -58,6 +60,7 @@ pub fn check(history: &History<'_>, settings: &Settings) -> Verdict {
         let phantom = |one: &Seen| format!("on {}, where it never was", one.comet);
         violations.extend(elsewhere.map(phantom).map(told));
     }
+    comings::check(history, &mut violations);
     if judged == 0 {
         return Verdict::Unknown("no user with a device was asked about".into());
     }

@@ -8,7 +8,7 @@ use crate::history::{Event, History, Op, PhaseName, Standing};
 pub(crate) const CONTROL: u32 = 0;
 
 /// Nanoseconds within which the words of all nodes at one look are written down; looks are further apart.
-const ONE_LOOK: u64 = 100_000_000;
+pub(crate) const ONE_LOOK: u64 = 100_000_000;
 
 /// What the nodes said in the final phase.
 #[derive(Debug, Default)]

@@ -98,6 +98,24 @@ pub struct Replica {
     pub joint: bool,
     /// The last index applied.
     pub applied: u64,
+    /// The last index known to be committed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub committed: Option<u64>,
+    /// The last index of its log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<u64>,
+    /// Of a data shard: what it says that it holds, at that index or a later one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Held>,
+}
+
+/// What a replica of a data shard says that it holds, in the figures of its metrics.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// Visible routes.
+    pub routes: u64,
+    /// The seq that the next bind takes.
+    pub next_seq: u64,
 }
 
 /// See [`super::Op::Serving`].

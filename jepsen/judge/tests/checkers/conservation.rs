@@ -1,7 +1,9 @@
 use orrery_judge::checker::conservation::check;
+use orrery_judge::history::History;
+use orrery_judge::settings::{Gates, Settings};
 use orrery_judge::verdict::Verdict;
 
-use crate::script::{finds, holds, verdict};
+use crate::script::{events, finds, holds, verdict};
 
 fn run(reads: &str) -> String {
     format!(
@@ -58,13 +60,87 @@ fn a_wrong_count_is_found() {
 
 #[test]
 fn a_set_of_unknown_outcome_may_count_or_not() {
-    for count in [1, 2] {
-        let unknown = run(&format!("{USERS}\n1 count r = {count}"));
-        holds(
-            check,
-            &unknown.replace("1 bind v", "3 rooms u a1.1 4 v2 ?\n1 bind v").replace("= 1 s2", ""),
+    let unknown = |count: u32| {
+        let counts = run(&format!("{USERS}\n1 count r = {count}\n1 count r = 1 s2"));
+        counts.replace("1 bind v", "3 rooms u a1.1 4 v2 ?\n1 bind v")
+    };
+    holds(check, &unknown(0));
+    holds(check, &unknown(1));
+    finds(check, &unknown(2), "r counts 2 members of shard 1");
+}
+
+#[test]
+fn a_room_that_counts_right_over_all_shards_only_is_found() {
+    let crossed = format!("{USERS}\n1 count r = 0\n1 count r = 2 s2");
+    finds(check, &run(&crossed), "r counts 0 members of shard 1, but its users show 1 to 1");
+}
+
+/// The same with all that is read of shard 1 at index 20, and what node 1 says that it holds there.
+fn moment(reads: &str, held: u32) -> String {
+    format!(
+        "{}\n{reads}\n{}",
+        run("1 locate u = a1.1:4\n1 locate v = s2"),
+        format_args!("* standing n1 1=active s1=1 r1=1@20:{held}:9\n* digest 1 20 d n1")
+    )
+}
+
+const MOMENT: &str = "1 living all = a1 b2
+    1 locate u = a1.1:4 @20
+    1 routes a1 = u:4 @20
+    1 routes b2 = w:7 @20
+    1 members r = u:4 @20
+    1 count r = 1 @20";
+
+#[test]
+fn sums_at_one_index_that_agree_hold() {
+    holds(check, &moment(MOMENT, 2));
+    // Who does not stand still says nothing of one index.
+    holds(check, &moment(MOMENT, 7).replace("digest 1 20", "digest 1 21"));
+    // Where not all comets were asked, others may have the rest.
+    holds(check, &moment(&MOMENT.replace("1 routes b2 = w:7 @20", ""), 2));
+}
+
+#[test]
+fn routes_that_no_comet_shows_or_no_replica_counts_are_found() {
+    finds(check, &moment(MOMENT, 3), "node 1 holds 3 routes, but its comets show 2 at index 20");
+    finds(check, &moment(MOMENT, 1), "node 1 holds 1 routes, but its comets show 2 at index 20");
+    let users = "1 locate u = a1.1:4 @20\n1 locate w = b2.1:7 @20";
+    finds(check, &moment(users, 1), "node 1 holds 1 routes, but its users show 2");
+}
+
+#[test]
+fn what_two_ways_show_differently_at_one_index_is_found() {
+    // In whatever phase: nothing is written between two reads at one index.
+    let early = |reads: &str| run(USERS).replace("* phase", &format!("{reads}\n* phase"));
+    let hidden = "1 locate u = a1.1:4 @20\n2 routes a1 = @20";
+    finds(check, &early(hidden), "by its user, but not by its comet at index 20 of shard 1");
+    holds(check, &early(&hidden.replace("a1 = @20", "a1 = @21")));
+    holds(check, &early(&hidden.replace("a1 = @20", "a1 = @20 s2")));
+    let phantom = "1 locate u = @20\n2 routes a1 = u:4 @20";
+    finds(check, &early(phantom), "by its comet, but not by its user at index 20");
+    let torn = "1 routes a1 = u:4 @20\n2 routes a1 = @20";
+    finds(check, &early(torn), "is shown with");
+    let miscounted = "1 members r = u:4 @20\n2 count r = 2 @20";
+    finds(check, &early(miscounted), "r counts 2 members and shows 1 at index 20");
+    let ghost = "1 members r = u:4 @20\n2 locate u = a1.1:5 @20";
+    finds(check, &early(ghost), "r shows u seq 4, whom u does not show");
+}
+
+#[test]
+fn a_run_whose_routes_were_not_counted_in_all_ways_has_no_verdict() {
+    let gates = Gates { shards: vec![1], compared: true, ..Gates::default() };
+    let settings = Settings { gates, ..Settings::default() };
+    let verdict = |text: &str| check(&History::new(&events(text)).unwrap(), &settings);
+    assert_eq!(verdict(&moment(MOMENT, 2)), Verdict::Holds);
+    for missing in ["1 living all = a1 b2", "1 routes b2 = w:7 @20"] {
+        assert!(MOMENT.contains(missing));
+        let text = moment(&MOMENT.replace(missing, ""), 2);
+        assert!(
+            matches!(verdict(&text), Verdict::Unknown(why) if why.contains("[1]")),
+            "{missing}"
         );
     }
+    assert!(matches!(verdict(&run(USERS)), Verdict::Unknown(_)));
 }
 
 #[test]

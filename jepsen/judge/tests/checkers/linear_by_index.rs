@@ -349,3 +349,58 @@ fn the_exact_removal_of_another_is_found() {
 fn a_history_without_indexes_allows_no_verdict() {
     assert!(matches!(verdict(check, "1 bind u a1.1 = 4"), Verdict::Unknown(_)));
 }
+
+/// A comet with a connection at two addresses of one shard.
+const TWO: &str = "9 attach a x 1 = 1\n1 bind u a1.1 = 4 @10\n1 bind v a1.2 = 5 @11";
+
+/// Its life may be over from here on.
+const OVER: &str = "9 attach a x 2 = 2";
+
+#[test]
+fn a_comet_that_shows_all_or_none_of_its_connections_holds() {
+    holds(check, &format!("{TWO}\n3 routes a1 = u:4 v:5 @12\n{OVER}\n3 routes a1 = @14"));
+    // What was unbound is gone alone.
+    let unbound = "1 unbind u a1.1 = true @12\n3 routes a1 = v:5 @12";
+    holds(check, &format!("{TWO}\n3 routes a1 = u:4 v:5 @11\n{unbound}"));
+    holds(check, &format!("{TWO}\n1 unbind u a1.1 ?\n3 routes a1 = v:5 @12"));
+    holds(check, &format!("{TWO}\n2 bind u b7.1 newest1 = 6 - a1.1:4 @12\n3 routes a1 = v:5 @12"));
+    // What is bound later is there later, and another shard has others.
+    let later = TWO.replace("\n1 bind v", "\n3 routes a1 = u:4 @10\n1 bind v");
+    holds(check, &format!("{later}\n3 routes a1 = w:9 @12 s2"));
+}
+
+#[test]
+fn a_life_that_is_half_gone_is_found() {
+    let words =
+        "(a#1 conn 1) is gone at index 12 and nothing removed it, but its comet still has 1";
+    finds(check, &format!("{TWO}\n{OVER}\n3 routes a1 = v:5 @12"), words);
+    // The same of its user, at the index at which the comet shows another one.
+    let crossed = format!("{TWO}\n{OVER}\n3 locate u = @12\n4 routes a1 = v:5 @12");
+    finds(check, &crossed, words);
+    let later = format!("{TWO}\n{OVER}\n3 routes a1 = @12\n4 locate v = a1.2:5 @13");
+    finds(check, &later, "its comet were fenced, but the comet was not fenced at index 13");
+}
+
+#[test]
+fn a_life_that_comes_back_is_found() {
+    let back = format!("{TWO}\n{OVER}\n3 routes a1 = @12\n4 routes a1 = u:4 v:5 @12");
+    finds(check, &back, "is shown by its comet at index 12, but was gone at index 12");
+    let user = format!("{TWO}\n{OVER}\n3 routes a1 = @12\n4 locate u = a1.1:4 @12");
+    finds(check, &user, "u seq 4 (a#1 conn 1) is not shown at index 12, but at index 12");
+    let later = user.replace("u = a1.1:4 @12", "u = a1.1:4 @13");
+    finds(check, &later, "is not shown at index 12, but at index 13");
+}
+
+#[test]
+fn a_life_that_is_gone_without_an_end_is_found() {
+    finds(check, &format!("{TWO}\n3 routes a1 = @12"), "but nothing removed it");
+}
+
+#[test]
+fn what_a_comet_shows_and_nobody_bound_is_found() {
+    finds(check, &format!("{TWO}\n3 routes a1 = u:4 u:9 v:5 @12"), "u seq 9 is shown by its comet");
+    let unbound = "1 unbind u a1.1 = true @12\n3 routes a1 = u:4 v:5 @13";
+    finds(check, &format!("{TWO}\n{unbound}"), "but was gone at index 12");
+    // Its bind may have had any seq.
+    holds(check, "9 attach a x 1 = 1\n1 bind u a1.1 ?\n3 routes a1 = u:4 @12");
+}

@@ -110,3 +110,52 @@ fn a_run_whose_replicas_were_not_all_compared_does_not_count() {
     // Before the final phase does not count.
     assert!(matches!(judged(&format!("{control}\n{data}\n{}", good())), Verdict::Unknown(_)));
 }
+
+#[test]
+fn a_replica_without_what_was_acknowledged_is_found() {
+    let answered = |index: u32| format!("1 bind u a1.1 = 4 @{index}\n{}", good());
+    holds(check, &answered(20));
+    let words = "node 2 is stuck at index 20 of shard 1, which was at 21 already";
+    finds(check, &answered(21), words);
+    holds(check, &answered(21).replace("@21", "@21 s2"));
+}
+
+/// Looks in which each node says `applied<committed<last` of its replica of shard 1; then all is well.
+fn looks(looks: &[[&str; 3]]) -> String {
+    let mut text = String::new();
+    for (at, look) in looks.iter().enumerate() {
+        for (node, said) in (2..).zip(look).filter(|(_, said)| !said.is_empty()) {
+            text += &format!("* standing n{node} {CLUSTER} r1={said}\n");
+        }
+        text += if at + 1 < looks.len() { "+ 500\n" } else { "" };
+    }
+    format!("{text}{}", good())
+}
+
+#[test]
+fn what_is_committed_is_on_a_majority() {
+    let leader = "2,3,4@9<10<12";
+    // At one look the others may have been asked before.
+    holds(check, &looks(&[[leader, "2,3,4@8<8<8", "2,3,4@8<8<8"]]));
+    holds(check, &looks(&[[leader, "", ""], ["", "2,3,4@8<8<8", "2,3,4@9<9<10"]]));
+    holds(check, &looks(&[[leader, "", ""], ["", "2,3,4@8<8<8", ""]]));
+    let words = "index 10 of shard 1 was committed, but of its voters {2, 3, 4} the logs of [3, 4] end before";
+    finds(check, &looks(&[[leader, "", ""], ["", "2,3,4@8<8<8", "2,3,4@9<9<9"]]), words);
+    // It must stay there.
+    finds(
+        check,
+        &looks(&[[leader; 3], [leader; 3], [leader, "2,3,4@8<8<9", "2,3,4@8<8<9"]]),
+        words,
+    );
+}
+
+#[test]
+fn a_majority_of_others_or_on_new_disks_is_none_of_those_who_lack_it() {
+    let leader = "2,3,4@9<10<12";
+    let others = ["", "3,4,5@8<8<8", "3,4,5@8<8<8"];
+    holds(check, &looks(&[[leader, "", ""], others]));
+    holds(check, &looks(&[[leader, "", ""], ["", "2,3,4*@8<8<8", "2,3,4@8<8<8"]]));
+    // One that follows without a vote counts for nothing, one that lost its disk for anything.
+    holds(check, &looks(&[["2,3+4@9<10<12", "", ""], ["", "2,3+4@9<9<10", "2,3+4@8<8<8"]]));
+    holds(check, &looks(&[[leader, "", ""], ["", "@0<0<0", "2,3,4@8<8<8"]]));
+}

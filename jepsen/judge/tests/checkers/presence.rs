@@ -132,3 +132,38 @@ fn a_quiet_tail_shows_who_stays_online_too_long() {
     // Without it nothing says that the other one is too late.
     holds(check, &tail(bound - 5_000, "a1:4 a1:5"));
 }
+
+/// A device that is connected all the time, so that what is shown is at least possible.
+fn watched(looks: &str) -> String {
+    format!("1 connect u 7 comet=a ?\n2 connect u 8 comet=a ?\n{looks}")
+}
+
+#[test]
+fn a_connection_that_comes_once_and_goes_once_holds() {
+    let looks = "9 online u =\n9 online u = a1:4\n8 online u = a1:4 a1:5\n9 online u = a1:5";
+    holds(check, &watched(looks));
+    // Bound again in its comet's next life it is another one.
+    holds(check, &watched("9 online u = a1:4\n9 online u =\n9 online u = a2:6"));
+    // Who asks at the same time may see either.
+    let looks = "9 online u = a1:4\n8> online u\n9 online u = a1:4\n8< =\n9 online u =";
+    holds(check, &watched(looks));
+    holds(check, &watched("8> online u\n9 online u = a1:4\n8< =\n9 online u = a1:4"));
+    holds(check, &watched("9 online u = a1:4\n8> online u\n9> online u\n8< =\n9< = a1:4"));
+}
+
+#[test]
+fn a_connection_that_comes_online_twice_is_found() {
+    let twice = "9 online u = a1:4\n8 online u =\n7 online u = a1:4";
+    finds(check, &watched(twice), "seq 4 of u on a went offline and came online once more");
+    // Others of the same user do not hide it.
+    let twice = "9 online u = a1:4 a1:5\n8 online u = a1:5\n7 online u = a1:4 a1:5";
+    finds(check, &watched(twice), "seq 4 of u on a went offline");
+}
+
+#[test]
+fn a_seq_that_comes_online_in_two_places_is_found() {
+    let text = watched("3 connect u 9 comet=b ?\n9 online u = a1:4\n8 online u = b3:4");
+    finds(check, &text, "seq 4 of u came online on a in life 1, and on b in life 3");
+    let text = watched("9 online u = a1:4\n8 online u = a2:4");
+    finds(check, &text, "on a in life 1, and on a in life 2");
+}

@@ -13,9 +13,9 @@
 
 use orrery_judge::history::{
     Attach, Bind, CometRoutes, Connect, Count, Deliver, Digest, Ended, Event, Fault, FaultOutcome,
-    HarnessFailure, Heal, History, Joined, Keep, KeepAlive, Kind, Listing, Living, Locate, Member,
-    NEMESIS, Named, Online, Op, Panicked, Phase, Policy, Primary, Push, ReadRoom, Receipt, Replica,
-    Report, Route, Scope, Seen, Serving, SetRooms, Standing, Told, Unbind,
+    HarnessFailure, Heal, Held, History, Joined, Keep, KeepAlive, Kind, Listing, Living, Locate,
+    Member, NEMESIS, Named, Online, Op, Panicked, Phase, Policy, Primary, Push, ReadRoom, Receipt,
+    Replica, Report, Route, Scope, Seen, Serving, SetRooms, Standing, Told, Unbind,
 };
 use orrery_judge::settings::Settings;
 use orrery_judge::verdict::{Verdict, Violation};
@@ -348,7 +348,8 @@ fn receipt(words: &[&str]) -> Receipt {
 }
 
 /// `2=leaving`: a node; `s1=1,2`: where shard 1 is placed; `r1=1,2+3*@7`: a replica of it, with voters,
-/// learners, changing, at index 7.
+/// learners, changing, at index 7. `@7<8<9:2:5`: it applied 7, knows 8 to be committed and has 9, holds 2
+/// routes, and seq 5 is the next.
 fn standing(words: &[&str]) -> Standing {
     let numbers = |text: &str| text.split(',').filter_map(|word| word.parse().ok()).collect();
     let mut standing = Standing::default();
@@ -362,8 +363,23 @@ fn standing(words: &[&str]) -> Standing {
                     members.strip_suffix('*').map_or((members, false), |members| (members, true));
                 let (voters, learners) = members.split_once('+').unwrap_or((members, ""));
                 let (voters, learners) = (numbers(voters), numbers(learners));
-                let (shard, applied) = (shard.parse().unwrap(), applied.parse().unwrap());
-                standing.replicas.push(Replica { shard, voters, learners, joint, applied });
+                let mut figures = applied.split(':');
+                let mut indexes = figures.next().unwrap().split('<').map(number);
+                let applied = indexes.next().unwrap();
+                let (committed, last) = (indexes.next(), indexes.next());
+                let held: Vec<u64> = figures.map(number).collect();
+                let held = held.first().map(|routes| Held { routes: *routes, next_seq: held[1] });
+                let shard = shard.parse().unwrap();
+                standing.replicas.push(Replica {
+                    shard,
+                    voters,
+                    learners,
+                    joint,
+                    applied,
+                    committed,
+                    last,
+                    held,
+                });
             }
             _ => standing.nodes.push((what.parse().unwrap(), is.to_owned())),
         }

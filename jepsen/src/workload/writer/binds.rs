@@ -71,7 +71,9 @@ impl Writer {
         if !self.chance.random_ratio(1, UNDECIDED_ONE_IN) {
             self.numbers.decide(one.conn);
         }
+        let conn = one.conn;
         self.living.push(one);
+        self.enter_lobby(conn).await;
     }
 
     /// Sends a bind of a living connection once more, as who did not hear the answer.

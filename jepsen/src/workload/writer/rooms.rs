@@ -2,19 +2,30 @@
 
 use judge::history::{Listing, Op, SetRooms};
 use orrery_model::command::{self, Command, Outcome, Refusal};
-use orrery_model::{Id, Version};
+use orrery_model::{Conn, Id, Version};
 
 use super::Writer;
 use super::write::End;
 use crate::recorder::Said;
+use crate::workload::bed::LOBBY;
 use crate::workload::words;
 
 impl Writer {
     /// Puts a connection into a room, or takes it out.
     pub(super) async fn set_rooms(&mut self) {
-        let Some(comet) = self.life.clone() else { return };
         let Some(conn) = self.any_living().map(|at| self.living[at].conn) else { return };
         let room = self.bed.room(&mut self.chance);
+        self.cross(conn, room).await;
+    }
+
+    /// Puts a connection into the room that all of them are in.
+    pub(super) async fn enter_lobby(&mut self, conn: Conn) {
+        self.cross(conn, LOBBY.to_owned()).await;
+    }
+
+    /// Puts a connection into this room, or takes it out.
+    async fn cross(&mut self, conn: Conn, room: String) {
+        let Some(comet) = self.life.clone() else { return };
         let is_in = self.living.iter().any(|one| one.conn == conn && one.rooms.contains(&room));
         if !is_in && !self.listed.contains(&room) && !self.list(&room, true).await {
             return;

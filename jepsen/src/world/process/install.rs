@@ -50,6 +50,7 @@ impl ProcessWorld {
             | FaultKind::Loss { .. }
             | FaultKind::Rough { .. } => self.disturb(fault, name).await,
             FaultKind::Kill { .. } => self.kill(fault, name).await,
+            FaultKind::Outage { .. } => self.go_dark(fault, name),
             FaultKind::Pause { .. } => {
                 let station = self.stations.get(&name).context("no such node")?;
                 match station.process() {
@@ -90,6 +91,7 @@ impl ProcessWorld {
             FaultKind::Snapshot { .. }
             | FaultKind::MoveLeader { .. }
             | FaultKind::Resize { .. }
+            | FaultKind::Drain { .. }
             | FaultKind::ReplaceNode { .. }
             | FaultKind::Wipe { .. }
             | FaultKind::RollingRestart => self.operate(fault, name).await,
@@ -182,6 +184,25 @@ impl ProcessWorld {
         }
         self.stations.get(&name).context("no such node")?.kill()?;
         Ok(Installed::Yes { targets })
+    }
+
+    /// A machine is gone without a word: first nothing passes any more, then its process ends. What its system says
+    /// of that reaches nobody, devices neither.
+    fn go_dark(&self, fault: &Fault, name: String) -> anyhow::Result<Installed> {
+        let mut station = self.stations.get(&name).context("no such node")?;
+        if !station.runs() {
+            return Ok(Installed::Skipped("it is down".to_owned()));
+        }
+        let others = self.stations.others(&name).into_iter().chain([HARNESS.to_owned()]);
+        let both = |other: String| [(name.clone(), other.clone()), (other, name.clone())];
+        let cut = Link { cut: true, ..Link::default() };
+        if let Err(error) = self.links.lock().ask(fault.id, others.flat_map(both).collect(), cut) {
+            return Ok(Installed::Skipped(error.to_string()));
+        }
+        station.held = true;
+        station.kill()?;
+        drop(station);
+        Ok(yes([name]))
     }
 
     /// The power of so many routers goes, of all at the same moment.

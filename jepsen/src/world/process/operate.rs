@@ -34,6 +34,7 @@ impl ProcessWorld {
             FaultKind::Snapshot { .. } => Ok(self.admin.snapshot(&name).await),
             FaultKind::MoveLeader { shard } => Ok(self.admin.move_leader(ShardId(*shard)).await),
             FaultKind::Resize { shard, more } => self.resize(ShardId(*shard), *more).await,
+            FaultKind::Drain { .. } => Ok(self.admin.drain(&name).await),
             FaultKind::ReplaceNode { .. } => self.replace(&name, false).await,
             FaultKind::Wipe { .. } => self.replace(&name, true).await,
             FaultKind::RollingRestart => self.roll(u64::from(fault.id)).await,
@@ -96,6 +97,9 @@ impl ProcessWorld {
         }
         if wipe && self.lost.lock().iter().any(|lost| lost != old) {
             return Ok(Installed::Skipped("another one is still to be replaced".to_owned()));
+        }
+        if let Err(skipped) = self.admin.none_drained() {
+            return Ok(skipped);
         }
         self.recycle().await?;
         let Some(spare) = self.admin.take_spare() else {

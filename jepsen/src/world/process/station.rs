@@ -136,7 +136,7 @@ impl Station {
             self.held = false;
             return Ok(());
         }
-        let data = self.disk.as_ref().map(|disk| disk.path().join("data")).unwrap_or_default();
+        let data = self.data().unwrap_or_default();
         let text = config_text::text(&self.place, self.id, &data, &self.known, &self.tuning);
         let config = self.folder.join(format!("{}.toml", self.name()));
         fs::write(&config, text).with_context(|| format!("write {}", config.display()))?;
@@ -151,6 +151,11 @@ impl Station {
         self.starts += 1;
         self.held = false;
         Ok(())
+    }
+
+    /// Where its node keeps what it has on its disk, if it has one.
+    pub(crate) fn data(&self) -> Option<PathBuf> {
+        self.disk.as_ref().map(|disk| disk.path().join("data"))
     }
 
     /// Where what it says goes.

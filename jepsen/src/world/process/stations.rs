@@ -11,6 +11,7 @@ use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 use super::config_text::{Known, Tuning};
 use super::station::{Parts, Station, has_disk};
 use super::topology::{self, Place, Role};
+use crate::entries::Stores;
 use crate::plan::{Family, Plan};
 
 /// Bytes of a router's disk.
@@ -147,6 +148,19 @@ impl Stations {
             }
         }
         Ok(())
+    }
+
+    /// Ends every router and copies what it has on its disk, each into a folder of its own in this one.
+    pub(crate) fn keep(&self, folder: &Path) -> Stores {
+        let mut stores = Stores::default();
+        let mut all = self.all.lock();
+        for station in all.iter_mut() {
+            let Some(data) = station.data() else { continue };
+            // What does not end stays in the ledger.
+            let _ = station.kill();
+            stores.copy(station.id, &data, folder.join(station.name()));
+        }
+        stores
     }
 
     /// Ends every node and unmakes every machine, whoever still knows of them.

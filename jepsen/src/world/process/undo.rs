@@ -9,6 +9,10 @@ use crate::plan::{Fault, FaultKind};
 impl ProcessWorld {
     /// Takes back what a fault did to its targets.
     pub(super) fn undo(&self, fault: &Fault, targets: &[String]) {
+        if let FaultKind::Drain { .. } = &fault.kind {
+            // Even where nobody knows whether it was done.
+            self.admin.lead_again();
+        }
         for name in targets {
             let done = self.undo_one(fault, name);
             self.must(&format!("take {:?} back from {name}", fault.kind), done);
@@ -27,7 +31,7 @@ impl ProcessWorld {
                 }
             }
             FaultKind::Stall { .. } => station.let_go(),
-            FaultKind::Kill { .. } => station.start()?,
+            FaultKind::Kill { .. } | FaultKind::Outage { .. } => station.start()?,
             FaultKind::PowerCut { .. } => {
                 station.disk.as_ref().context("it has no disk")?.restore()?;
                 station.start()?;
@@ -46,6 +50,7 @@ impl ProcessWorld {
     pub(super) fn undo_all(&self) {
         let cleared = self.links.lock().clear();
         self.must("clear the network", cleared.map_err(Into::into));
+        self.admin.lead_again();
         let names: Vec<String> =
             self.stations.places().iter().map(|place| place.name.clone()).collect();
         for name in names {

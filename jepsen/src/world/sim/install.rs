@@ -10,6 +10,7 @@ use tokio::time::sleep;
 
 use super::cluster::{DISK_LOST, POWER_GONE, SYNC_FAILED};
 use super::links::Effect;
+use super::load;
 use super::world::SimWorld;
 use crate::plan::{Fault, FaultKind};
 use crate::world::Installed;
@@ -82,6 +83,14 @@ impl SimWorld {
                 self.crash(&name);
                 yes(vec![name])
             }
+            FaultKind::Outage { .. } => {
+                let mut others = self.cluster.names();
+                others.retain(|other| *other != name);
+                others.extend(load::names());
+                self.links.want(fault.id, &name, &others, Effect::Cut);
+                self.crash(&name);
+                yes(vec![name])
+            }
             FaultKind::PowerCut { routers } => yes(self.cut_power(*routers).await),
             FaultKind::Stall { .. } => {
                 machine.expect("it has a machine").disk.close();
@@ -106,6 +115,7 @@ impl SimWorld {
             FaultKind::Resize { shard, more } => {
                 self.admin.resize(ShardId(*shard), *more, || self.admin.take_spare()).await
             }
+            FaultKind::Drain { .. } => self.admin.drain(&name).await,
             FaultKind::RollingRestart => {
                 let mut hit = Vec::new();
                 for name in self.admin.members() {
@@ -178,6 +188,9 @@ impl SimWorld {
     /// Puts a spare in a router's place. A router that is wiped has lost its disk before.
     async fn replace(&self, old: &str, wipe: bool) -> Installed {
         if wipe && let Err(skipped) = self.admin.may_lose_one().await {
+            return skipped;
+        }
+        if let Err(skipped) = self.admin.none_drained() {
             return skipped;
         }
         let Some(spare) = self.admin.take_spare() else {

@@ -8,6 +8,10 @@ use crate::plan::{Fault, FaultKind};
 impl SimWorld {
     /// Takes back what a fault did to its targets.
     pub(super) fn undo(&self, fault: &Fault, targets: &[String]) {
+        if let FaultKind::Drain { .. } = &fault.kind {
+            // Even where nobody knows whether it was done.
+            self.admin.lead_again();
+        }
         let Some(name) = targets.first() else { return };
         let machine = self.cluster.machine(name);
         match &fault.kind {
@@ -22,6 +26,10 @@ impl SimWorld {
                 machine.expect("it has a machine").process.open();
                 self.links.forget(fault.id);
             }
+            FaultKind::Outage { .. } => {
+                self.links.forget(fault.id);
+                self.start(name);
+            }
             FaultKind::Kill { .. } | FaultKind::PowerCut { .. } => {
                 targets.iter().for_each(|name| self.start(name));
             }
@@ -34,6 +42,7 @@ impl SimWorld {
             | FaultKind::ClockJump { .. }
             | FaultKind::MoveLeader { .. }
             | FaultKind::Resize { .. }
+            | FaultKind::Drain { .. }
             | FaultKind::Snapshot { .. }
             | FaultKind::ReplaceNode { .. }
             | FaultKind::Wipe { .. }

@@ -128,6 +128,7 @@ impl World for SimWorld {
     fn heal(&self) -> LocalBoxFuture<'_, ()> {
         async move {
             self.links.heal();
+            self.admin.lead_again();
             let members = self.admin.members();
             for name in self.cluster.names() {
                 self.cluster.machine(&name).expect("it has a machine").process.open();

@@ -80,6 +80,22 @@ async fn pages_of_any_size_tell_every_route_once_and_in_order() {
 }
 
 #[tokio::test]
+async fn one_shard_tells_its_part_of_one_moment_and_whether_that_is_all() {
+    let (nodes, client) = cluster_with(1, &table(1, &[1, 2, 5]), 2_000).await;
+    nodes[0].on(answer);
+    for (shard, told, more) in
+        [(1, vec![("a", 4)], true), (2, vec![], false), (5, vec![("a2", 7), ("c", 2)], false)]
+    {
+        let found = client.comet_routes_in(&comet(), ShardId(shard), 0, soon()).await.unwrap();
+        let name = |m: &orrery_router_client::Member| (m.address.id.to_string(), m.route.seq.0);
+        let all: Vec<_> = found.members.iter().map(name).collect();
+        let told: Vec<_> = told.iter().map(|(id, seq)| ((*id).to_owned(), *seq)).collect();
+        assert_eq!((all, found.more), (told, more), "of shard {shard}");
+    }
+    assert_eq!(nodes[0].seen().len(), 3, "each was asked once");
+}
+
+#[tokio::test]
 async fn a_cursor_of_a_shard_that_is_no_more_goes_on_with_the_next_one() {
     let (nodes, client) = cluster_with(1, &table(1, &[1, 2, 5]), 2_000).await;
     nodes[0].on(answer);

@@ -104,6 +104,22 @@ async fn a_count_is_the_sum_over_all_shards() {
 }
 
 #[tokio::test]
+async fn one_shard_counts_its_part_at_an_index() {
+    let (nodes, client) = cluster_with(1, &table(1, &[1, 3, 5]), 2_000).await;
+    nodes[0].on(answer);
+    let mut sum = 0;
+    for shard in [1, 3, 5] {
+        let (count, index) = client.count_in(&room(), ShardId(shard), soon()).await.unwrap();
+        assert_eq!(count, held_by(shard).len() as u64, "of shard {shard}");
+        assert!(index > 0);
+        sum += count;
+    }
+    assert_eq!((sum, nodes[0].seen().len()), (5, 3));
+    let error = client.count_in(&user("u"), ShardId(1), soon()).await.unwrap_err();
+    assert!(matches!(error, ClientError::Invalid { .. }), "{error}");
+}
+
+#[tokio::test]
 async fn a_count_without_one_shard_is_no_count() {
     let (nodes, client) = cluster_with(1, &table(1, &[1, 3, 5]), 2_000).await;
     nodes[0].on(|request| match request.shard {

@@ -1,55 +1,20 @@
-//! The same connections are counted by users, by comets and by rooms (Jepsen's bank: W4).
+//! Last: what the last reads of the final phase showed, in which nothing is written, across all shards.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Property;
-use crate::history::{History, Op, Operation, PhaseName};
-use crate::settings::Settings;
-use crate::verdict::{Verdict, Violation};
-
-/// See [`check`].
-pub const PROPERTY: Property = Property {
-    name: "conservation",
-    source: "Jepsen bank: the sum is the same whichever way it is taken (W4)",
-    needs: &["comet-routes", "count"],
-    check,
-    covers: None,
-};
-
-/// (comet, incarnation, key, seq): one route.
-type Route<'a> = (&'a str, u64, &'a str, u64);
-
-/// From the last reads of the final phase, in which nothing is written: the routes found by asking the
-/// users are those found by asking the comets, and each room counts the living connections that were last
-/// said to be in it.
-pub fn check(history: &History<'_>, _: &Settings) -> Verdict {
-    let phase = history
-        .events
-        .iter()
-        .find(|event| matches!(&event.op, Op::Phase(phase) if phase.name == PhaseName::Final));
-    let Some(phase) = phase else { return Verdict::Unknown("there is no final phase".into()) };
-    let mut last = Last::default();
-    for operation in history.operations.iter().filter(|operation| operation.is_ok()) {
-        if operation.began() > phase.index {
-            last.take(operation);
-        }
-    }
-    if last.users.is_empty() {
-        return Verdict::Unknown("no user was read in the final phase".into());
-    }
-    let mut violations = Vec::new();
-    last.routes(&mut violations);
-    last.counts(history, &mut violations);
-    Verdict::of(violations)
-}
+use super::Route;
+use crate::history::{History, Op, Operation};
+use crate::verdict::Violation;
 
 /// What the read of an event showed.
 type Seen<'a> = (u64, BTreeSet<Route<'a>>);
 
 /// The last read of everything.
 #[derive(Default)]
-struct Last<'a> {
-    users: BTreeMap<&'a str, Seen<'a>>,
+pub(super) struct Last<'a> {
+    pub(super) users: BTreeMap<&'a str, Seen<'a>>,
+    /// Key → the shard that has it.
+    shards: BTreeMap<&'a str, u32>,
     /// (comet, incarnation) and shard → its routes.
     comets: BTreeMap<(&'a str, u64), BTreeMap<Option<u32>, Seen<'a>>>,
     /// Room → shard → count.
@@ -57,7 +22,7 @@ struct Last<'a> {
 }
 
 impl<'a> Last<'a> {
-    fn take(&mut self, operation: &Operation<'a>) {
+    pub(super) fn take(&mut self, operation: &Operation<'a>) {
         let event = operation.told_by();
         match operation.op() {
             Op::Locate(locate) if !locate.stale => {
@@ -66,6 +31,7 @@ impl<'a> Last<'a> {
                 let routes =
                     routes.map(|r| (r.comet.as_str(), r.incarnation, key, r.seq)).collect();
                 self.users.insert(key, (event, routes));
+                self.shards.extend(operation.shard().map(|shard| (key, shard)));
             }
             Op::CometRoutes(read) => {
                 let life = (read.comet.as_str(), read.incarnation);
@@ -83,7 +49,7 @@ impl<'a> Last<'a> {
         }
     }
 
-    fn routes(&self, violations: &mut Vec<Violation>) {
+    pub(super) fn routes(&self, violations: &mut Vec<Violation>) {
         if self.comets.is_empty() {
             return;
         }
@@ -109,9 +75,9 @@ impl<'a> Last<'a> {
         }
     }
 
-    /// A room counts every living connection whose last set of rooms names it; one whose last set is of
-    /// unknown outcome, or was refused, may count or not.
-    fn counts(&self, history: &History<'a>, violations: &mut Vec<Violation>) {
+    /// In each shard a room counts every living connection there whose last set of rooms names it; one whose last
+    /// set is of unknown outcome, or was refused, may count or not.
+    pub(super) fn counts(&self, history: &History<'a>, violations: &mut Vec<Violation>) {
         // All sets of each connection, by its (key, seq).
         let mut sets: BTreeMap<(&str, u64), Vec<&Operation<'_>>> = BTreeMap::new();
         for operation in &history.operations {
@@ -122,27 +88,31 @@ impl<'a> Last<'a> {
             }
         }
         for (room, shards) in &self.counts {
-            let counted: u64 = shards.values().map(|(_, count)| count).sum();
-            let (mut least, mut most, mut complete) = (0, 0, true);
-            for ((key, seq), sets) in &sets {
-                let (sure, may) = membership(sets, room);
-                if !may {
-                    continue;
+            for (shard, (event, counted)) in shards {
+                let (mut least, mut most, mut complete) = (0, 0, true);
+                for ((key, seq), sets) in &sets {
+                    let (sure, may) = membership(sets, room);
+                    let elsewhere =
+                        self.shards.get(key).is_some_and(|of| Some(of) != shard.as_ref());
+                    if !may || shard.is_some() && elsewhere {
+                        continue;
+                    }
+                    let Some((_, routes)) = self.users.get(key) else {
+                        complete = false;
+                        continue;
+                    };
+                    if routes.iter().any(|route| route.3 == *seq) {
+                        least += u64::from(sure);
+                        most += 1;
+                    }
                 }
-                let Some((_, routes)) = self.users.get(key) else {
-                    complete = false;
-                    continue;
-                };
-                if routes.iter().any(|route| route.3 == *seq) {
-                    least += u64::from(sure);
-                    most += 1;
+                if complete && !(least..=most).contains(counted) {
+                    let of = shard.map_or(String::new(), |shard| format!(" of shard {shard}"));
+                    let text = format!(
+                        "{room} counts {counted} members{of}, but its users show {least} to {most} of them"
+                    );
+                    violations.push(Violation::new([*event], text));
                 }
-            }
-            if complete && !(least..=most).contains(&counted) {
-                let text = format!(
-                    "{room} counts {counted} members, but its users show {least} to {most} of them"
-                );
-                violations.push(Violation::new(shards.values().map(|(event, _)| *event), text));
             }
         }
     }

@@ -1,11 +1,13 @@
 //! The registry is linearizable by its own log indexes (after etcd's robustness tests: W2).
 
+mod comet_reads;
 mod order;
 mod policies;
 mod reads;
 mod refusals;
 mod stayers;
 
+use self::comet_reads::CometReads;
 use super::Property;
 use crate::facts::{Facts, Lives};
 use crate::history::{History, Operation};
@@ -44,7 +46,8 @@ impl<'a> Address<'a, '_> {
 
 /// Real time agrees with the order of the log, and at each address every answer is the one that the log
 /// up to its index gives, by the rules of bind, unbind, policy and fence. Ties within one entry need no
-/// search: seqs order the binds of an entry, losers the evictions, and reads see whole entries.
+/// search: seqs order the binds of an entry, losers the evictions, and reads see whole entries. A read of a
+/// comet's life shows all its connections in the shard or, once it has ended there, none ever more.
 ///
 /// O(n log n) over operations; each violation names the answers that contradict each other.
 pub fn check(history: &History<'_>, settings: &Settings) -> Verdict {
@@ -55,6 +58,7 @@ pub fn check(history: &History<'_>, settings: &Settings) -> Verdict {
     let facts = Facts::new(history, settings);
     let mut violations = Vec::new();
     order::check(history, &mut violations);
+    let comet_reads = CometReads::new(history, &facts);
     for (key, places) in &facts.by_key {
         let operations = places.iter().map(|at| &history.operations[*at]).collect();
         let address = Address { key, facts: &facts, operations };
@@ -63,6 +67,7 @@ pub fn check(history: &History<'_>, settings: &Settings) -> Verdict {
         policies::check(&address, &lives, &mut violations);
         stayers::check(&address, &lives, &mut violations);
         refusals::check(&address, &lives, &mut violations);
+        comet_reads.check(&address, &mut lives, &mut violations);
         reads::check(&address, &mut lives, &mut violations);
     }
     Verdict::of(violations)

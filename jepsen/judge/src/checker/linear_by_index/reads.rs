@@ -49,10 +49,7 @@ pub(super) fn check(
             if shown.contains(place) {
                 return true;
             }
-            let life = &lives.all[*place];
-            let named =
-                if life.removable <= index { life.unbinds[0].min(life.evicted) } else { u64::MAX };
-            let removed = named.min(lives.silent_eviction(life));
+            let removed = removed(lives, *place, index);
             let life = &mut lives.all[*place];
             if life.gone.log_index > index {
                 // From here on the reads agree that it is gone, or it has come back.
@@ -124,8 +121,15 @@ fn show(
     Some(place)
 }
 
+/// Event from which on something of its address may have removed a connection by an index.
+pub(super) fn removed(lives: &Lives<'_>, place: usize, index: u64) -> u64 {
+    let life = &lives.all[place];
+    let named = if life.removable <= index { life.unbinds[0].min(life.evicted) } else { u64::MAX };
+    named.min(lives.silent_eviction(life))
+}
+
 /// Judges a connection that was born and that a read does not show.
-fn absent(
+pub(super) fn absent(
     address: &Address<'_, '_>,
     removed: u64,
     life: &Life<'_>,
