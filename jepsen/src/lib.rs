@@ -7,6 +7,7 @@
 pub mod command;
 pub mod conductor;
 pub mod ddmin;
+pub mod entries;
 pub mod operator;
 pub mod outcome;
 pub mod plan;

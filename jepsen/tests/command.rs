@@ -88,6 +88,37 @@ fn a_whole_history_is_judged() {
 }
 
 #[test]
+fn log_entries_that_lie_beside_a_history_are_shown_and_none_are_told_as_none() {
+    let file = File::of(&lines(false));
+    let none = "log entries: none lie beside the history";
+    let said = jepsen(&["check", &file.name()]);
+    assert!(said.code == Some(1) && said.out.contains(none), "{}{}", said.out, said.error);
+    let said = jepsen(&["report", &file.name()]);
+    assert!(said.code == Some(0) && said.out.contains(none), "{}{}", said.out, said.error);
+    let page = || fs::read_to_string(file.path().with_extension("html")).unwrap();
+    assert!(page().contains("No entries of the routers' logs lie beside this history."));
+
+    let lies = file.path().with_extension("entries.jsonl");
+    let entry = r#"{"entry":{"shard":1,"index":20,"term":4,"nodes":[1,2],"says":{"blank":{}}}}"#;
+    fs::write(&lies, format!("{{\"log\":{{\"shard\":1,\"node\":1,\"last\":20}}}}\n{entry}\n"))
+        .unwrap();
+    let told = format!("log entries: {} (1 of them)", lies.display());
+    for command in ["check", "report"] {
+        let said = jepsen(&[command, &file.name()]);
+        assert!(said.out.contains(&told), "{}{}", said.out, said.error);
+    }
+    assert!(page().contains("node 1: the last entry is 20"));
+    // Of a history that holds nobody asks.
+    fs::write(file.path(), lines(true)).unwrap();
+    assert!(!jepsen(&["check", &file.name()]).out.contains("log entries"));
+    fs::write(&lies, "{\"entry\":7}\n").unwrap();
+    fs::write(file.path(), lines(false)).unwrap();
+    let said = jepsen(&["report", &file.name()]);
+    assert_eq!(said.code, Some(2), "{}{}", said.out, said.error);
+    assert!(said.error.contains("entries.jsonl: line 1: "), "{}", said.error);
+}
+
+#[test]
 fn a_history_cut_in_the_middle_of_a_line_says_where_and_what_was_readable() {
     let whole = lines(false);
     let cut = &whole[..whole.len() - 30];

@@ -21,7 +21,7 @@ use std::time::Instant;
 use judge::checker;
 use judge::history::{self, Event, History, Op};
 use judge::verdict::Verdict;
-use report::RunFacts;
+use report::{Page, RunFacts};
 
 use generate::{Shape, generate};
 
@@ -36,7 +36,7 @@ fn main() {
     let began = Instant::now();
     let judged = checker::judge(&history, &run.settings, &[]);
     let (judging, began) = (began.elapsed(), Instant::now());
-    let page = report::page(&run, &events, &judged);
+    let page = Page::of(&run, &events, &judged).draw(None);
     let of = |judged: &checker::Judged| judged.verdict.as_ref().is_some_and(Verdict::is_violated);
     eprintln!(
         "{} events, {} violated: judged in {judging:.1?}, drawn in {:.1?}, {} kB",

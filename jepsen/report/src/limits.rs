@@ -42,8 +42,15 @@ pub(crate) const KEY_EVENTS_SEEN: usize = 40;
 /// Events at the end of a prefix that are told.
 pub(crate) const TAIL_EVENTS: usize = 20;
 
-/// Entries of a log that are told, on either side of the one in question.
-pub(crate) const ENTRIES_AROUND: usize = 10;
+/// Operations of a log that are told, on either side of the one in question.
+pub(crate) const ANSWERED_AROUND: usize = 10;
+
+/// Entries of a log that are told, on either side of the place in question. Whoever reads them for a page need
+/// not read more.
+pub const ENTRIES_AROUND: u64 = 10;
+
+/// Commands of an entry that are told, those of the addresses in question first.
+pub(crate) const COMMANDS_MAX: usize = 8;
 
 /// Places in logs that are shown for one violation.
 pub(crate) const PLACES_MAX: usize = 3;

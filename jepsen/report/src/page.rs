@@ -3,7 +3,9 @@
 use judge::checker::Judged;
 use judge::history::Event;
 
+use crate::breach::{Breach, Place, breaches};
 use crate::calls;
+use crate::entries::Entries;
 use crate::facts::RunFacts;
 use crate::markup::{esc, put};
 use crate::section::head::Ending;
@@ -15,32 +17,59 @@ use crate::survey::Survey;
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
-/// Draws a run as one HTML page that needs nothing besides itself.
-pub fn page(run: &RunFacts, events: &[Event], judged: &[Judged]) -> String {
-    let survey = Survey::of(events);
-    let kinds = calls::by_kind(&survey);
-    let mut out = String::with_capacity(1 << 18);
-    put!(
-        out,
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
-         <meta name=\"color-scheme\" content=\"light dark\">\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; \
-         script-src 'unsafe-inline'\">\
-         <title>{} {}: {}</title><style>{STYLE}</style></head><body><main>",
-        Ending::of(&survey, judged).sign(),
-        esc(&run.name),
-        Ending::of(&survey, judged).word(),
-    );
-    head::draw(run, &survey, judged, &mut out);
-    verdicts::draw(judged, &mut out);
-    shrunk::draw(run, &mut out);
-    violations::draw(run, &survey, judged, &mut out);
-    timeline::draw(&survey, &mut out);
-    availability::draw(&survey, &mut out);
-    latency::draw(&survey, &kinds, &mut out);
-    faults::draw(&survey, &mut out);
-    counters::draw(run, &survey, &kinds, &mut out);
-    put!(out, "</main><script>{SCRIPT}</script></body></html>\n");
-    out
+/// A run as one HTML page that needs nothing besides itself.
+pub struct Page<'a> {
+    run: &'a RunFacts,
+    judged: &'a [Judged],
+    survey: Survey<'a>,
+    breaches: Vec<Breach<'a>>,
+}
+
+impl<'a> Page<'a> {
+    /// Looks at a run.
+    pub fn of(run: &'a RunFacts, events: &'a [Event], judged: &'a [Judged]) -> Self {
+        let survey = Survey::of(events);
+        let breaches = breaches(run, &survey, judged);
+        Self { run, judged, survey, breaches }
+    }
+
+    /// The shards and indices of their logs around which entries would tell how what is violated came about:
+    /// where what shows it was answered, then all else of its addresses.
+    pub fn places(&self) -> Vec<(u32, u64)> {
+        let shown = self.breaches.iter().flat_map(|breach| breach.places(&self.survey));
+        let of_keys = self.breaches.iter().flat_map(|breach| breach.places_of_keys(&self.survey));
+        let mut places: Vec<Place> = shown.collect();
+        places.extend(of_keys);
+        places
+    }
+
+    /// Draws it, with what the routers kept around those places.
+    pub fn draw(&self, entries: Option<&Entries>) -> String {
+        let Self { run, judged, survey, breaches } = self;
+        let kinds = calls::by_kind(survey);
+        let mut out = String::with_capacity(1 << 18);
+        put!(
+            out,
+            "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
+             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
+             <meta name=\"color-scheme\" content=\"light dark\">\
+             <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; \
+             script-src 'unsafe-inline'\">\
+             <title>{} {}: {}</title><style>{STYLE}</style></head><body><main>",
+            Ending::of(survey, judged).sign(),
+            esc(&run.name),
+            Ending::of(survey, judged).word(),
+        );
+        head::draw(run, survey, judged, &mut out);
+        verdicts::draw(judged, &mut out);
+        shrunk::draw(run, &mut out);
+        violations::draw(survey, breaches, entries, &mut out);
+        timeline::draw(survey, &mut out);
+        availability::draw(survey, &mut out);
+        latency::draw(survey, &kinds, &mut out);
+        faults::draw(survey, &mut out);
+        counters::draw(run, survey, &kinds, &mut out);
+        put!(out, "</main><script>{SCRIPT}</script></body></html>\n");
+        out
+    }
 }

@@ -24,6 +24,15 @@ pub(crate) fn value(event: &Event) -> String {
     cut(&text, VALUE_CHARS_MAX)
 }
 
+/// Fields with their values, in one line.
+pub(crate) fn fields(value: &Value) -> String {
+    let text = match value {
+        Value::Object(fields) => all(fields.clone()),
+        other => one(other),
+    };
+    cut(&text, VALUE_CHARS_MAX)
+}
+
 /// How an event ends its operation, as a word.
 pub(crate) fn kind(event: &Event) -> &'static str {
     match event.kind {

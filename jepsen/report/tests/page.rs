@@ -8,7 +8,8 @@ use judge::history::{
     Phase, PhaseName, Route, Unbind,
 };
 use judge::settings::Settings;
-use report::{RunFacts, Shrunk, page};
+use report::{Entries, Entry, Log, Page, RunFacts, Shrunk, Unread};
+use serde_json::json;
 
 const MILLISECOND: u64 = 1_000_000;
 
@@ -125,6 +126,11 @@ fn judged(events: &[Event]) -> Vec<Judged> {
     checker::judge(&History::new(events).unwrap(), &Settings::default(), &[])
 }
 
+/// The page of a run beside which no entries lie.
+fn page(run: &RunFacts, events: &[Event], judged: &[Judged]) -> String {
+    Page::of(run, events, judged).draw(None)
+}
+
 fn drawn(run: &Run) -> String {
     page(&facts(), &run.events, &judged(&run.events))
 }
@@ -219,7 +225,8 @@ fn a_run_that_fails_shows_what_is_wrong_and_how_to_see_it_again() {
         format!("▸ {}", wrong - 1),
         "events of user-1 in the prefix".to_owned(),
         "The last 20 events of the prefix".to_owned(),
-        "The log of shard 1 around 196".to_owned(),
+        "Answers of shard 1 around 196 of its log".to_owned(),
+        "No entries of the routers' logs lie beside this history.".to_owned(),
         "What surrounds it is told under binds-survive".to_owned(),
     ] {
         assert!(text.contains(&told), "{told:?} is not in {text}");
@@ -271,7 +278,15 @@ fn nothing_in_a_history_becomes_markup() {
         }),
         ..RunFacts::default()
     };
-    let page = page(&run_facts, &run.events, &judged(&run.events));
+    let says = json!({evil: {"commands": [{evil: {"address": evil, evil: [evil]}}]}});
+    let entries = Entries {
+        unread: vec![Unread { node: 1, why: evil.into() }],
+        entries: vec![Entry { shard: 1, index: 1, says, ..Entry::default() }],
+        ..Entries::default()
+    };
+    let judged = judged(&run.events);
+    let page = Page::of(&run_facts, &run.events, &judged).draw(Some(&entries));
+    assert!(page.contains("The entries of the log"));
     assert!(!page.contains("<img") && !page.contains("<!--"));
     assert_eq!(page.matches("</script>").count(), 1);
     assert!(page.contains("&lt;img src=x onerror=alert(1)&gt;&quot;&#39;&amp;"));
@@ -326,4 +341,75 @@ fn a_long_history_has_a_small_page() {
     assert!(run.events.len() > 60_000);
     assert!(page.contains("is lost"));
     assert!(page.len() < 1_000_000, "{} bytes", page.len());
+}
+
+/// What routers kept: two agree, one differs at 196 and had purged what is before.
+fn entries() -> Entries {
+    let entry = |index: u64, nodes: &[u64], key: &str| Entry {
+        shard: 1,
+        index,
+        term: Some(3),
+        nodes: nodes.to_vec(),
+        differs: index == 196,
+        says: json!({"batch": {"elapsed_ms": 5, "commands": [
+            {"unbind": {"address": "user-9", "comet": "beta", "incarnation": 1, "conn": 2}},
+            {"bind": {"address": key, "comet": "alpha", "incarnation": 1, "conn": 7}},
+        ]}}),
+    };
+    let log = |node, purged| Log { shard: 1, node, purged, last: Some(198), committed: Some(198) };
+    Entries {
+        logs: vec![log(1, None), log(2, None), log(3, Some(195))],
+        unread: vec![Unread { node: 4, why: "its disk is gone".into() }],
+        entries: vec![
+            entry(150, &[1, 2], "user-1"),
+            entry(195, &[1, 2], "user-1"),
+            entry(196, &[1, 2], "user-1"),
+            entry(196, &[3], "user-2"),
+            Entry { says: json!({"blank": {}}), ..entry(197, &[1, 2, 3], "") },
+        ],
+        left_out: 0,
+    }
+}
+
+#[test]
+fn a_run_that_fails_shows_what_the_routers_kept_of_their_logs() {
+    let (run, facts) = (bad(), facts());
+    let judged = judged(&run.events);
+    let page = Page::of(&facts, &run.events, &judged);
+    assert!(page.places().contains(&(1, 196)), "{:?}", page.places());
+    let text = text(&page.draw(Some(&entries())));
+    for told in [
+        "The entries of the log of shard 1 around 196",
+        "node 1: the last entry is 198, committed 198",
+        "node 3: purged up to 195, the last entry is 198, committed 198",
+        "node 4: its disk is gone",
+        // What is done with the address in question stands before all else.
+        "195 3 1, 2 bind alpha#1.7, address user-1 unbind beta#1.2, address user-9",
+        "▸ 196 3 1, 2 differs bind alpha#1.7, address user-1",
+        "▸ 196 3 3 differs unbind beta#1.2, address user-9 bind alpha#1.7, address user-2",
+        "197 3 1, 2, 3 blank",
+    ] {
+        assert!(text.contains(told), "{told:?} is not in {text}");
+    }
+    // It is far from every place in question.
+    assert!(!text.contains("150 3 1, 2"), "{text}");
+}
+
+#[test]
+fn entries_that_nobody_kept_are_told_as_purged() {
+    let run = bad();
+    let mut entries = entries();
+    entries.entries.clear();
+    let (facts, judged) = (facts(), judged(&run.events));
+    let text = text(&Page::of(&facts, &run.events, &judged).draw(Some(&entries)));
+    assert!(text.contains("No router kept an entry between 186 and 206."), "{text}");
+    assert!(text.contains("purged up to 195"), "{text}");
+}
+
+#[test]
+fn of_a_run_that_holds_no_place_in_a_log_is_asked_for() {
+    let (run, facts) = (good(), facts());
+    let mut holding = judged(&run.events);
+    holding.retain(|one| !matches!(one.property.name, "validity" | "recovery"));
+    assert_eq!(Page::of(&facts, &run.events, &holding).places(), []);
 }

@@ -100,6 +100,9 @@ impl Check {
             return Err(error);
         }
         let ending = verdict::ending(&events, &judged, &required);
+        if ending == Ending::Violated {
+            say(&run_report::entries_told(&self.history)?);
+        }
         say(ending.word());
         Ok(ending)
     }

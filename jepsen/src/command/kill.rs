@@ -9,7 +9,9 @@ use report::RunFacts;
 
 use super::stop::{Stopped, stopped};
 use super::{fresh, say, sweep};
+use crate::entries::Stores;
 use crate::verdict::Ending;
+use crate::world::lone_router::{DATA, NODE};
 use crate::{run_report, scenario};
 
 /// What a history of kills must speak of.
@@ -57,7 +59,10 @@ impl Kill {
         };
         let events = runtime.block_on(killing)?;
         let path = folder.join("history.jsonl");
-        let ended = run_report::end(&self.facts(), &events, REQUIRED, &path, self.report)?;
+        let mut stores = Stores::default();
+        stores.copy(NODE, &folder.join(DATA), folder.join("store"));
+        let (facts, stores) = (self.facts(), Some(&stores));
+        let ended = run_report::end(&facts, &events, REQUIRED, &path, self.report, stores)?;
         say(ended.told.trim_end());
         say(&format!("history: {} ({} events)", path.display(), events.len()));
         if let Some(page) = &ended.page {

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use clap::Args;
 use judge::checker;
 use judge::history::History;
+use report::Page;
 
 use super::check::{self, Readable};
 use super::say;
@@ -39,9 +40,14 @@ impl Report {
             Err(_) => Vec::new(),
         };
         let out = self.out.clone().unwrap_or_else(|| self.history.with_extension("html"));
-        let page = report::page(&run, &events, &judged);
-        std::fs::write(&out, page).with_context(|| format!("write {}", out.display()))?;
+        let entries = run_report::entries_of(&self.history)?;
+        let page = Page::of(&run, &events, &judged);
+        std::fs::write(&out, page.draw(entries.as_ref()))
+            .with_context(|| format!("write {}", out.display()))?;
         say(&format!("page: {}", out.display()));
+        if !page.places().is_empty() {
+            say(&run_report::entries_told(&self.history)?);
+        }
         match cut {
             Some(error) => Err(error),
             None => Ok(Ending::Holds),

@@ -91,7 +91,8 @@ fn is_same(sim: &Sim, seed: u64) -> anyhow::Result<bool> {
 /// Removes a history that nobody needs, and what lies beside it: thousands of them would fill any disk.
 pub(super) fn forget(history: &Path) -> anyhow::Result<()> {
     run_report::remove(history)?;
-    run_report::remove(&run_report::facts_path(history))
+    run_report::remove(&run_report::facts_path(history))?;
+    run_report::remove(&run_report::entries_path(history))
 }
 
 /// A run in one line.

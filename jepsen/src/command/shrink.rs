@@ -160,7 +160,7 @@ impl Shrink {
         let events = check::readable(&history)?.events;
         let run = sim::facts(&smallest.plan(self.seed)?, smallest);
         let run = report::RunFacts { shrunk: Some(shrunk.clone()), ..run };
-        let ended = run_report::end(&run, &events, &[], &history, true)?;
+        let ended = run_report::end(&run, &events, &[], &history, true, None)?;
         say(ended.told.trim_end());
         say(&format!(
             "{} stays violated with {} of {} faults, after {} runs",

@@ -174,7 +174,8 @@ impl Sim {
         let run = std::env::var(RUN).ok().and_then(|run| run.parse().ok()).unwrap_or(0);
         let path = self.history(seed, run);
         let facts = facts(&plan, &self.choice);
-        let ended = run_report::end(&facts, &ran.events, plan.required(), &path, self.report)?;
+        let (required, stores) = (plan.required(), Some(&ran.stores));
+        let ended = run_report::end(&facts, &ran.events, required, &path, self.report, stores)?;
         let outcome = Outcome {
             simulated_s: ran.simulated.as_secs_f64(),
             real_s: real.as_secs_f64(),

@@ -9,6 +9,12 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use machine::{Ledger, Process};
 
+/// The number of its node: the product's own first one.
+pub const NODE: u64 = 1;
+
+/// Where its data lies in its folder.
+pub const DATA: &str = "data";
+
 /// How long a process may take from its start until it accepts connections.
 const START: Duration = Duration::from_secs(10);
 
@@ -40,7 +46,7 @@ impl RouterProcess {
             ledger,
             process: None,
         };
-        let (config, data) = (this.config(), folder.join("data"));
+        let (config, data) = (this.config(), folder.join(DATA));
         let text = config_text(&data, registry, admin);
         std::fs::write(&config, text).with_context(|| format!("write {}", config.display()))?;
         Ok(this)
@@ -101,7 +107,7 @@ fn config_text(data: &Path, registry: SocketAddr, admin: SocketAddr) -> String {
     format!(
         "[admin]\nlisten = \"{admin}\"\n\n\
          [store]\npath = {data:?}\n\n\
-         [router]\nfound_alone = true\npeers_listen = \"127.0.0.1:0\"\n\
+         [router]\nnode_id = {NODE}\nfound_alone = true\npeers_listen = \"127.0.0.1:0\"\n\
          registry_listen = \"{registry}\"\nsnapshot_log_entries = 300\n\
          log_keep_entries = 50\npurge_batch_entries = 20\n"
     )

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use judge::history::Operation;
 
 use crate::figures::{count, length, moment};
-use crate::limits::ENTRIES_AROUND;
+use crate::limits::ANSWERED_AROUND;
 use crate::markup::{esc, put};
 use crate::survey::Survey;
 use crate::words;
@@ -34,10 +34,10 @@ pub(crate) fn around(
         .iter()
         .position(|(at, operation)| *at == index && pointed.contains(&operation.told_by()))
         .unwrap_or_else(|| answered.partition_point(|(at, _)| *at < index));
-    let (from, until) = (place.saturating_sub(ENTRIES_AROUND), place + ENTRIES_AROUND + 1);
+    let (from, until) = (place.saturating_sub(ANSWERED_AROUND), place + ANSWERED_AROUND + 1);
     put!(
         out,
-        "<h4>The log of shard {shard} around {index}</h4><p class=\"soft\">Operations by the index at \
+        "<h4>Answers of shard {shard} around {index} of its log</h4><p class=\"soft\">Operations by the index at \
          which they were answered: writes, and reads of the addresses in question.</p>\
          <div class=\"wide\"><table class=\"events\"><thead><tr><th scope=\"col\">Index</th>\
          <th scope=\"col\">Operation</th><th scope=\"col\">Address</th><th scope=\"col\">Process</th>\

@@ -2,6 +2,7 @@
 
 pub(crate) mod availability;
 pub(crate) mod counters;
+mod entries;
 pub(crate) mod events;
 pub(crate) mod faults;
 pub(crate) mod head;

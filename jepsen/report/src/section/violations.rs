@@ -2,28 +2,29 @@
 
 use std::collections::BTreeSet;
 
-use judge::checker::Judged;
-use judge::verdict::{Verdict, Violation};
-
-use super::{events, log};
-use crate::facts::RunFacts;
+use super::{entries, events, log};
+use crate::breach::Breach;
+use crate::entries::Entries;
 use crate::figures::{count, moment, some};
 use crate::limits::{
     FAULT_BEFORE, KEY_EVENTS_MAX, KEY_EVENTS_SEEN, KEYS_MAX, PLACES_MAX, TAIL_EVENTS,
     VIOLATIONS_MAX,
 };
 use crate::markup::{esc, put};
-use crate::narrow::{self, Prefix};
+use crate::narrow::Prefix;
 use crate::properties::sentence;
 use crate::survey::Survey;
 
 /// Draws what is wrong, if anything is.
-pub(crate) fn draw(run: &RunFacts, survey: &Survey<'_>, judged: &[Judged], out: &mut String) {
+pub(crate) fn draw(
+    survey: &Survey<'_>,
+    breaches: &[Breach<'_>],
+    entries: Option<&Entries>,
+    out: &mut String,
+) {
     let mut told = Vec::new();
-    for judged in judged {
-        if let Some(Verdict::Violated(all)) = &judged.verdict {
-            one(run, survey, judged, all, &mut told, out);
-        }
+    for breach in breaches {
+        one(survey, breach, entries, &mut told, out);
     }
 }
 
@@ -31,14 +32,13 @@ pub(crate) fn draw(run: &RunFacts, survey: &Survey<'_>, judged: &[Judged], out: 
 type Told = Vec<(Vec<u64>, &'static str)>;
 
 fn one(
-    run: &RunFacts,
     survey: &Survey<'_>,
-    judged: &Judged,
-    all: &[Violation],
+    breach: &Breach<'_>,
+    entries: Option<&Entries>,
     told: &mut Told,
     out: &mut String,
 ) {
-    let name = judged.property.name;
+    let (name, all) = (breach.name, breach.all);
     put!(
         out,
         "<section class=\"violation\" id=\"{0}\"><h2><span class=\"sign\" aria-hidden=\"true\">✕</span> \
@@ -46,16 +46,10 @@ fn one(
         esc(name),
         esc(sentence(name).unwrap_or_default())
     );
-    match narrow::narrow(survey.events, judged.property, all, &run.settings) {
-        Some(prefix) => shown(survey, &prefix, name, told, out),
-        // Only the whole history shows it.
-        None => {
-            for violation in all.iter().take(1) {
-                let (length, violation) = (survey.events.len(), violation.clone());
-                let whole = Prefix { length, violation, is_smallest: true };
-                shown(survey, &whole, name, told, out);
-            }
-        }
+    if let Some(prefix) = &breach.prefix
+        && shown(survey, prefix, name, told, out)
+    {
+        surrounded(survey, breach, prefix, entries, out);
     }
     if all.len() > 1 {
         put!(
@@ -80,13 +74,14 @@ fn one(
     out.push_str("</section>");
 }
 
+/// Draws what shows it. Whether what surrounds it was not told yet.
 fn shown(
     survey: &Survey<'_>,
     prefix: &Prefix,
     name: &'static str,
     told: &mut Told,
     out: &mut String,
-) {
+) -> bool {
     let (violation, last) = (&prefix.violation, prefix.length.saturating_sub(1) as u64);
     put!(out, "<p class=\"breach\">{}</p><h3>What shows it</h3>", esc(&violation.text));
     events::list(survey, &violation.events, &violation.events, out);
@@ -111,11 +106,23 @@ fn shown(
     let earlier = told.iter().find(|(events, _)| last_of(events) == last_of(&violation.events));
     if let Some((_, earlier)) = earlier {
         put!(out, "<p>What surrounds it is told under <a href=\"#{0}\">{0}</a>.</p>", esc(earlier));
-        return;
+        return false;
     }
     told.push((violation.events.clone(), name));
-    faults(survey, survey.time(last), out);
-    let keys: BTreeSet<&str> = narrow::keys(survey.events, violation).collect();
+    true
+}
+
+/// Draws what else happened then: faults, all that was done with its addresses, and in the logs.
+fn surrounded(
+    survey: &Survey<'_>,
+    breach: &Breach<'_>,
+    prefix: &Prefix,
+    entries: Option<&Entries>,
+    out: &mut String,
+) {
+    let violation = &prefix.violation;
+    faults(survey, survey.time(prefix.length.saturating_sub(1) as u64), out);
+    let keys: BTreeSet<&str> = breach.keys(survey);
     for key in keys.iter().take(KEYS_MAX) {
         of_key(survey, key, prefix, out);
     }
@@ -129,8 +136,9 @@ fn shown(
     );
     events::list(survey, &tail, &violation.events, out);
     out.push_str("</details>");
-    for place in places(survey, violation) {
+    for place in breach.places(survey).into_iter().take(PLACES_MAX) {
         log::around(survey, place, &keys, &violation.events, out);
+        entries::around(entries, place, &keys, out);
     }
 }
 
@@ -180,17 +188,4 @@ fn of_key(survey: &Survey<'_>, key: &str, prefix: &Prefix, out: &mut String) {
         out.push_str("</details>");
     }
     events::list(survey, seen, &prefix.violation.events, out);
-}
-
-/// Where in which logs a violation's events were answered, the last ones first.
-fn places(survey: &Survey<'_>, violation: &Violation) -> Vec<(u32, u64)> {
-    let shards = survey.shards_of_keys();
-    let mut places: Vec<(u32, u64)> = Vec::new();
-    for event in violation.events.iter().rev().filter_map(|at| survey.event(*at)) {
-        let known = event.key.as_deref().and_then(|key| shards.get(key)).copied();
-        let place = event.shard.or(known).zip(event.log_index);
-        places.extend(place.filter(|place| !places.contains(place)));
-    }
-    places.truncate(PLACES_MAX);
-    places
 }

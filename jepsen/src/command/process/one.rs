@@ -55,6 +55,11 @@ impl Process {
         let setting = Setting { binary, folder: folder.clone(), fabric };
         let ran = process::run(&plan, &setting).await?;
         let ended = self.judge(cell, &plan, &ran, &folder)?;
+        // Of a run that fails somebody may want to look into the rest of them.
+        let stores = folder.join(process::STORES);
+        if ended != Ending::Violated && stores.exists() {
+            fs::remove_dir_all(&stores).with_context(|| format!("remove {}", stores.display()))?;
+        }
         say(&format!("{}: {}", cell.name(), ended.word()));
         // A hundred of them would fill a disk.
         if self.child && !self.keep && !self.report && ended == Ending::Holds {
@@ -72,7 +77,8 @@ impl Process {
     ) -> anyhow::Result<Ending> {
         let run = self.facts(cell, plan);
         let path = folder.join("history.jsonl");
-        let judged = run_report::end(&run, &ran.events, plan.required(), &path, self.report)?;
+        let (required, stores) = (plan.required(), Some(&ran.stores));
+        let judged = run_report::end(&run, &ran.events, required, &path, self.report, stores)?;
         let mut ended = judged.ending;
         let mut told = judged.told.trim_end().to_owned();
         for finding in &ran.findings {

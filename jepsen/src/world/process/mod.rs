@@ -18,4 +18,4 @@ mod topology;
 mod undo;
 mod world;
 
-pub use run::{LEDGERS, Ran, Setting, run};
+pub use run::{LEDGERS, Ran, STORES, Setting, run};

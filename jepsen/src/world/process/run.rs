@@ -25,6 +25,7 @@ use super::supervisor::supervise;
 use super::topology::Role;
 use super::world::ProcessWorld;
 use crate::conductor;
+use crate::entries::Stores;
 use crate::operator::Operator;
 use crate::plan::Plan;
 use crate::plan::stream::seed_of;
@@ -44,6 +45,9 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// Nodes that hold each shard.
 const REPLICAS: usize = 3;
+
+/// Where in a run's folder copies of the routers' data go.
+pub const STORES: &str = "stores";
 
 /// Where ledgers lie of what is made on the machine.
 pub const LEDGERS: &str = machine::FOLDER;
@@ -70,6 +74,8 @@ pub struct Ran {
     pub packets: machine::Counters,
     /// Every node's log.
     pub logs: Vec<PathBuf>,
+    /// Copies of the routers' data.
+    pub stores: Stores,
 }
 
 /// Runs a plan.
@@ -139,12 +145,11 @@ pub async fn run(plan: &Plan, setting: &Setting) -> anyhow::Result<Ran> {
         one.context("a part of the harness panicked")?;
     }
     let packets = world.links.lock().network().counters();
-    Ok(Ran {
-        events: recorder.events(),
-        findings: stations.findings(),
-        packets,
-        logs: stations.logs(),
-    })
+    let (events, findings) = (recorder.events(), stations.findings());
+    // From here on nothing is watched any more, and what ends is to end.
+    beside.abort_all();
+    let stores = stations.keep(&setting.folder.join(STORES));
+    Ok(Ran { events, findings, packets, logs: stations.logs(), stores })
 }
 
 /// Ends all nodes before what connects them, also when a run is given up: tasks that are told to end may hold

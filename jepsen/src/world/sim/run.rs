@@ -17,6 +17,7 @@ use super::orders::{Order, Orders};
 use super::panics::Panics;
 use super::world::SimWorld;
 use crate::conductor;
+use crate::entries::Stores;
 use crate::operator::Operator;
 use crate::plan::Plan;
 use crate::plan::stream::seed_of;
@@ -41,6 +42,8 @@ pub struct Ran {
     pub events: Vec<Event>,
     /// How long it was, in its own time.
     pub simulated: Duration,
+    /// The routers' disks.
+    pub stores: Stores,
 }
 
 /// Runs a plan. The process must not have drawn a random number before, and can run only one.
@@ -111,7 +114,8 @@ pub fn run(plan: &Plan) -> Result<Ran, String> {
     if let Some(why) = failure.borrow_mut().take() {
         recorder.harness_failure(why);
     }
-    stepped.map(|()| Ran { events: recorder.events(), simulated })
+    let stores = Stores::of(cluster.routers.iter().map(|router| router.disk.clone()));
+    stepped.map(|()| Ran { events: recorder.events(), simulated, stores })
 }
 
 /// Steps until every client has ended, doing what was ordered in between.
