@@ -31,6 +31,6 @@ pub use decoder::{Decoder, Input};
 pub use dialect::Dialect;
 pub use error::{FrameError, Violation, WebSocketError};
 pub use frame::Frame;
-pub use push::Encoded;
+pub use push::{Batch, Encoded};
 pub use session::{Established, Session};
 pub use token::Token;

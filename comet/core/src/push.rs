@@ -1,5 +1,7 @@
-//! Push: a message as each dialect's devices receive it, encoded once and shared by all of them.
+//! Push: a message, or several in one piece, as each dialect's devices receive it, encoded once and shared by
+//! all of them.
 
+use std::cell::OnceCell;
 use std::sync::OnceLock;
 
 use bytes::{BufMut, Bytes};
@@ -47,13 +49,12 @@ impl Encoded {
 
     /// A plain frame.
     pub fn tcp(&self) -> Bytes {
-        let wrapped = self.websocket();
-        wrapped.slice(wrapped.len() - HEADER_BYTES - self.message.body.len()..)
+        unwrapped(&self.websocket(), framed_len(&self.message))
     }
 
     /// A binary WebSocket message: an op 9 frame around the plain one.
     pub fn websocket(&self) -> Bytes {
-        self.websocket.get_or_init(|| wrap(&self.message)).clone()
+        self.websocket.get_or_init(|| wrap(&[self])).clone()
     }
 
     /// A text WebSocket message: a JSON object.
@@ -62,11 +63,68 @@ impl Encoded {
     }
 }
 
-fn wrap(message: &Message) -> Bytes {
-    let inner_len = HEADER_BYTES + message.body.len();
-    let mut out = websocket_frame::begin(Opcode::Binary, HEADER_BYTES + inner_len);
-    put_header(&mut out, inner_len, VERSION, ops::RAW, SEQ);
-    put_header(&mut out, message.body.len(), VERSION, message.op, SEQ);
-    out.put_slice(&message.body);
+/// Several messages in one piece, in order, with its wire forms, each made when the first connection needs it.
+#[derive(Debug)]
+pub struct Batch<'a> {
+    messages: Vec<&'a Encoded>,
+    websocket: OnceCell<Bytes>,
+    json: OnceCell<Bytes>,
+}
+
+impl<'a> Batch<'a> {
+    /// Takes the messages; nothing is encoded yet.
+    pub fn new(messages: Vec<&'a Encoded>) -> Self {
+        Self { messages, websocket: OnceCell::new(), json: OnceCell::new() }
+    }
+
+    /// The messages in it.
+    pub fn messages(&self) -> usize {
+        self.messages.len()
+    }
+
+    /// The bytes to write to a connection of this dialect: on goim's WebSocket one binary message, an op 9 frame
+    /// around all of them; on TCP and on `orrery.json.v1` one after the other.
+    pub fn bytes(&self, dialect: Dialect) -> Bytes {
+        if let [only] = self.messages.as_slice() {
+            return only.bytes(dialect);
+        }
+        match dialect {
+            Dialect::Tcp => {
+                let framed = self.messages.iter().map(|it| framed_len(&it.message)).sum();
+                unwrapped(&self.websocket(), framed)
+            }
+            Dialect::WebSocket => self.websocket(),
+            Dialect::Json => self.json.get_or_init(|| self.texts()).clone(),
+        }
+    }
+
+    fn websocket(&self) -> Bytes {
+        self.websocket.get_or_init(|| wrap(&self.messages)).clone()
+    }
+
+    fn texts(&self) -> Bytes {
+        let texts: Vec<Bytes> = self.messages.iter().map(|message| message.json()).collect();
+        texts.concat().into()
+    }
+}
+
+/// Bytes of a message in a plain frame.
+fn framed_len(message: &Message) -> usize {
+    HEADER_BYTES + message.body.len()
+}
+
+/// The plain frames in a binary WebSocket message: its end.
+fn unwrapped(wrapped: &Bytes, framed: usize) -> Bytes {
+    wrapped.slice(wrapped.len() - framed..)
+}
+
+fn wrap(messages: &[&Encoded]) -> Bytes {
+    let framed: usize = messages.iter().map(|it| framed_len(&it.message)).sum();
+    let mut out = websocket_frame::begin(Opcode::Binary, HEADER_BYTES + framed);
+    put_header(&mut out, framed, VERSION, ops::RAW, SEQ);
+    for Encoded { message, .. } in messages {
+        put_header(&mut out, message.body.len(), VERSION, message.op, SEQ);
+        out.put_slice(&message.body);
+    }
     out.freeze()
 }

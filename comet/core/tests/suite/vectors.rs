@@ -1,7 +1,7 @@
 //! Byte for byte: what goim's clients send and what they must get, on both of goim's transports.
 
 use bytes::Bytes;
-use orrery_comet_core::{Dialect, Encoded};
+use orrery_comet_core::{Batch, Dialect, Encoded};
 use orrery_model::message::Message;
 
 use crate::device::{Device, bytes, client_frame, frame, unmasked_frame};
@@ -137,6 +137,26 @@ fn a_thousand_pipelined_frames_are_all_answered() {
     let (written, _) = Device::ready(Dialect::Tcp).feed(&burst);
     assert_eq!(written.len(), 1000 * 20);
     assert_eq!(written[written.len() - 8..][..4], 1000i32.to_be_bytes());
+}
+
+#[test]
+fn pushes_in_one_piece_share_a_wrapper_on_websocket_and_follow_each_other_elsewhere() {
+    let (one, two) = (push(5, b"hi"), push(-1, b""));
+    let batch = Batch::new(vec![&one, &two]);
+    assert_eq!(batch.messages(), 2);
+    let inner = "00000012 0010 0001 00000005 00000000 \"hi\" 00000010 0010 0001 ffffffff 00000000";
+    assert_eq!(batch.bytes(Dialect::Tcp), bytes(inner));
+    let wrapped = format!("82 32 00000032 0010 0001 00000009 00000000 {inner}");
+    assert_eq!(batch.bytes(Dialect::WebSocket), bytes(&wrapped));
+    assert_eq!(batch.bytes(Dialect::Json), [one.json(), two.json()].concat());
+}
+
+#[test]
+fn a_single_push_in_one_piece_is_a_push() {
+    let one = push(5, b"hi");
+    for dialect in [Dialect::Tcp, Dialect::WebSocket, Dialect::Json] {
+        assert_eq!(Batch::new(vec![&one]).bytes(dialect), one.bytes(dialect));
+    }
 }
 
 fn push(op: i32, body: &[u8]) -> Encoded {
