@@ -32,6 +32,11 @@ pub enum Speaks {
     Unnamed,
 }
 
+/// TLS cannot be set up: the machine has no randomness for the key of the tickets. Another try can help.
+#[derive(Debug, thiserror::Error)]
+#[error("tls cannot be set up: {0}")]
+pub struct SetupError(#[from] rustls::Error);
+
 /// Makes TLS connections of streams. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Acceptor {
@@ -42,8 +47,8 @@ impl Acceptor {
     /// Accepts TLS 1.2 and 1.3 with these certificates.
     ///
     /// # Errors
-    /// When the machine has no randomness for the key of the tickets.
-    pub fn new(certificates: Arc<Certificates>, speaks: Speaks) -> Result<Self, rustls::Error> {
+    /// [`SetupError`].
+    pub fn new(certificates: Arc<Certificates>, speaks: Speaks) -> Result<Self, SetupError> {
         let time = Arc::new(Time(certificates.clock()));
         let mut config = ServerConfig::builder_with_details(certificates.provider(), time)
             .with_safe_default_protocol_versions()?

@@ -13,7 +13,7 @@ use rustls::sign::CertifiedKey;
 use x509_cert::certificate::{CertificateInner, Raw};
 use x509_cert::der::Decode;
 
-use crate::limits::FILE_BYTES_MAX;
+use crate::limits::{CERTIFICATES_MAX, FILE_BYTES_MAX};
 
 /// Where a pair is, both in PEM.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,9 +71,22 @@ pub enum CertificateError {
         /// When it will be.
         in_seconds: u64,
     },
+}
+
+/// Why a server cannot start with its pairs. Another try helps as for the [`CertificateError`] in it.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
     /// None was given, or too many.
-    #[error("{0} pairs of certificate and key; there must be 1 to {max}", max = crate::limits::CERTIFICATES_MAX)]
+    #[error("{0} pairs of certificate and key; there must be 1 to {CERTIFICATES_MAX}")]
     Count(usize),
+    /// One cannot be used.
+    #[error("certificate {} with key {}: {source}", files.certificates.display(), files.key.display())]
+    Pair {
+        /// Which one.
+        files: Files,
+        /// Why.
+        source: CertificateError,
+    },
 }
 
 impl PartialEq for CertificateError {

@@ -11,7 +11,7 @@ use rustls::pki_types::ServerName;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
-use crate::certificate::{Certificate, CertificateError, Contents, Files};
+use crate::certificate::{Certificate, CertificateError, Contents, Files, LoadError};
 use crate::limits::{CERTIFICATES_MAX, EXPIRY_WARNING_PART};
 
 /// The pairs of a server. Cheap to look up; whoever shakes hands gets the newest, whoever is connected keeps what
@@ -63,22 +63,32 @@ impl Certificates {
     /// Reads the pairs for the first time. Blocks. The first is shown to who asks for no name, or for one that is in
     /// none of them.
     ///
-    /// A pair whose time is over, or has not come, is taken: a server that does not start serves devices even less,
-    /// also those that come without TLS. [`expires_at`](Self::expires_at) and [`warnings`](Self::warnings) tell.
+    /// A pair whose time is over, or has not come, is refused like one that does not parse: no device would accept
+    /// it, and whoever starts a server is there to see why. One that ends later goes on being shown, since nobody is
+    /// there; [`expires_at`](Self::expires_at) and [`warnings`](Self::warnings) tell.
     ///
     /// # Errors
-    /// [`CertificateError`] of the first pair that cannot be used.
-    pub fn load(files: Vec<Files>, clock: Arc<dyn Clock>) -> Result<Self, CertificateError> {
+    /// [`LoadError`], of the first pair that cannot be used.
+    pub fn load(files: Vec<Files>, clock: Arc<dyn Clock>) -> Result<Self, LoadError> {
         if !(1..=CERTIFICATES_MAX).contains(&files.len()) {
-            return Err(CertificateError::Count(files.len()));
+            return Err(LoadError::Count(files.len()));
         }
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let now_seconds = clock.wall_ms() / 1000;
+        let read = |files: &Files| {
+            let contents = files.read()?;
+            let certificate = files.parse(&contents, &provider)?;
+            certificate.check_time(now_seconds)?;
+            Ok((contents, certificate))
+        };
         let mut pairs = Vec::new();
         let mut seen = Vec::new();
         for files in files {
-            let contents = files.read()?;
-            let current = ArcSwap::from_pointee(files.parse(&contents, &provider)?);
-            pairs.push(Pair { files, current });
+            let (contents, certificate) = match read(&files) {
+                Ok(read) => read,
+                Err(source) => return Err(LoadError::Pair { files, source }),
+            };
+            pairs.push(Pair { files, current: ArcSwap::from_pointee(certificate) });
             seen.push(Seen { contents: Some(contents), refused: None });
         }
         Ok(Self { pairs, clock, provider, seen: Mutex::new(seen) })

@@ -20,8 +20,8 @@ mod session;
 mod stream;
 mod watch;
 
-pub use acceptor::{Acceptor, Speaks};
-pub use certificate::{CertificateError, Files};
+pub use acceptor::{Acceptor, SetupError, Speaks};
+pub use certificate::{CertificateError, Files, LoadError};
 pub use certificates::{Certificates, Look};
 pub use refusal::Refusal;
 pub use stream::TlsStream;

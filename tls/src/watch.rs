@@ -9,9 +9,13 @@ use crate::certificate::Files;
 use crate::certificates::{Certificates, Look};
 use crate::limits::{EXPIRY_WARNING_PERIOD, LOOK_PERIOD};
 
-/// Replaces certificates soon after their files have changed, and warns of those that end soon. Runs until it is
-/// dropped; the task of a server.
-pub async fn watch(certificates: Arc<Certificates>, host: Host) {
+/// Replaces certificates soon after their files have changed, and warns of those that end soon. Whatever a look has
+/// found is logged, and told to `found`, where it can be counted. Runs until it is dropped; the task of a server.
+pub async fn watch(
+    certificates: Arc<Certificates>,
+    host: Host,
+    found: Arc<dyn Fn(&Look) + Send + Sync>,
+) {
     let mut warned = None;
     loop {
         if warned.is_none_or(|at: Instant| at.elapsed() >= EXPIRY_WARNING_PERIOD) {
@@ -19,7 +23,12 @@ pub async fn watch(certificates: Arc<Certificates>, host: Host) {
         }
         sleep(LOOK_PERIOD).await;
         let looked_at = certificates.clone();
-        let look = Box::new(move || tell(&looked_at.reload()));
+        let found = found.clone();
+        let look = Box::new(move || {
+            let looks = looked_at.reload();
+            tell(&looks);
+            looks.iter().for_each(|(_, look)| found(look));
+        });
         host.tasks.blocking("tls.certificates", look).await;
     }
 }

@@ -1,10 +1,11 @@
 //! Certificates: replaced while connections live, and only by better ones.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use orrery_host::Host;
-use orrery_tls::{CertificateError, Certificates, Files, Look, Speaks, watch};
+use orrery_tls::{CertificateError, Certificates, Files, LoadError, Look, Speaks, watch};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
@@ -102,22 +103,35 @@ fn the_end_of_a_certificate_is_told_and_warned_of() {
     assert_eq!(certificates.warnings(), [(&files, 100 * DAY as i64)]);
     clock.set(end + 10);
     assert_eq!(certificates.warnings(), [(&files, -10)]);
-    // A server starts with what it has.
-    let late = Certificates::load(vec![files.clone()], clock).unwrap();
-    assert_eq!(late.expires_at(), end);
 }
 
 #[test]
-fn a_server_does_not_start_with_a_pair_that_can_never_serve() {
+fn a_server_does_not_start_with_a_pair_that_cannot_serve() {
     let folder = Folder::new();
     let (one, other) = (pair(NAME, 2020, 2060), pair(NAME, 2020, 2060));
     let load = |files: Vec<Files>| Certificates::load(files, SetClock::at(NOW_SECONDS));
     let mismatched = folder.write("mismatched", &one.certificate, &other.key);
-    assert!(matches!(load(vec![mismatched]), Err(CertificateError::Mismatch)));
-    assert!(matches!(load(vec![folder.files("none")]), Err(CertificateError::Read { .. })));
-    assert!(matches!(load(vec![]), Err(CertificateError::Count(0))));
+    let expired = pair(NAME, 2020, 2025);
+    let expired = folder.write("expired", &expired.certificate, &expired.key);
+    let early = pair(NAME, 2027, 2060);
+    let early = folder.write("early", &early.certificate, &early.key);
     let good = folder.write("good", &one.certificate, &one.key);
-    assert!(matches!(load(vec![good; 65]), Err(CertificateError::Count(65))));
+    for (files, reason) in [
+        (mismatched, "the key is not that of the certificate"),
+        (folder.files("none"), "cannot read"),
+        (expired, "the certificate expired 31536000 s ago"),
+        (early, "the certificate is valid only in 31536000 s"),
+    ] {
+        let error = load(vec![good.clone(), files.clone()]).unwrap_err().to_string();
+        let named = format!(
+            "certificate {} with key {}: ",
+            files.certificates.display(),
+            files.key.display()
+        );
+        assert!(error.starts_with(&named) && error.contains(reason), "{error}");
+    }
+    assert!(matches!(load(vec![]), Err(LoadError::Count(0))));
+    assert!(matches!(load(vec![good; 65]), Err(LoadError::Count(65))));
 }
 
 #[tokio::test]
@@ -131,9 +145,17 @@ async fn the_watch_finds_new_files_by_itself() {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
-    let watch = watch(Arc::clone(&server.certificates), Host::system());
+    let replaced = Arc::new(AtomicBool::new(false));
+    let told = replaced.clone();
+    let tell = Arc::new(move |look: &Look| {
+        if *look == Look::Replaced {
+            told.store(true, Ordering::Relaxed);
+        }
+    });
+    let watch = watch(Arc::clone(&server.certificates), Host::system(), tell);
     tokio::select! {
         () = watch => panic!("it has no end"),
         found = timeout(Duration::from_secs(60), found) => found.expect("soon"),
     }
+    assert!(replaced.load(Ordering::Relaxed));
 }
