@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use crate::admission::Admission;
 use crate::config::Config;
 use crate::edge::Edge;
+use crate::limits::{ROOM_BYTES_MAX, ROOM_FRAMES_MAX};
 use crate::metrics::Metrics;
 use crate::outbox::OutboxLimits;
 use crate::presence::Presence;
@@ -26,6 +27,16 @@ pub(crate) struct Comet {
 impl Comet {
     pub(crate) fn outbox_limits(&self) -> OutboxLimits {
         OutboxLimits { frames: self.config.outbox_frames, bytes: self.config.outbox_bytes }
+    }
+
+    /// How much may wait in a room to be written to its members in one piece: a device that reads has room for
+    /// as much again.
+    pub(crate) fn room_limits(&self) -> OutboxLimits {
+        let OutboxLimits { frames, bytes } = self.outbox_limits();
+        OutboxLimits {
+            frames: (frames / 2).clamp(1, ROOM_FRAMES_MAX),
+            bytes: (bytes / 2).min(ROOM_BYTES_MAX),
+        }
     }
 
     /// Members of a room: over all comets where logic said so lately, else those of this comet.

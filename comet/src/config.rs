@@ -1,13 +1,15 @@
 //! Configuration of a comet.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use orrery_comet_core::limits::{JSON_MESSAGE_BYTES_DEFAULT, JSON_MESSAGE_BYTES_MAX};
+use orrery_tls::limits::CERTIFICATES_MAX;
 use serde::{Deserialize, Serialize};
 
 use crate::error::StartError;
-use crate::limits::WORKERS_MAX;
+use crate::limits::{COALESCE_MAX, WORKERS_MAX};
 
 /// What a comet is told before it starts.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -26,6 +28,8 @@ pub struct Config {
     pub delivery_advertise: Option<String>,
     /// `host:port` of the edge service of each logic, any number. Default `127.0.0.1:3118`.
     pub logic: Vec<String>,
+    /// The same protocols over TLS.
+    pub tls: Tls,
     /// What else the cluster and devices are told of this comet.
     pub advertise: Advertise,
     /// Threads that hold connections, at most 256. 0 (default): one for each processor.
@@ -42,6 +46,9 @@ pub struct Config {
     /// Most bytes that wait for one device. A single larger frame still passes an empty outbox.
     /// Default 1 MiB.
     pub outbox_bytes: usize,
+    /// How long a push to a busy room or connection waits for others that are written with it, in milliseconds,
+    /// at most 100. Who is idle is written to at once. 0: nothing waits. Default 10.
+    pub coalesce_ms: u64,
     /// Frames a device may send per second over a longer time; above it the connection is closed.
     /// Default 200.
     pub frames_per_second: u32,
@@ -59,6 +66,22 @@ pub struct Config {
     pub edge_request_ms: u64,
     /// How long stopping may take, in milliseconds. Default 8000.
     pub stop_ms: u64,
+}
+
+/// Where devices are served over TLS, and with which certificates. Nowhere while there are none.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tls {
+    /// Files of certificates in PEM, each a chain that begins with the comet's own; at most 64. A device is shown the
+    /// one for the name it asks for, else the first. They are looked at every 5 s, and what is new and good is shown
+    /// from then on. Default none.
+    pub certificates: Vec<PathBuf>,
+    /// Files of their keys in PEM, in the same order. Default none.
+    pub keys: Vec<PathBuf>,
+    /// Where goim's TCP protocol is spoken over TLS. Default `127.0.0.1:3104`.
+    pub tcp_listen: SocketAddr,
+    /// Where WebSocket is spoken over TLS. Default `127.0.0.1:3103`.
+    pub websocket_listen: SocketAddr,
 }
 
 /// What the cluster and devices are told of a comet, besides where to deliver.
@@ -89,6 +112,7 @@ impl Default for Config {
             delivery_listen: local(3109),
             delivery_advertise: None,
             logic: vec!["127.0.0.1:3118".to_owned()],
+            tls: Tls::default(),
             advertise: Advertise::default(),
             workers: 0,
             connections_max: 100_000,
@@ -96,6 +120,7 @@ impl Default for Config {
             handshake_ms: 5000,
             outbox_frames: 1024,
             outbox_bytes: 1 << 20,
+            coalesce_ms: 10,
             frames_per_second: 200,
             frames_burst: 2000,
             json_message_bytes: JSON_MESSAGE_BYTES_DEFAULT,
@@ -103,6 +128,18 @@ impl Default for Config {
             audit_ms: 600_000,
             edge_request_ms: 5000,
             stop_ms: 8000,
+        }
+    }
+}
+
+impl Default for Tls {
+    fn default() -> Self {
+        let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        Self {
+            certificates: Vec::new(),
+            keys: Vec::new(),
+            tcp_listen: local(3104),
+            websocket_listen: local(3103),
         }
     }
 }
@@ -144,6 +181,9 @@ impl Config {
         if self.workers > WORKERS_MAX {
             return Err(StartError::Config { key: "workers", what: "must be at most 256" });
         }
+        if self.coalesce() > COALESCE_MAX {
+            return Err(StartError::Config { key: "coalesce_ms", what: "must be at most 100" });
+        }
         if self.json_message_bytes > JSON_MESSAGE_BYTES_MAX {
             let what = "must be at most 65536";
             return Err(StartError::Config { key: "json_message_bytes", what });
@@ -155,7 +195,23 @@ impl Config {
         if self.logic.is_empty() {
             return Err(StartError::Config { key: "logic", what: "needs at least one address" });
         }
+        if self.tls.certificates.len() > CERTIFICATES_MAX {
+            return Err(StartError::Config { key: "tls.certificates", what: "must be at most 64" });
+        }
+        if self.tls.keys.len() != self.tls.certificates.len() {
+            let what = "must be one for each of tls.certificates";
+            return Err(StartError::Config { key: "tls.keys", what });
+        }
         Ok(())
+    }
+
+    /// Whether devices are served over TLS.
+    pub fn has_tls(&self) -> bool {
+        !self.tls.certificates.is_empty()
+    }
+
+    pub(crate) fn coalesce(&self) -> Duration {
+        Duration::from_millis(self.coalesce_ms)
     }
 
     pub(crate) fn handshake(&self) -> Duration {

@@ -4,8 +4,9 @@ use std::io;
 use std::net::SocketAddr;
 
 use orrery_model::IdError;
+use orrery_tls::{LoadError, SetupError};
 
-/// Why a comet did not start. Another try can help only where a port was taken.
+/// Why a comet did not start. Another try can help only where a port was taken, or a certificate replaced.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// A value of the configuration makes no sense.
@@ -27,6 +28,12 @@ pub enum StartError {
         /// What the transport says of it.
         source: tonic::transport::Error,
     },
+    /// A certificate cannot be shown to devices.
+    #[error(transparent)]
+    Certificates(#[from] LoadError),
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] SetupError),
     /// A port could not be listened on.
     #[error("listening on {address}: {source}")]
     Listen {

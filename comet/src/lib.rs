@@ -23,6 +23,6 @@ mod server;
 mod totals;
 mod worker;
 
-pub use config::{Advertise, Config};
+pub use config::{Advertise, Config, Tls};
 pub use error::StartError;
 pub use server::{Handle, start};

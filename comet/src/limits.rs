@@ -21,6 +21,19 @@ pub(crate) const MAIL_BATCH: usize = 128;
 /// outbox, so that a burst costs a device that reads nothing.
 pub(crate) const DELIVERIES_PER_TURN: usize = 256;
 
+/// Members that are given what waited in their rooms before all of them have their turn to write: about ten
+/// milliseconds of writes, in which a push to somebody else has to wait. A larger room is written whole.
+pub(crate) const MEMBERS_PER_TURN: usize = 1024;
+
+/// Pushes that wait in a room, and their bytes, at most; then they are written early. A device that reads goim's
+/// protocol gets them as one message, which it may have to keep in memory.
+pub(crate) const ROOM_FRAMES_MAX: usize = 256;
+/// See [`ROOM_FRAMES_MAX`].
+pub(crate) const ROOM_BYTES_MAX: usize = 32 * 1024;
+
+/// Longest time for which a push waits for others that are written with it, however long writing takes.
+pub(crate) const COALESCE_MAX: Duration = Duration::from_millis(100);
+
 /// Requests waiting for the stream to logic. When it is full whoever asks waits.
 pub(crate) const EDGE_QUEUE: usize = 4096;
 

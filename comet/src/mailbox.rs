@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use orrery_host::Stream;
 use orrery_model::message::CloseReason;
 use orrery_model::{Address, Conn, Incarnation, Seq};
+use orrery_tls::Acceptor;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -27,6 +28,8 @@ pub(crate) struct Arrival {
     pub(crate) stream: Box<dyn Stream>,
     pub(crate) remote: SocketAddr,
     pub(crate) transport: Transport,
+    /// Where the transport is spoken within TLS.
+    pub(crate) tls: Option<Acceptor>,
     pub(crate) place: Place,
     /// When it has to be authenticated.
     pub(crate) deadline: Instant,

@@ -23,8 +23,14 @@ pub(crate) struct Metrics {
     connections: Family<Label, Gauge>,
     handshakes_refused: Family<Label, Counter>,
     pub(crate) handshakes_failed: Counter,
+    tls_handshakes_refused: Family<Label, Counter>,
+    tls_certificates_end: Gauge,
+    pub(crate) tls_certificates_replaced: Counter,
+    pub(crate) tls_certificates_refused: Counter,
     closes: Family<Label, Counter>,
     deliveries: Family<Label, Counter>,
+    pub(crate) room_sweeps: Counter,
+    pub(crate) room_pushes: Counter,
     pub(crate) upstream_dropped: Counter,
     pub(crate) goodbyes: Counter,
     pub(crate) writes_repeated: Counter,
@@ -69,6 +75,15 @@ impl Metrics {
         self.handshakes_refused.get_or_create(&[("limit", limit)]).inc();
     }
 
+    pub(crate) fn tls_handshake_refused(&self, reason: &'static str) {
+        self.tls_handshakes_refused.get_or_create(&[("reason", reason)]).inc();
+    }
+
+    /// Says when the first of the certificates ends that devices are shown, in seconds since 1970.
+    pub(crate) fn certificates_end_at(&self, seconds: u64) {
+        self.tls_certificates_end.set(i64::try_from(seconds).unwrap_or(i64::MAX));
+    }
+
     pub(crate) fn closed(&self, reason: CloseReason) {
         self.closes.get_or_create(&[("reason", code_and_word(reason).1)]).inc();
     }
@@ -105,11 +120,22 @@ impl Metrics {
             "Connections that ended before they were authenticated",
             self.handshakes_failed.clone(),
         );
+        self.register_tls(registry);
         registry.register("closes", "Connections closed by us, by reason", self.closes.clone());
         registry.register(
             "deliveries",
             "What became of deliveries, once for each connection, by outcome",
             self.deliveries.clone(),
+        );
+        registry.register(
+            "room_sweeps",
+            "How often what waited in a room was written to its members, once for each worker",
+            self.room_sweeps.clone(),
+        );
+        registry.register(
+            "room_pushes",
+            "Pushes to rooms that were written so: by sweeps, how many share a write",
+            self.room_pushes.clone(),
         );
         registry.register(
             "upstream_dropped",
@@ -152,6 +178,29 @@ impl Metrics {
             self.edge_connected.clone(),
         );
         registry.register("panics", "Tasks of connections that panicked", self.panics.clone());
+    }
+
+    fn register_tls(&self, registry: &mut Registry) {
+        registry.register(
+            "tls_handshakes_refused",
+            "Handshakes of TLS that failed, by reason",
+            self.tls_handshakes_refused.clone(),
+        );
+        registry.register(
+            "tls_certificate_expires_at_seconds",
+            "When the first certificate ends that devices are shown, since 1970; 0 without TLS",
+            self.tls_certificates_end.clone(),
+        );
+        registry.register(
+            "tls_certificates_replaced",
+            "Certificates that were replaced by new ones while devices were served",
+            self.tls_certificates_replaced.clone(),
+        );
+        registry.register(
+            "tls_certificates_refused",
+            "New certificates that could not be used, where the old one is kept",
+            self.tls_certificates_refused.clone(),
+        );
     }
 }
 

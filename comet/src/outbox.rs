@@ -25,6 +25,8 @@ pub(crate) struct Full;
 
 struct Item {
     bytes: Bytes,
+    /// How many frames they are.
+    frames: usize,
     /// Told when the kernel has the bytes, or by its drop that it never will.
     slip: Option<Slip>,
     answer: bool,
@@ -38,7 +40,10 @@ pub(crate) struct Outbox {
     items: VecDeque<Item>,
     /// Bytes of the first item that the kernel has already.
     offset: usize,
+    /// Bytes after those that the stream has taken, and of which it may keep some that the kernel has not (TLS does).
+    taken: usize,
     bytes: usize,
+    frames: usize,
     answers: usize,
 }
 
@@ -46,8 +51,22 @@ impl Outbox {
     /// Whether a pushed frame of this length may still be added. A single frame always fits an empty
     /// outbox, however long.
     pub(crate) fn has_room(&self, len: usize, limits: OutboxLimits) -> bool {
+        self.items.is_empty() || (self.frames < limits.frames && self.bytes + len <= limits.bytes)
+    }
+
+    /// Whether half of what may wait does so.
+    pub(crate) fn is_half_full(&self, limits: OutboxLimits) -> bool {
+        2 * self.frames >= limits.frames || 2 * self.bytes >= limits.bytes
+    }
+
+    /// Whether as much waits as may.
+    pub(crate) fn is_full(&self, limits: OutboxLimits) -> bool {
+        self.frames >= limits.frames || self.bytes >= limits.bytes
+    }
+
+    /// Whether nothing waits.
+    pub(crate) fn is_empty(&self) -> bool {
         self.items.is_empty()
-            || (self.items.len() < limits.frames && self.bytes + len <= limits.bytes)
     }
 
     /// Adds a pushed frame.
@@ -63,24 +82,32 @@ impl Outbox {
         if !self.has_room(bytes.len(), limits) {
             return Err(Full);
         }
-        self.bytes += bytes.len();
-        self.items.push_back(Item { bytes, slip, answer: false });
+        self.push_promised(bytes, 1, slip);
         Ok(())
     }
 
-    /// Adds a pushed frame that was held for this outbox and counted as in it; that is bounded where it
-    /// is held.
-    pub(crate) fn push_promised(&mut self, bytes: Bytes, slip: Option<Slip>) {
-        self.bytes += bytes.len();
-        self.items.push_back(Item { bytes, slip, answer: false });
+    /// Adds pushed frames in one piece that were counted as in it before; that is bounded where they waited.
+    pub(crate) fn push_promised(&mut self, bytes: Bytes, frames: usize, slip: Option<Slip>) {
+        self.add(Item { bytes, frames, slip, answer: false });
+    }
+
+    /// The pieces that wait.
+    #[cfg(test)]
+    pub(crate) fn queued(&self) -> impl Iterator<Item = &Bytes> {
+        self.items.iter().map(|item| &item.bytes)
     }
 
     /// Adds an answer to the device. Bounded by not reading from a device that has
     /// [too many](Outbox::answers) of them waiting.
     pub(crate) fn push_answer(&mut self, bytes: Bytes) {
-        self.bytes += bytes.len();
         self.answers += 1;
-        self.items.push_back(Item { bytes, slip: None, answer: true });
+        self.add(Item { bytes, frames: 1, slip: None, answer: true });
+    }
+
+    fn add(&mut self, item: Item) {
+        self.bytes += item.bytes.len();
+        self.frames += item.frames;
+        self.items.push_back(item);
     }
 
     /// Answers that wait.
@@ -102,20 +129,31 @@ impl Outbox {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
         while !self.items.is_empty() {
-            let mut slices = [IoSlice::new(&[]); WRITE_SLICES_MAX];
-            let mut count = 0;
-            for (slice, item) in slices.iter_mut().zip(&self.items) {
-                let skip = if count == 0 { self.offset } else { 0 };
-                *slice = IoSlice::new(&item.bytes[skip..]);
-                count += 1;
+            if self.taken == 0 {
+                self.taken = ready!(self.poll_give(stream, cx))?;
             }
-            let written = ready!(Pin::new(&mut *stream).poll_write_vectored(cx, &slices[..count]))?;
-            if written == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
+            ready!(Pin::new(&mut *stream).poll_flush(cx))?;
+            let written = std::mem::take(&mut self.taken);
             self.advance(written);
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Gives the stream what it takes at once.
+    fn poll_give(
+        &self,
+        stream: &mut Box<dyn Stream>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        let mut slices = [IoSlice::new(&[]); WRITE_SLICES_MAX];
+        let mut count = 0;
+        for (slice, item) in slices.iter_mut().zip(&self.items) {
+            let skip = if count == 0 { self.offset } else { 0 };
+            *slice = IoSlice::new(&item.bytes[skip..]);
+            count += 1;
+        }
+        let taken = ready!(Pin::new(&mut *stream).poll_write_vectored(cx, &slices[..count]))?;
+        Poll::Ready(if taken == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(taken) })
     }
 
     /// The kernel took so many bytes.
@@ -129,6 +167,7 @@ impl Outbox {
             }
             written -= left;
             self.offset = 0;
+            self.frames -= first.frames;
             self.answers -= usize::from(first.answer);
             if let Some(slip) = first.slip.take() {
                 slip.written();
@@ -143,6 +182,13 @@ impl Outbox {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use std::task::Waker;
+
+    use orrery_host::LocalStream;
+    use tokio::io::{AsyncRead, ReadBuf};
+
     use super::*;
 
     const LIMITS: OutboxLimits = OutboxLimits { frames: 3, bytes: 10 };
@@ -178,5 +224,61 @@ mod tests {
         outbox.advance(2);
         assert!(outbox.items.is_empty());
         assert_eq!((outbox.offset, outbox.answers(), outbox.bytes), (0, 0, 0));
+    }
+
+    /// Takes everything, and gives nothing on until it may.
+    struct Hoarder {
+        taken: Arc<AtomicUsize>,
+        may_give: Arc<AtomicBool>,
+    }
+
+    impl AsyncRead for Hoarder {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl AsyncWrite for Hoarder {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            self.taken.fetch_add(bytes.len(), Ordering::Relaxed);
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            match self.may_give.load(Ordering::Relaxed) {
+                true => Poll::Ready(Ok(())),
+                false => Poll::Pending,
+            }
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn what_a_stream_keeps_is_not_written_yet_and_not_given_twice() {
+        let (taken, may_give) = (Arc::<AtomicUsize>::default(), Arc::<AtomicBool>::default());
+        let hoarder = Hoarder { taken: taken.clone(), may_give: may_give.clone() };
+        let mut stream: Box<dyn Stream> = Box::new(LocalStream(hoarder));
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut outbox = Outbox::default();
+        outbox.push_answer(Bytes::from_static(b"abc"));
+        for _ in 0..2 {
+            assert!(outbox.poll_write(&mut stream, &mut cx).is_pending());
+            assert_eq!((taken.load(Ordering::Relaxed), outbox.bytes, outbox.answers()), (3, 3, 1));
+        }
+        outbox.push_answer(Bytes::from_static(b"def"));
+        may_give.store(true, Ordering::Relaxed);
+        assert!(outbox.poll_write(&mut stream, &mut cx).is_ready());
+        assert_eq!((taken.load(Ordering::Relaxed), outbox.bytes, outbox.answers()), (6, 0, 0));
     }
 }

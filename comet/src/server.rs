@@ -14,11 +14,11 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::admission::Admission;
 use crate::comet::Comet;
-use crate::config::Config;
+use crate::config::{Config, Tls};
 use crate::delivery;
 use crate::edge::Edge;
 use crate::error::StartError;
-use crate::listen::accept;
+use crate::listen::{Door, Secured};
 use crate::mailbox::{Transport, Workers};
 use crate::metrics::Metrics;
 use crate::presence::{Life, Parts, Presence};
@@ -32,10 +32,14 @@ const DETACH_SHARE: Duration = Duration::from_secs(1);
 pub struct Handle {
     tcp_address: SocketAddr,
     websocket_address: SocketAddr,
+    /// Where both are spoken over TLS, in the same order.
+    tls_addresses: Option<[SocketAddr; 2]>,
     comet: Arc<Comet>,
     workers: Workers,
     delivery: delivery::Server,
     listeners: Vec<Task>,
+    /// Has certificates replaced.
+    _certificates: Option<Task>,
     threads: Vec<Task>,
     presence: Vec<Task>,
     edge: Task,
@@ -44,18 +48,18 @@ pub struct Handle {
 /// Starts a comet. It accepts devices at once; they are authenticated as soon as it is attached.
 ///
 /// # Errors
-/// [`StartError`] when the configuration makes no sense or a port cannot be listened on.
+/// [`StartError`] when the configuration makes no sense, a certificate cannot be used, or a port cannot be listened
+/// on.
 pub async fn start(config: Config, host: Host) -> Result<Handle, StartError> {
     config.check()?;
-    let tcp = listen(&host, config.tcp_listen).await?;
-    let websocket = listen(&host, config.websocket_listen).await?;
-    let delivering = listen(&host, config.delivery_listen).await?;
-    let address = |listener: &dyn Listener, asked: SocketAddr| {
-        listener.local_addr().map_err(|source| StartError::Listen { address: asked, source })
+    let secured = Secured::load(&config.tls, &host).await?;
+    let doors = doors(&config, secured.as_ref(), &host).await?;
+    let (tcp_address, websocket_address) = (doors[0].address(), doors[1].address());
+    let tls_addresses = match &doors[2..] {
+        [tcp, websocket] => Some([tcp.address(), websocket.address()]),
+        _ => None,
     };
-    let tcp_address = address(&*tcp, config.tcp_listen)?;
-    let websocket_address = address(&*websocket, config.websocket_listen)?;
-    let delivery_address = address(&*delivering, config.delivery_listen)?;
+    let (delivering, delivery_address) = listen(&host, config.delivery_listen).await?;
 
     let metrics = Arc::new(Metrics::default());
     let totals = Arc::new(Totals::default());
@@ -88,22 +92,24 @@ pub async fn start(config: Config, host: Host) -> Result<Handle, StartError> {
         delivering,
         delivery_address,
     );
-    let door = |listener, transport, name| {
-        host.tasks.spawn(name, accept(comet.clone(), workers.clone(), listener, transport))
-    };
-    let listeners = vec![
-        door(tcp, Transport::Tcp, "accept_tcp"),
-        door(websocket, Transport::WebSocket, "accept_websocket"),
-    ];
+    let opened =
+        |door: Door| host.tasks.spawn("accept", door.accept(comet.clone(), workers.clone()));
+    let listeners = doors.into_iter().map(opened).collect();
+    let certificates = secured.map(|secured| secured.watch(&host, comet.metrics.clone()));
     tracing::info!(%tcp_address, %websocket_address, %delivery_address, "comet started");
+    if let Some([tcp_address, websocket_address]) = tls_addresses {
+        tracing::info!(%tcp_address, %websocket_address, "over tls too");
+    }
     Ok(Handle {
         tcp_address,
         websocket_address,
+        tls_addresses,
         presence: presence.run(),
         comet,
         workers,
         delivery,
         listeners,
+        _certificates: certificates,
         threads,
         edge: edge_task,
     })
@@ -118,6 +124,16 @@ impl Handle {
     /// Where WebSocket is spoken.
     pub fn websocket_address(&self) -> SocketAddr {
         self.websocket_address
+    }
+
+    /// Where goim's TCP protocol is spoken over TLS, if it is.
+    pub fn tls_tcp_address(&self) -> Option<SocketAddr> {
+        self.tls_addresses.map(|[tcp, _]| tcp)
+    }
+
+    /// Where WebSocket is spoken over TLS, if it is.
+    pub fn tls_websocket_address(&self) -> Option<SocketAddr> {
+        self.tls_addresses.map(|[_, websocket]| websocket)
     }
 
     /// Where logic delivers.
@@ -173,9 +189,35 @@ impl Handle {
     }
 }
 
-async fn listen(host: &Host, address: SocketAddr) -> Result<Box<dyn Listener>, StartError> {
-    let listening = host.net.listen(address).await;
-    listening.map_err(|source| StartError::Listen { address, source })
+/// The doors for TCP and WebSocket, then both over TLS where it is configured.
+async fn doors(
+    config: &Config,
+    secured: Option<&Secured>,
+    host: &Host,
+) -> Result<Vec<Door>, StartError> {
+    let mut doors = vec![
+        Door::open(host, config.tcp_listen, Transport::Tcp, None).await?,
+        Door::open(host, config.websocket_listen, Transport::WebSocket, None).await?,
+    ];
+    if let Some(Secured { tcp, websocket, .. }) = secured {
+        let Tls { tcp_listen, websocket_listen, .. } = config.tls;
+        for (address, transport, tls) in
+            [(tcp_listen, Transport::Tcp, tcp), (websocket_listen, Transport::WebSocket, websocket)]
+        {
+            doors.push(Door::open(host, address, transport, Some(tls.clone())).await?);
+        }
+    }
+    Ok(doors)
+}
+
+async fn listen(
+    host: &Host,
+    address: SocketAddr,
+) -> Result<(Box<dyn Listener>, SocketAddr), StartError> {
+    let failed = |source| StartError::Listen { address, source };
+    let listener = host.net.listen(address).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
 }
 
 /// The configured id, or host name and port.

@@ -73,7 +73,7 @@ pub(crate) async fn logic(
 /// Starts a comet.
 ///
 /// # Errors
-/// When a port cannot be had.
+/// When a port cannot be had, or a certificate cannot be used.
 pub(crate) async fn comet(
     config: &Config,
     host: &Host,
@@ -83,6 +83,10 @@ pub(crate) async fn comet(
         let context = match &error {
             orrery_comet::StartError::Listen { address, .. } => {
                 taken(config, Role::Comet, *address)
+            }
+            orrery_comet::StartError::Certificates(_) => {
+                "cannot serve devices over TLS (keys comet.tls.certificates and comet.tls.keys)"
+                    .to_owned()
             }
             _ => Role::Comet.word().to_owned(),
         };

@@ -106,6 +106,16 @@ async fn room_reaches_every_member_and_so_does_a_bare_loop() {
 }
 
 #[tokio::test]
+async fn every_transport_is_loaded_within_tls_too() {
+    for transport in ["tcp", "websocket", "json"] {
+        let room = ["room", "--members", "6", "--rate", "20", "--seconds", "1", "--warm-up", "0"];
+        let room = figures(&[&room[..], &["--tls", "--transport", transport]].concat()).await;
+        assert_eq!(room["tls"], true, "{room}");
+        assert_all_arrived(&room, 20, 6);
+    }
+}
+
+#[tokio::test]
 async fn broadcast_reaches_everybody() {
     let broadcast = figures(&[
         "broadcast",

@@ -131,6 +131,17 @@ async fn slip_in_the_configuration_is_named_with_file_line_and_key() {
 }
 
 #[tokio::test]
+async fn certificate_that_cannot_be_shown_ends_the_start_by_its_path() {
+    let certificate = "comet.tls.certificates=/nowhere/comet.pem";
+    let line = refusal(orrery(&["comet", "--set", certificate])).await;
+    assert_eq!(line, "orrery: comet.tls.keys: must be one for each of tls.certificates");
+    let key = "comet.tls.keys=/nowhere/comet.key";
+    let line = refusal(orrery(&["comet", "--set", certificate, "--set", key])).await;
+    assert!(line.starts_with("orrery: cannot serve devices over TLS (keys comet.tls."), "{line}");
+    assert!(line.contains("cannot read /nowhere/comet.pem: No such file"), "{line}");
+}
+
+#[tokio::test]
 async fn example_is_a_good_configuration() {
     let folder = tempfile::tempdir().unwrap();
     let example = output(orrery(&["config", "example"])).await;

@@ -1,6 +1,7 @@
 //! The device side of Orrery: connect to a comet over any of its transports, receive pushes, give signs
 //! of life. [`Device`] is one connection, [`Client`] a device that stays connected. Sockets are opened through
-//! `orrery_host::Net`, so that the same client runs against real comets and in simulation.
+//! `orrery_host::Net`, so that the same client runs against real comets and in simulation;
+//! over [`TlsNet`] it does so within TLS.
 
 mod backoff;
 mod client;
@@ -11,6 +12,7 @@ pub mod limits;
 mod node_list;
 mod options;
 mod tcp;
+mod tls;
 mod websocket;
 mod wire;
 
@@ -23,3 +25,4 @@ pub use node_list::{Advice, NodeList, NodeListError};
 pub use options::{Options, Transport};
 pub use orrery_comet_core::Frame;
 pub use orrery_comet_core::json::{ErrorCode, ServerMessage};
+pub use tls::{TlsNet, TrustError};

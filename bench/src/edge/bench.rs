@@ -8,7 +8,6 @@ use orrery_sdk::Transport;
 
 use super::client::crowd::{Connected, Crowd};
 use super::client::device::Guise;
-use super::client::net::ClientNet;
 use super::client::worker::Entrance;
 use super::limits::CONNECT_CONCURRENCY;
 use super::push::api::ApiKind;
@@ -43,7 +42,7 @@ impl Bench {
         transport: Transport,
         api: ApiKind,
     ) -> Self {
-        let net = Arc::new(ClientNet::default());
+        let net = target.net.clone();
         Self { host, net, clock, target, transport, api, runs: Cell::new(0) }
     }
 

@@ -1,5 +1,6 @@
 //! Options: what every load is told.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -17,6 +18,12 @@ pub struct TargetOptions {
     /// Without it a router, a logic and a comet are started for the time, each a process of its own.
     #[arg(long, value_name = "HOST:PORT,…", value_delimiter = ',')]
     pub target_comet: Vec<String>,
+    /// Has devices speak within TLS. A comet that is started gets a certificate for the time.
+    #[arg(long)]
+    pub tls: bool,
+    /// A file of certificates in PEM: those of the comets that run already, or of who signed them.
+    #[arg(long, value_name = "FILE", requires = "tls", requires = "target_comet")]
+    pub target_ca: Option<PathBuf>,
     /// A logic that runs already, by its `host:port` for the push API.
     #[arg(long, value_name = "HOST:PORT", requires = "target_comet")]
     pub target_push: Option<String>,

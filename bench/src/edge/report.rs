@@ -21,6 +21,8 @@ pub struct Report<F> {
     pub load: &'static str,
     /// How devices spoke.
     pub transport: &'static str,
+    /// Whether within TLS.
+    pub tls: bool,
     /// Whether the system was started for it, each role a process of its own.
     pub own_system: bool,
     /// Where it was measured.
@@ -41,12 +43,13 @@ impl<F: fmt::Display + Serialize> Report<F> {
             serde_json::to_writer_pretty(&mut out, self)?;
             return writeln!(out);
         }
-        let Self { load, transport, own_system, machine, figures } = self;
+        let Self { load, transport, tls, own_system, machine, figures } = self;
         writeln!(out, "{machine}")?;
         if *own_system {
             writeln!(out, "client, router, logic and comet share the machine, each a process")?;
         }
-        write!(out, "{load} over {transport}\n\n{figures}")
+        let within = if *tls { " within TLS" } else { "" };
+        write!(out, "{load} over {transport}{within}\n\n{figures}")
     }
 }
 

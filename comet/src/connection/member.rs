@@ -1,12 +1,12 @@
 //! Member: a connection's places in its worker's lists. Its drop takes the connection out of them all.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use orrery_model::{Address, Id};
 
-use super::Connection;
+use super::{Connection, Membership};
 use crate::presence::Profile;
 use crate::worker::Worker;
 
@@ -17,14 +17,12 @@ pub(super) struct Member {
     /// Its slot in the worker's list of connections.
     slot: usize,
     profile: Option<Arc<Profile>>,
-    /// Its slot in each of its rooms.
-    rooms: BTreeMap<Id, usize>,
 }
 
 impl Member {
     pub(super) fn new(worker: Rc<Worker>, connection: Rc<Connection>) -> Self {
         let slot = worker.connections.borrow_mut().insert(connection.clone());
-        Self { worker, connection, slot, profile: None, rooms: BTreeMap::new() }
+        Self { worker, connection, slot, profile: None }
     }
 
     /// Says who the device is and puts it into its first rooms.
@@ -36,34 +34,41 @@ impl Member {
 
     /// Room pushes that arrive from now on reach it.
     pub(super) fn join(&mut self, rooms: &BTreeSet<Id>) {
-        for id in rooms {
-            if !self.rooms.contains_key(id)
-                && let Some(room) = self.room(id)
-            {
-                let slot = self.worker.rooms.borrow_mut().join(room, self.connection.clone());
-                self.rooms.insert(id.clone(), slot);
+        let new = rooms - &self.rooms();
+        for id in new {
+            if let Some(address) = self.room(&id) {
+                let (room, slot) =
+                    self.worker.rooms.borrow_mut().join(address, self.connection.clone());
+                let mut rooms = self.connection.rooms.borrow_mut();
+                // Most devices are in one room for as long as they live.
+                rooms.reserve_exact(1);
+                rooms.push(Membership { id, room, slot });
             }
         }
     }
 
-    /// Takes it out of all rooms but these.
+    /// Takes it out of all rooms but these. It gets what was pushed to them before.
     pub(super) fn retain(&mut self, rooms: &BTreeSet<Id>) {
-        let left: Vec<Id> = self.rooms.keys().filter(|id| !rooms.contains(*id)).cloned().collect();
-        for id in left {
-            if let (Some(room), Some(slot)) = (self.room(&id), self.rooms.remove(&id)) {
-                self.worker.rooms.borrow_mut().leave(&room, slot);
+        self.connection.take_waiting();
+        let mut all = self.worker.rooms.borrow_mut();
+        self.connection.rooms.borrow_mut().retain(|Membership { id, room, slot }| {
+            let stays = rooms.contains(id);
+            if !stays {
+                all.leave(room, *slot);
             }
-        }
+            stays
+        });
     }
 
     /// The rooms it is in on this worker.
     pub(super) fn rooms(&self) -> BTreeSet<Id> {
-        self.rooms.keys().cloned().collect()
+        self.connection.rooms.borrow().iter().map(|membership| membership.id.clone()).collect()
     }
 
     /// The address of the only room of a goim connection.
     pub(super) fn only_room(&self) -> Option<Address> {
-        self.rooms.keys().next().and_then(|id| self.room(id))
+        let rooms = self.connection.rooms.borrow();
+        rooms.first().map(|membership| membership.room.address().clone())
     }
 
     fn room(&self, id: &Id) -> Option<Address> {

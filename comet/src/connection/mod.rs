@@ -5,6 +5,7 @@ mod budget;
 mod changes;
 mod greet;
 mod member;
+mod pushing;
 mod task;
 
 use std::cell::{Cell, RefCell};
@@ -14,7 +15,7 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use bytes::Bytes;
-use orrery_comet_core::{Accepts, Answer, Audience, Close, Dialect, Established, Session};
+use orrery_comet_core::{Accepts, Answer, Close, Dialect, Established, Session};
 use orrery_model::message::{CloseReason, Delivered, DropReason};
 use orrery_model::{Address, Conn, Id, Incarnation, Seq};
 
@@ -22,16 +23,17 @@ use crate::delivery::{Delivery, Slip, Work};
 use crate::limits::{CHANGES_WAITING_MAX, HELD_MAX};
 use crate::outbox::{Outbox, OutboxLimits};
 use crate::presence::Names;
-use crate::worker::Turn;
+use crate::worker::{Busy, Coalescing, Room, Turn};
 
+pub(crate) use self::pushing::Pushed;
 pub(crate) use self::task::run;
 
 /// What waits until it is known what the connection is called.
 enum Held {
     /// Target number so and so of a delivery.
     Target(Arc<Delivery>, usize),
-    /// A push to a room, encoded.
-    Room(Bytes, Option<Slip>),
+    /// Pushes to a room, encoded in one piece, and how many they are.
+    Room(Bytes, usize, Option<Slip>),
     /// A close by this very comet.
     Close(Address, Seq, CloseReason),
 }
@@ -40,7 +42,7 @@ impl Held {
     /// Bytes that were said to be in the outbox already.
     fn promised(&self) -> usize {
         match self {
-            Self::Room(bytes, _) => bytes.len(),
+            Self::Room(bytes, ..) => bytes.len(),
             Self::Target(..) | Self::Close(..) => 0,
         }
     }
@@ -63,29 +65,12 @@ enum Change {
     Leave(BTreeSet<Id>, Answer),
 }
 
-/// How a connection took a pushed frame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Pushed {
-    /// It is in the outbox (or held for it).
-    Queued,
-    /// It waits for the kernel; its slip tells.
-    Pending,
-    /// The device does not accept the operation.
-    Filtered,
-    /// It is dropped.
-    Dropped(DropReason),
-}
-
-impl Pushed {
-    /// What to say of it now; `None` where a slip will.
-    pub(crate) fn delivered(self) -> Option<Delivered> {
-        match self {
-            Self::Queued => Some(Delivered::Queued),
-            Self::Pending => None,
-            Self::Filtered => Some(Delivered::Filtered),
-            Self::Dropped(reason) => Some(Delivered::Dropped(reason)),
-        }
-    }
+/// A room that a connection is in.
+struct Membership {
+    id: Id,
+    room: Rc<Room>,
+    /// Its slot there.
+    slot: usize,
 }
 
 /// One device's connection.
@@ -99,15 +84,26 @@ pub(crate) struct Connection {
     names: RefCell<Option<Names>>,
     held: RefCell<Vec<Held>>,
     changes: RefCell<VecDeque<Change>>,
+    rooms: RefCell<Vec<Membership>>,
     closing: RefCell<Option<Close>>,
     waker: RefCell<Option<Waker>>,
     /// Whether the task was woken and has not run yet; the worker's turn counts it.
     woken: Cell<bool>,
     turn: Rc<Turn>,
+    coalescing: Rc<Coalescing>,
+    busy: Busy,
+    /// Whether what is in the outbox waits for more.
+    waits: Cell<bool>,
 }
 
 impl Connection {
-    fn new(conn: Conn, session: Session, limits: OutboxLimits, turn: Rc<Turn>) -> Self {
+    fn new(
+        conn: Conn,
+        session: Session,
+        limits: OutboxLimits,
+        turn: Rc<Turn>,
+        coalescing: Rc<Coalescing>,
+    ) -> Self {
         Self {
             conn,
             dialect: session.dialect(),
@@ -117,10 +113,14 @@ impl Connection {
             names: RefCell::default(),
             held: RefCell::default(),
             changes: RefCell::default(),
+            rooms: RefCell::default(),
             closing: RefCell::default(),
             waker: RefCell::default(),
             woken: Cell::new(false),
             turn,
+            coalescing,
+            busy: Busy::default(),
+            waits: Cell::default(),
         }
     }
 
@@ -143,60 +143,14 @@ impl Connection {
         names.as_ref().is_some_and(|names| names.primary.0.namespace.as_ref() == namespace)
     }
 
-    /// Pushes a frame of this connection's dialect to its outbox.
-    pub(crate) fn push(&self, bytes: Bytes, slip: Option<Slip>) -> Pushed {
-        let mut outbox = self.outbox.borrow_mut();
-        let pending = slip.is_some();
-        // A slip whose frame does not fit must not say that the connection closed.
-        if !outbox.has_room(bytes.len(), self.limits) {
-            if let Some(slip) = slip {
-                slip.dropped(Delivered::Dropped(DropReason::OutboxFull));
-                return Pushed::Pending;
-            }
-            return Pushed::Dropped(DropReason::OutboxFull);
-        }
-        let fits = outbox.push(bytes, slip, self.limits);
-        debug_assert!(fits.is_ok(), "there was room a moment ago");
-        drop(outbox);
-        self.wake();
-        if pending { Pushed::Pending } else { Pushed::Queued }
-    }
-
-    /// Pushes a frame for a room that the connection is in. Never filtered; held until the device is
-    /// told that it is connected.
-    pub(crate) fn push_to_room(&self, bytes: Bytes, slip: Option<Slip>) -> Pushed {
-        if self.is_ready() {
-            return self.push(bytes, slip);
-        }
-        let pending = slip.is_some();
-        match self.hold(Held::Room(bytes, slip)) {
-            Ok(()) if pending => Pushed::Pending,
-            Ok(()) => Pushed::Queued,
-            Err(Held::Room(_, Some(slip))) => {
-                slip.dropped(Delivered::Dropped(DropReason::BindingFull));
-                Pushed::Pending
-            }
-            Err(_) => Pushed::Dropped(DropReason::BindingFull),
-        }
-    }
-
-    /// Pushes a frame for this connection or for everybody, if the device accepts the operation.
-    pub(crate) fn push_addressed(&self, bytes: Bytes, op: i32, slip: Option<Slip>) -> Pushed {
-        if self.session.borrow().admits(Audience::Addressed, op) {
-            return self.push(bytes, slip);
-        }
-        match slip {
-            Some(slip) => {
-                slip.dropped(Delivered::Filtered);
-                Pushed::Pending
-            }
-            None => Pushed::Filtered,
-        }
-    }
-
     /// Carries out what a delivery wants of one target, if the connection is called so; holds it while
     /// that is not known.
     pub(crate) fn take_target(&self, delivery: &Arc<Delivery>, number: usize) {
+        self.take_waiting();
+        self.take_or_hold(delivery, number);
+    }
+
+    fn take_or_hold(&self, delivery: &Arc<Delivery>, number: usize) {
         match self.knows_names_of(delivery.incarnation) {
             true => self.take_known(delivery, number),
             false => match self.hold(Held::Target(delivery.clone(), number)) {
@@ -301,23 +255,34 @@ impl Connection {
         let held = self.held.take();
         for held in held {
             match held {
-                Held::Target(delivery, number) => self.take_target(&delivery, number),
-                Held::Room(bytes, slip) => self.outbox.borrow_mut().push_promised(bytes, slip),
+                // What waits in its rooms came after all that is held.
+                Held::Target(delivery, number) => self.take_or_hold(&delivery, number),
+                Held::Room(bytes, frames, slip) => {
+                    self.outbox.borrow_mut().push_promised(bytes, frames, slip);
+                }
                 Held::Close(address, seq, reason) => self.close_named(address, seq, reason),
             }
         }
     }
 
     fn hold(&self, held: Held) -> Result<(), Held> {
-        let mut holding = self.held.borrow_mut();
-        let (more, promised): (_, usize) =
-            (held.promised(), holding.iter().map(Held::promised).sum());
+        let promised = self.promised();
+        let more = held.promised();
         let full = more > 0 && promised > 0 && promised + more > self.limits.bytes;
-        if full || holding.len() >= HELD_MAX {
+        if full || self.held.borrow().len() >= HELD_MAX {
             return Err(held);
         }
-        holding.push(held);
+        self.held.borrow_mut().push(held);
         Ok(())
+    }
+
+    /// Bytes held that were said to be in the outbox.
+    fn promised(&self) -> usize {
+        self.held.borrow().iter().map(Held::promised).sum()
+    }
+
+    fn is_holding_all_it_may(&self) -> bool {
+        self.held.borrow().len() >= HELD_MAX || self.promised() >= self.limits.bytes
     }
 
     fn knows_names_of(&self, incarnation: Incarnation) -> bool {
@@ -393,7 +358,9 @@ impl Drop for Connection {
 mod tests {
     use orrery_comet_core::Encoded;
     use orrery_model::message::Message;
+    use std::time::Duration;
     use tokio::sync::{Semaphore, mpsc};
+    use tokio::time::Instant;
 
     use super::*;
     use crate::delivery::{ReplyTo, Target};
@@ -410,7 +377,7 @@ mod tests {
     ) -> (Connection, Arc<Delivery>) {
         let limits = OutboxLimits { frames: 8, bytes: 1024 };
         let session = Session::new(Dialect::Tcp, 0);
-        let connection = Connection::new(Conn(256), session, limits, Rc::default());
+        let connection = Connection::new(Conn(256), session, limits, Rc::default(), coalescing());
         let (address, seq) = names(incarnation, 8).primary;
         let work = work(vec![Target { address: Some(address), conn: Conn(256), seq }]);
         let (receipts, _sent) = mpsc::channel(1);
@@ -418,6 +385,10 @@ mod tests {
         let reply = ReplyTo { receipts, place, due: None };
         let delivery = Delivery::new(1, Incarnation(incarnation), false, work, reply);
         (connection, Arc::new(delivery))
+    }
+
+    fn coalescing() -> Rc<Coalescing> {
+        Rc::new(Coalescing::new(Duration::ZERO, Instant::now()))
     }
 
     fn close(targets: Vec<Target>) -> Work {

@@ -13,7 +13,7 @@ use orrery_model::message::{CloseReason, Message};
 use orrery_proto::edge::Received;
 use orrery_proto::edge::edge_request::Kind as Request;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
-use tokio::time::{timeout, timeout_at};
+use tokio::time::timeout;
 
 use super::budget::{Allowance, Budget};
 use super::changes::{Changes, Moved};
@@ -21,7 +21,7 @@ use super::member::Member;
 use super::{Change, Connection};
 use crate::admission::Place;
 use crate::limits::{ANSWERS_WAITING_MAX, FLUSH_TIMEOUT};
-use crate::listen::websocket;
+use crate::listen::shake_hands;
 use crate::mailbox::{Arrival, Transport};
 use crate::worker::Worker;
 
@@ -64,16 +64,16 @@ pub(super) struct Task {
 
 /// Runs a connection to its end.
 pub(crate) async fn run(worker: Rc<Worker>, arrival: Arrival) {
-    let Arrival { stream, remote, transport, place, deadline } = arrival;
+    let Arrival { stream, remote, transport, tls, place, deadline } = arrival;
     let Place { connection: permit, handshake, remote: _counted } = place;
     let Ok(stream) = stream.adopt() else { return };
-    let (stream, dialect) = match transport {
-        Transport::Tcp => (stream, Dialect::Tcp),
-        Transport::WebSocket => {
-            let upgrade = timeout_at(deadline, Box::pin(websocket::upgrade(stream)));
-            match worker.closing.run_until_cancelled(upgrade).await {
-                Some(Ok(Ok(upgraded))) => upgraded,
-                Some(Ok(Err(_)) | Err(_)) | None => {
+    let (stream, dialect) = match (transport, tls) {
+        (Transport::Tcp, None) => (stream, Dialect::Tcp),
+        (transport, tls) => {
+            let shaken = Box::pin(shake_hands(&worker.comet, stream, transport, tls, deadline));
+            match worker.closing.run_until_cancelled(shaken).await {
+                Some(Some(shaken)) => shaken,
+                Some(None) | None => {
                     worker.comet.metrics.handshakes_failed.inc();
                     return;
                 }
@@ -87,8 +87,9 @@ pub(crate) async fn run(worker: Rc<Worker>, arrival: Arrival) {
     let mut registration = worker.comet.presence.begin(worker.index, permit);
     let session = Session::new(dialect, worker.ms_of(deadline));
     let limits = worker.comet.outbox_limits();
-    let turn = worker.turn.clone();
-    let connection = Rc::new(Connection::new(registration.conn(), session, limits, turn));
+    let (turn, coalescing) = (worker.turn.clone(), worker.coalescing.clone());
+    let connection = Connection::new(registration.conn(), session, limits, turn, coalescing);
+    let connection = Rc::new(connection);
     let mut task = Task::new(worker.clone(), connection, stream);
     // Boxed, as the other short steps are: their memory is not kept while the connection idles.
     let greeted = Box::pin(task.greet(&mut registration, remote.ip(), deadline)).await;

@@ -37,8 +37,8 @@ pub(crate) struct Target {
 pub(crate) enum Work {
     /// Push to exactly these connections.
     Push { encoded: Encoded, targets: Vec<Target> },
-    /// Push to the members of a room.
-    Room { encoded: Encoded, room: Address },
+    /// Push to the members of a room. The message may outlive the receipt: it waits for others.
+    Room { encoded: Arc<Encoded>, room: Address },
     /// Push to everybody; `rate` connections a second on this comet, 0 without limit.
     All { encoded: Encoded, namespace: Option<Id>, rate: u32 },
     /// Close exactly these connections.
@@ -229,7 +229,7 @@ mod tests {
             let place = places.try_acquire_owned().unwrap();
             let room = Address::room(Id::new("lobby").unwrap());
             let message = Message { op: 1, body: bytes::Bytes::new() };
-            let work = Work::Room { encoded: Encoded::new(message), room };
+            let work = Work::Room { encoded: Arc::new(Encoded::new(message)), room };
             let reply = ReplyTo { receipts, place, due: None };
             let delivery = Delivery::new(1, Incarnation(1), true, work, reply);
             delivery.address_workers(2);

@@ -190,7 +190,7 @@ fn work(kind: Option<Kind>) -> Result<Option<Work>, WireError> {
         }
         Some(Kind::ToRoom(to)) => {
             let room = Address::try_from(to.room.unwrap_or_default())?;
-            Work::Room { encoded: encoded(to.message), room }
+            Work::Room { encoded: Arc::new(encoded(to.message)), room }
         }
         Some(Kind::ToAll(to)) => {
             let namespace = match to.namespace.as_str() {

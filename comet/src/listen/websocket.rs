@@ -62,6 +62,7 @@ pub(crate) async fn upgrade(
     match answered {
         Ok((response, dialect)) => {
             stream.write_all(&response).await?;
+            stream.flush().await?;
             Ok((stream, dialect))
         }
         Err((status, reason)) => {

@@ -5,11 +5,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use orrery_comet_core::{Dialect, Encoded};
+use orrery_model::Id;
 use orrery_model::message::{Delivered, DropReason};
-use orrery_model::{Address, Id};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::Worker;
+use super::coalescing::Verdict;
+use super::room::{Room, Waiting};
 use crate::connection::{Connection, Pushed};
 use crate::delivery::{Delivery, Slip, Work};
 use crate::limits::BROADCASTS_MAX;
@@ -32,8 +35,11 @@ impl Worker {
                 }
             }
             Work::Room { encoded, room } => {
-                self.push_to_room(&delivery, encoded, room);
-                delivery.taken();
+                let room = self.rooms.borrow().get(room).cloned();
+                match room {
+                    Some(room) => self.push_to_room(&delivery, encoded, &room),
+                    None => delivery.taken(),
+                }
             }
             Work::All { encoded, namespace, rate: 0 } => {
                 let mut fanout = FanOut::new(&delivery, encoded);
@@ -55,14 +61,47 @@ impl Worker {
         }
     }
 
-    fn push_to_room(&self, delivery: &Arc<Delivery>, encoded: &Encoded, room: &Address) {
-        let mut fanout = FanOut::new(delivery, encoded);
-        for connection in self.rooms.borrow().members(room) {
-            let bytes = fanout.bytes(connection.dialect());
-            let pushed = connection.push_to_room(bytes, Slip::of(delivery, None));
-            fanout.count(pushed);
+    fn push_to_room(&self, delivery: &Arc<Delivery>, encoded: &Arc<Encoded>, room: &Rc<Room>) {
+        let idle = || !room.waits() && self.coalescing.verdict(&room.busy) == Verdict::Now;
+        // Where each member's kernel has a word on it, it goes by itself, behind what waits.
+        if delivery.wait_written || idle() {
+            self.write_room(room);
+            let mut fanout = FanOut::new(delivery, encoded);
+            room.push_to_each(|connection| fanout.push_to_member(connection));
+            fanout.report();
+            self.room_written(room, 1);
+        } else {
+            if !room.has_room(encoded.message().body.len(), self.room_limits) {
+                self.write_room(room);
+            }
+            let number = self.coalescing.number();
+            let (queued, full) = room.wait(Waiting { number, encoded: encoded.clone() });
+            let count = |delivered, connections| {
+                delivery.count(delivered, u32::try_from(connections).unwrap_or(u32::MAX));
+            };
+            count(Delivered::Queued, queued);
+            count(Delivered::Dropped(DropReason::OutboxFull), full);
+            // A single large one may be too much, too.
+            if !room.has_room(0, self.room_limits) {
+                self.write_room(room);
+            } else if room.become_known() {
+                self.coalescing.add_room(room.clone());
+            }
         }
-        fanout.report();
+        delivery.taken();
+    }
+
+    /// Gives what waits in a room to its members.
+    pub(super) fn write_room(&self, room: &Room) {
+        if room.waits() {
+            self.room_written(room, room.write());
+        }
+    }
+
+    fn room_written(&self, room: &Room, pushes: usize) {
+        self.coalescing.written(&room.busy);
+        self.comet.metrics.room_sweeps.inc();
+        self.comet.metrics.room_pushes.inc_by(pushes as u64);
     }
 
     /// Pushes to everybody at a rate over the whole comet, to which each worker contributes alike.
@@ -81,6 +120,8 @@ impl Worker {
             if self.connections.borrow().at(slot).is_some() {
                 pace.ready().await;
             }
+            // The worker's own loop may not have looked for a while.
+            self.coalescing.look(Instant::now());
             // Looked for only now: one that went during the pause takes nothing any more.
             let connection = self.connections.borrow().at(slot).cloned();
             slot += 1;
@@ -120,9 +161,17 @@ impl<'a> FanOut<'a> {
         form.get_or_insert_with(|| self.encoded.bytes(dialect)).clone()
     }
 
+    fn push_to_member(&mut self, connection: &Connection) {
+        connection.take_waiting();
+        let bytes = self.bytes(connection.dialect());
+        let pushed = connection.push_to_room(bytes, Slip::of(self.delivery, None));
+        self.count(pushed);
+    }
+
     fn push_to_all(&mut self, connection: &Connection, namespace: Option<&Id>) {
         // One that is being bound was not connected when the push began.
         if connection.is_in(namespace) {
+            connection.take_waiting();
             let bytes = self.bytes(connection.dialect());
             let op = self.encoded.message().op;
             let pushed = connection.push_addressed(bytes, op, Slip::of(self.delivery, None));

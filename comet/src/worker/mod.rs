@@ -2,8 +2,10 @@
 //! the worker is told by mail what to do.
 
 mod clock;
+mod coalescing;
 mod connections;
 mod fanout;
+mod room;
 mod rooms;
 mod sweep;
 mod turn;
@@ -21,14 +23,21 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use self::clock::Clock;
+pub(crate) use self::coalescing::{Busy, Coalescing, Verdict};
 use self::connections::Connections;
+pub(crate) use self::room::Room;
+#[cfg(test)]
+pub(crate) use self::room::Waiting;
 use self::rooms::Rooms;
 use self::sweep::Sweep;
 pub(crate) use self::turn::Turn;
 use crate::comet::Comet;
 use crate::connection;
-use crate::limits::{AUDIT_PAGE, DELIVERIES_PER_TURN, MAIL_BATCH, READ_BYTES, SWEEP_PERIOD};
+use crate::limits::{
+    AUDIT_PAGE, DELIVERIES_PER_TURN, MAIL_BATCH, MEMBERS_PER_TURN, READ_BYTES, SWEEP_PERIOD,
+};
 use crate::mailbox::{Roll, ToWorker};
+use crate::outbox::OutboxLimits;
 
 /// One worker's own things.
 pub(crate) struct Worker {
@@ -39,6 +48,9 @@ pub(crate) struct Worker {
     /// What is being read, by whichever connection is reading.
     pub(crate) scratch: RefCell<Box<[u8]>>,
     pub(crate) turn: Rc<Turn>,
+    pub(crate) coalescing: Rc<Coalescing>,
+    /// How much may wait in a room.
+    room_limits: OutboxLimits,
     /// All connections were told to close: none begins any more.
     pub(crate) closing: CancellationToken,
     clock: Clock,
@@ -47,6 +59,8 @@ pub(crate) struct Worker {
 
 /// Runs a worker until it was told to close all connections and has done so, or nobody can reach it.
 pub(crate) async fn run(comet: Arc<Comet>, index: usize, mut mailbox: mpsc::Receiver<ToWorker>) {
+    let window = comet.config.coalesce();
+    let room_limits = comet.room_limits();
     let worker = Rc::new(Worker {
         index,
         comet,
@@ -54,6 +68,8 @@ pub(crate) async fn run(comet: Arc<Comet>, index: usize, mut mailbox: mpsc::Rece
         rooms: RefCell::default(),
         scratch: RefCell::new(vec![0; READ_BYTES].into()),
         turn: Rc::default(),
+        coalescing: Rc::new(Coalescing::new(window, Instant::now())),
+        room_limits,
         closing: CancellationToken::new(),
         clock: Clock::new(Instant::now()),
         sweep: Sweep::default(),
@@ -63,12 +79,18 @@ pub(crate) async fn run(comet: Arc<Comet>, index: usize, mut mailbox: mpsc::Rece
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut backlog = VecDeque::new();
     let mut mail = Vec::with_capacity(MAIL_BATCH);
+    let mut due = Due::default();
     while !worker.closing.is_cancelled() || !tasks.connections.is_empty() {
-        while worker.turn.is_over() && !backlog.is_empty() {
+        worker.coalescing.look(Instant::now());
+        while worker.turn.is_over() && !(due.rooms.is_empty() && backlog.is_empty()) {
+            worker.write_due(&mut due);
             let most = backlog.len().min(DELIVERIES_PER_TURN);
             for delivery in backlog.drain(..most) {
                 worker.deliver(delivery, &mut tasks.broadcasts);
             }
+        }
+        if worker.turn.is_over() {
+            worker.end_sweep(&mut due);
         }
         tokio::select! {
             biased;
@@ -76,7 +98,13 @@ pub(crate) async fn run(comet: Arc<Comet>, index: usize, mut mailbox: mpsc::Rece
             _ = sweep.tick() => worker.sweep(),
             // Those who were given something come first; see there.
             () = worker.turn.over(), if !worker.turn.is_over() => {}
-            n = mailbox.recv_many(&mut mail, MAIL_BATCH), if worker.turn.is_over() => {
+            () = worker.coalescing.due(), if worker.turn.is_over() => {
+                due = worker.take_due(Instant::now());
+            }
+            // Not all that is due is written in one turn: mail that comes meanwhile has its own between two.
+            n = mailbox.recv_many(&mut mail, MAIL_BATCH),
+                if worker.turn.is_over() || (backlog.is_empty() && !due.rooms.is_empty()) =>
+            {
                 if n == 0 {
                     return;
                 }
@@ -103,6 +131,14 @@ pub(crate) async fn run(comet: Arc<Comet>, index: usize, mut mailbox: mpsc::Rece
     }
 }
 
+/// What has waited for others to be written with it, and its time has come.
+#[derive(Default)]
+struct Due {
+    rooms: VecDeque<Rc<Room>>,
+    /// When it came.
+    since: Option<Instant>,
+}
+
 /// What a worker runs beside itself; it ends with the worker.
 struct Tasks {
     connections: JoinSet<()>,
@@ -120,6 +156,40 @@ impl Worker {
         let now = Instant::now();
         let then = self.clock.read(now) + moment.saturating_duration_since(now);
         u64::try_from(then.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Takes what has waited: single connections write at once, rooms as the turns allow.
+    fn take_due(&self, now: Instant) -> Due {
+        self.coalescing.look(now);
+        let (rooms, waiting) = self.coalescing.take();
+        let connections = self.connections.borrow();
+        for connection in waiting.into_iter().filter_map(|conn| connections.get(conn)) {
+            connection.had_to_wait();
+        }
+        rooms.iter().for_each(|room| room.forget());
+        Due { rooms: rooms.into(), since: Some(now) }
+    }
+
+    /// Writes rooms until enough members have something to write.
+    fn write_due(&self, due: &mut Due) {
+        // Not so late that what is delivered next counts as well.
+        if due.rooms.is_empty() {
+            self.end_sweep(due);
+        }
+        let mut members = 0;
+        while members < MEMBERS_PER_TURN
+            && let Some(room) = due.rooms.pop_front()
+        {
+            members += room.members();
+            self.write_room(&room);
+        }
+    }
+
+    /// All that was due is written.
+    fn end_sweep(&self, due: &mut Due) {
+        if let Some(since) = due.since.take() {
+            self.coalescing.swept(since.elapsed());
+        }
     }
 
     /// Does to single connections what somebody wants.

@@ -1,34 +1,39 @@
-//! Rooms: the members of each room on one worker.
+//! Rooms: those that have members on one worker.
 
 use std::collections::HashMap;
 use std::rc::Rc;
 
 use orrery_model::Address;
-use slab::Slab;
 
+use super::room::Room;
 use crate::connection::Connection;
 
 /// The rooms of one worker; one without members is absent.
 #[derive(Default)]
-pub(crate) struct Rooms(HashMap<Address, Slab<Rc<Connection>>>);
+pub(crate) struct Rooms(HashMap<Address, Rc<Room>>);
 
 impl Rooms {
-    /// Adds a member; gives its slot in the room.
-    pub(crate) fn join(&mut self, room: Address, connection: Rc<Connection>) -> usize {
-        self.0.entry(room).or_default().insert(connection)
+    /// Adds a member; gives the room and the member's slot there.
+    pub(crate) fn join(
+        &mut self,
+        address: Address,
+        connection: Rc<Connection>,
+    ) -> (Rc<Room>, usize) {
+        let new = || Rc::new(Room::new(address.clone()));
+        let room = self.0.entry(address.clone()).or_insert_with(new).clone();
+        let slot = room.join(connection);
+        (room, slot)
     }
 
-    pub(crate) fn leave(&mut self, room: &Address, slot: usize) {
-        if let Some(members) = self.0.get_mut(room) {
-            members.try_remove(slot);
-            if members.is_empty() {
-                self.0.remove(room);
-            }
+    /// Takes a member out.
+    pub(crate) fn leave(&mut self, room: &Room, slot: usize) {
+        room.leave(slot);
+        if room.is_empty() {
+            self.0.remove(room.address());
         }
     }
 
-    /// The members of a room on this worker.
-    pub(crate) fn members(&self, room: &Address) -> impl Iterator<Item = &Rc<Connection>> {
-        self.0.get(room).into_iter().flatten().map(|(_, connection)| connection)
+    pub(crate) fn get(&self, address: &Address) -> Option<&Rc<Room>> {
+        self.0.get(address)
     }
 }

@@ -1,6 +1,6 @@
 //! Turn: lets the connections write before the worker gives them more.
 //!
-//! While the connections that were given something have not had their turn, the worker takes no mail.
+//! While the connections that were given something have not had their turn, the worker delivers nothing.
 //! So whatever arrives meanwhile reaches each of them at once and leaves in one write, and an outbox
 //! overflows only where the device itself is slow. Nobody waits for a device: a turn is over when its
 //! task has tried.

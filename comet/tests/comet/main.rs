@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod audit;
+mod coalesce;
 mod connect;
 mod deliver;
 mod json;
@@ -14,3 +15,4 @@ mod presence;
 mod rebind;
 mod rooms;
 mod support;
+mod tls;

@@ -107,7 +107,7 @@ async fn other_frames_before_authentication_do_not_give_more_time() {
     for transport in GOIM {
         let began = Instant::now();
         let mut device = Device::over(stack.wire(transport).await);
-        let bytes = match transport {
+        let bytes = match transport.speaks {
             Transport::Tcp => frame(1, 2, 1, b""),
             _ => masked(0x82, &frame(1, 2, 1, b"")),
         };

@@ -1,11 +1,13 @@
 //! Delivery: pushes to keys, mids and rooms, the same on every transport.
 
+use futures_util::future::join_all;
 use serde_json::json;
 
 use crate::bytes::token;
 use crate::device::{Device, Who};
 use crate::http::Http;
-use crate::stack::{id, mid, shared};
+use crate::soon;
+use crate::stack::{Plan, id, mid, shared};
 use crate::wire::{ALL, GOIM, Transport, Wire};
 
 #[tokio::test]
@@ -185,6 +187,28 @@ async fn two_thousand_room_pushes_from_eight_callers_all_arrive() {
     }
     callers.join_all().await;
     readers.join_all().await;
+}
+
+#[tokio::test]
+async fn pushes_to_a_busy_room_share_a_message() {
+    let stack = Plan::new().with(|plan| plan.comet.coalesce_ms = 100).start().await;
+    let who = Who::member("live://busy");
+    let mut device = stack.device(Transport::WebSocket, &who).await;
+    let mut backends = [stack.http().await, stack.http().await, stack.http().await];
+    let mut together = false;
+    // Where the machine dawdles between them they are not within a window: then they come one by one.
+    let sharing = async {
+        while !together {
+            let target = "room?operation=5&type=live&room=busy";
+            join_all(backends.iter_mut().map(|http| http.push(target, "all"))).await;
+            for _ in 0..backends.len() {
+                device.expect(5, b"all").await;
+                together |= device.unwrapped() > 0;
+            }
+        }
+    };
+    soon("a message with several pushes", sharing).await;
+    device.beat().await;
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Device: what all transports have in common. It is authenticated, is pushed to, and gives signs of life.
 
+use std::collections::VecDeque;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -7,7 +9,7 @@ use serde_json::{Value, json};
 use crate::bytes::{CLOSE, FIN, TEXT, frame, token};
 use crate::soon;
 use crate::stack::CometDoors;
-use crate::wire::{Transport, Wire};
+use crate::wire::{Transport, Way, Wire};
 
 /// Who a device says it is.
 #[derive(Debug, Clone, Default)]
@@ -61,12 +63,14 @@ impl Who {
 pub(crate) struct Device {
     pub(crate) wire: Wire,
     beats: i32,
+    /// Pushes that came in the same message as the last one.
+    unwrapped: VecDeque<Vec<u8>>,
 }
 
 impl Device {
     /// Connects and is let in.
-    pub(crate) async fn connect(doors: &CometDoors, transport: Transport, who: &Who) -> Self {
-        let mut device = Self::begin(Wire::open(doors, transport).await, who).await;
+    pub(crate) async fn connect(doors: &CometDoors, way: impl Into<Way>, who: &Who) -> Self {
+        let mut device = Self::begin(Wire::open(doors, way).await, who).await;
         device.let_in().await;
         device
     }
@@ -84,7 +88,7 @@ impl Device {
 
     /// Whoever is at this end of a connection.
     pub(crate) fn over(wire: Wire) -> Self {
-        Self { wire, beats: 0 }
+        Self { wire, beats: 0, unwrapped: VecDeque::new() }
     }
 
     /// Waits for the answer to the credentials.
@@ -129,16 +133,36 @@ impl Device {
             };
             return (op, body);
         }
-        let mut inner = self.frame().await;
-        if self.wire.transport == Transport::WebSocket {
-            let len = i32::try_from(inner.len()).unwrap();
-            assert_eq!(inner[..16], crate::bytes::claiming(len, 16, 1, 9, 0, b""));
-            inner.drain(..16);
-        }
+        let inner = match self.unwrapped.pop_front() {
+            Some(inner) => inner,
+            None => self.first_push().await,
+        };
         let op = i32::from_be_bytes(inner[8..12].try_into().unwrap());
         let body = inner[16..].to_vec();
         assert_eq!(inner, crate::bytes::pushed(op, &body));
         (op, body)
+    }
+
+    /// How many pushes came in the same message as the last one.
+    pub(crate) fn unwrapped(&self) -> usize {
+        self.unwrapped.len()
+    }
+
+    /// The next frame of a push; those that are in the same message wait.
+    async fn first_push(&mut self) -> Vec<u8> {
+        let message = self.frame().await;
+        if self.wire.transport != Transport::WebSocket {
+            return message;
+        }
+        let len = i32::try_from(message.len()).unwrap();
+        assert_eq!(message[..16], crate::bytes::claiming(len, 16, 1, 9, 0, b""));
+        let mut rest = &message[16..];
+        while let Some((len, _)) = rest.split_first_chunk() {
+            let (inner, more) = rest.split_at(i32::from_be_bytes(*len).try_into().unwrap());
+            self.unwrapped.push_back(inner.to_vec());
+            rest = more;
+        }
+        self.unwrapped.pop_front().expect("a wrapper is around something")
     }
 
     /// Expects this push next.
@@ -170,6 +194,7 @@ impl Device {
 
     /// The next goim frame, out of its message where there is one.
     async fn frame(&mut self) -> Vec<u8> {
+        assert!(self.unwrapped.is_empty(), "a push came before: {:?}", self.unwrapped);
         if self.wire.transport == Transport::Tcp {
             return soon("a frame", self.wire.unit()).await.expect("a frame, not the end");
         }

@@ -47,7 +47,7 @@ async fn noise_ends_or_is_waited_for_and_nobody_else_notices() {
         for transport in ALL {
             let mut wire = shared().wire(transport).await;
             wire.send_bytes(&noise(seed, 300)).await;
-            let mut bare = Wire::bare(shared().comets[0].websocket, transport).await;
+            let mut bare = Wire::silent(&shared().comets[0], transport).await;
             bare.send_bytes(&noise(seed, 100)).await;
             let mut device = shared().device(transport, &Who::key(&id("noisy"))).await;
             device.wire.send_bytes(&noise(seed + 1000, 300)).await;
@@ -63,7 +63,7 @@ async fn what_breaks_off_in_the_middle_is_forgotten() {
         let whole = frame(1, 7, 1, &token(0, &id("half"), "", &[]));
         for cut in 0..whole.len() {
             let mut wire = shared().wire(transport).await;
-            match transport {
+            match transport.speaks {
                 Transport::Tcp => wire.send_bytes(&whole[..cut]).await,
                 _ => wire.send_bytes(&masked(FIN | BINARY, &whole)[..cut]).await,
             }
@@ -188,7 +188,7 @@ async fn floods_are_closed_and_say_so_where_they_can() {
     let stack = Plan::new().with(change).start().await;
     let mut bystander = stack.device(Transport::Tcp, &Who::key("bystander")).await;
     for transport in ALL {
-        let floods = match transport {
+        let floods = match transport.speaks {
             Transport::Tcp => vec![frame(1, 2, 1, b"")],
             Transport::WebSocket => {
                 vec![masked(FIN | PING, b""), masked(0x82, &frame(1, 2, 1, b""))]
@@ -258,7 +258,7 @@ async fn other_protocols_are_not_understood() {
 #[tokio::test]
 async fn a_handshake_without_an_end_is_cut_off() {
     for transport in SOCKETS {
-        let mut wire = Wire::bare(shared().comets[0].websocket, transport).await;
+        let mut wire = Wire::silent(&shared().comets[0], transport).await;
         wire.send_bytes(b"GET /sub HTTP/1.1\r\n").await;
         let line = format!("X-Filler: {}\r\n", "x".repeat(8000));
         for _ in 0..64 {

@@ -2,13 +2,14 @@
 //! router, logic and comet together over real sockets. `docs/goim.md` lists rules and tests.
 //!
 //! The tests speak in bytes and share no code with the codecs they judge. A case that means the same on
-//! several transports is one test that runs on each of them.
+//! several transports is one test that runs on each of them, and on each within TLS.
 
 // Tests stand outside the system: the real network and threads are theirs to use, and a panic is how
 // they fail.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used)]
 
 mod bytes;
+mod certificates;
 mod device;
 mod http;
 mod link;

@@ -3,9 +3,9 @@
 use crate::bytes::{beaten, frame};
 use crate::device::{Device, Who};
 use crate::stack::{id, shared};
-use crate::wire::{GOIM, Transport};
+use crate::wire::{GOIM, Way};
 
-async fn device(transport: Transport) -> Device {
+async fn device(transport: impl Into<Way>) -> Device {
     shared().device(transport, &Who::key(&id("key"))).await
 }
 

@@ -8,10 +8,10 @@ use crate::bytes::frame;
 use crate::device::{Device, Who};
 use crate::link::Link;
 use crate::stack::{Plan, id, shared};
-use crate::wire::{ALL, GOIM, Transport, Wire};
+use crate::wire::{ALL, GOIM, Transport, Way, Wire};
 
 /// A device that reads nothing, and so many pushes that its outbox is full.
-async fn stuck(transport: Transport, key: &str) -> Device {
+async fn stuck(transport: impl Into<Way>, key: &str) -> Device {
     let who = Who::key(key);
     let wire = Wire::open_small(&shared().comets[0], transport).await;
     let mut device = Device::begin(wire, &who).await;

@@ -10,17 +10,21 @@ use orrery_model::NodeId;
 use orrery_router_client::Client;
 use orrery_router_store::Disk;
 use orrery_router_store::model::ModelDisk;
+use tempfile::TempDir;
 
+use crate::certificates;
 use crate::device::{Device, Who};
 use crate::http::Http;
 use crate::until;
-use crate::wire::{Transport, Wire};
+use crate::wire::{Way, Wire};
 
 /// Where a comet is reached by devices.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CometDoors {
     pub(crate) tcp: SocketAddr,
     pub(crate) websocket: SocketAddr,
+    pub(crate) tls_tcp: SocketAddr,
+    pub(crate) tls_websocket: SocketAddr,
 }
 
 /// Where a stack is reached.
@@ -32,13 +36,13 @@ pub(crate) struct Doors {
 
 impl Doors {
     /// A device that has said nothing yet.
-    pub(crate) async fn wire(&self, transport: Transport) -> Wire {
-        Wire::open(&self.comets[0], transport).await
+    pub(crate) async fn wire(&self, way: impl Into<Way>) -> Wire {
+        Wire::open(&self.comets[0], way).await
     }
 
     /// A device that was let in by the first comet.
-    pub(crate) async fn device(&self, transport: Transport, who: &Who) -> Device {
-        Device::connect(&self.comets[0], transport, who).await
+    pub(crate) async fn device(&self, way: impl Into<Way>, who: &Who) -> Device {
+        Device::connect(&self.comets[0], way, who).await
     }
 
     pub(crate) async fn http(&self) -> Http {
@@ -100,12 +104,16 @@ impl Plan {
 
     /// Starts everything and waits until devices and pushes are served.
     pub(crate) async fn start(self) -> Stack {
-        let Self { host, disk, router, mut logic, comet, comets } = self;
+        let Self { host, disk, router, mut logic, mut comet, comets } = self;
+        let (folder, tls) = certificates::files();
+        comet.tls = tls;
         let router = orrery_router::start(router, host.clone(), disk).await.unwrap();
         logic.routers = vec![router.registry_address().to_string()];
         let logic = orrery_logic::start(logic, host.clone()).await.unwrap();
         let doors = Doors { comets: Vec::new(), http: logic.http_address };
-        let mut stack = Stack { doors, host, router, logic, comet, running: Vec::new() };
+        let certificates = Some(folder);
+        let running = Vec::new();
+        let mut stack = Stack { doors, host, router, logic, comet, running, certificates };
         for number in 0..comets {
             stack.start_comet(&format!("comet-{number}"), None).await;
         }
@@ -128,6 +136,8 @@ pub(crate) struct Stack {
     pub(crate) logic: orrery_logic::Handle,
     comet: orrery_comet::Config,
     running: Vec<orrery_comet::Handle>,
+    /// Where those of the comets are.
+    certificates: Option<TempDir>,
 }
 
 impl Deref for Stack {
@@ -151,8 +161,12 @@ impl Stack {
         config.advertise.addresses = vec![format!("{id}.public.example")];
         let comet = orrery_comet::start(config, self.host.clone()).await.unwrap();
         until("the comet is attached", async || comet.ready().is_ok()).await;
-        let (tcp, websocket) = (comet.tcp_address(), comet.websocket_address());
-        self.doors.comets.push(CometDoors { tcp, websocket });
+        self.doors.comets.push(CometDoors {
+            tcp: comet.tcp_address(),
+            websocket: comet.websocket_address(),
+            tls_tcp: comet.tls_tcp_address().unwrap(),
+            tls_websocket: comet.tls_websocket_address().unwrap(),
+        });
         self.running.push(comet);
     }
 
@@ -211,7 +225,9 @@ pub(crate) fn shared() -> &'static Doors {
             let mut runtime = tokio::runtime::Builder::new_multi_thread();
             let runtime = runtime.worker_threads(2).enable_all().build().unwrap();
             runtime.block_on(async {
-                let stack = Plan::new().with(|plan| plan.comets = 2).start().await;
+                let mut stack = Plan::new().with(|plan| plan.comets = 2).start().await;
+                // Nobody would remove it later.
+                stack.certificates = None;
                 doors_tx.send(stack.doors.clone()).unwrap();
                 std::future::pending::<()>().await;
             });

@@ -2,10 +2,10 @@
 
 use crate::bytes::{BINARY, CONTINUATION, FIN, PING, frame, hex, masked, token, unmasked};
 use crate::stack::{id, shared};
-use crate::wire::{GOIM, Transport, Wire};
+use crate::wire::{GOIM, Transport, Way, Wire};
 
 /// A device in a room of its own, let in as the vector says.
-async fn let_in(transport: Transport, key: &str) -> Wire {
+async fn let_in(transport: impl Into<Way>, key: &str) -> Wire {
     let mut wire = shared().wire(transport).await;
     let token = token(0, key, &format!("live://{}", id("vector")), &[1000]);
     wire.send(&frame(3, 7, 42, &token)).await;

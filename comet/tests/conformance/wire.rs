@@ -1,15 +1,19 @@
 //! Wire: a connection to a comet, byte by byte, over each transport.
 
+use std::fmt;
 use std::net::SocketAddr;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio_rustls::client::TlsStream;
+use tokio_util::either::Either;
 
 use crate::bytes::{BINARY, FIN, TEXT, masked, unmasked};
+use crate::certificates::secured;
 use crate::soon;
 use crate::stack::CometDoors;
 
-/// How a device talks to a comet.
+/// The protocol that a device speaks, and what carries it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Transport {
     Tcp,
@@ -17,12 +21,67 @@ pub(crate) enum Transport {
     Json,
 }
 
-/// The transports of goim's protocol.
-pub(crate) const GOIM: [Transport; 2] = [Transport::Tcp, Transport::WebSocket];
+/// How a device talks to a comet.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Way {
+    pub(crate) speaks: Transport,
+    /// Whether within TLS.
+    pub(crate) secured: bool,
+}
+
+impl Way {
+    const fn plain(transport: Transport) -> Self {
+        Self { speaks: transport, secured: false }
+    }
+
+    pub(crate) const fn secured(transport: Transport) -> Self {
+        Self { speaks: transport, secured: true }
+    }
+}
+
+impl From<Transport> for Way {
+    fn from(transport: Transport) -> Self {
+        Self::plain(transport)
+    }
+}
+
+impl PartialEq<Transport> for Way {
+    /// Whether this is spoken, whatever carries it.
+    fn eq(&self, transport: &Transport) -> bool {
+        self.speaks == *transport
+    }
+}
+
+impl fmt::Debug for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { speaks, secured } = self;
+        write!(f, "{speaks:?}{}", if *secured { " over TLS" } else { "" })
+    }
+}
+
+/// The ways of goim's protocol.
+pub(crate) const GOIM: [Way; 4] = [
+    Way::plain(Transport::Tcp),
+    Way::plain(Transport::WebSocket),
+    Way::secured(Transport::Tcp),
+    Way::secured(Transport::WebSocket),
+];
 /// Those that use a WebSocket.
-pub(crate) const SOCKETS: [Transport; 2] = [Transport::WebSocket, Transport::Json];
+pub(crate) const SOCKETS: [Way; 4] = [
+    Way::plain(Transport::WebSocket),
+    Way::plain(Transport::Json),
+    Way::secured(Transport::WebSocket),
+    Way::secured(Transport::Json),
+];
 /// All of them.
-pub(crate) const ALL: [Transport; 3] = [Transport::Tcp, Transport::WebSocket, Transport::Json];
+pub(crate) const ALL: [Way; 6] = [
+    Way::plain(Transport::Tcp),
+    Way::plain(Transport::WebSocket),
+    Way::plain(Transport::Json),
+    Way::secured(Transport::Tcp),
+    Way::secured(Transport::WebSocket),
+    Way::secured(Transport::Json),
+];
 
 /// Receive buffer of a device that is going to read nothing, so that its comet notices soon.
 const SMALL_BUFFER: u32 = 4096;
@@ -37,52 +96,70 @@ pub(crate) fn upgrade_request(target: &str, headers: &str) -> String {
 
 /// A connection to a comet.
 pub(crate) struct Wire {
-    pub(crate) transport: Transport,
-    stream: TcpStream,
+    pub(crate) transport: Way,
+    stream: Either<TcpStream, Box<TlsStream<TcpStream>>>,
     unread: Vec<u8>,
 }
 
 impl Wire {
     /// Connects, and shakes hands where the transport wants it.
-    pub(crate) async fn open(doors: &CometDoors, transport: Transport) -> Self {
-        Self::shaken(TcpStream::connect(door(doors, transport)).await.unwrap(), transport).await
+    pub(crate) async fn open(doors: &CometDoors, way: impl Into<Way>) -> Self {
+        let mut wire = Self::silent(doors, way).await;
+        wire.upgrade().await;
+        wire
     }
 
     /// The same with the smallest possible receive buffer.
-    pub(crate) async fn open_small(doors: &CometDoors, transport: Transport) -> Self {
+    pub(crate) async fn open_small(doors: &CometDoors, way: impl Into<Way>) -> Self {
+        let way = way.into();
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(SMALL_BUFFER).unwrap();
-        Self::shaken(socket.connect(door(doors, transport)).await.unwrap(), transport).await
+        let stream = socket.connect(door(doors, way)).await.unwrap();
+        let mut wire = Self::over(stream, way).await;
+        wire.upgrade().await;
+        wire
     }
 
-    /// Connects and says nothing.
+    /// Connects, within TLS where that is the way, and says nothing.
+    pub(crate) async fn silent(doors: &CometDoors, way: impl Into<Way>) -> Self {
+        let way = way.into();
+        Self::over(TcpStream::connect(door(doors, way)).await.unwrap(), way).await
+    }
+
+    /// Connects to anything and says nothing.
     pub(crate) async fn bare(address: SocketAddr, transport: Transport) -> Self {
-        let stream = TcpStream::connect(address).await.unwrap();
-        Self { transport, stream, unread: Vec::new() }
+        Self::over(TcpStream::connect(address).await.unwrap(), transport.into()).await
     }
 
-    async fn shaken(stream: TcpStream, transport: Transport) -> Self {
+    async fn over(stream: TcpStream, way: Way) -> Self {
         stream.set_nodelay(true).unwrap();
-        let mut wire = Self { transport, stream, unread: Vec::new() };
-        let headers = match transport {
-            Transport::Tcp => return wire,
+        let stream = match way.secured {
+            true => Either::Right(Box::new(secured(stream).await.unwrap())),
+            false => Either::Left(stream),
+        };
+        Self { transport: way, stream, unread: Vec::new() }
+    }
+
+    async fn upgrade(&mut self) {
+        let headers = match self.transport.speaks {
+            Transport::Tcp => return,
             Transport::WebSocket => "",
             Transport::Json => "Sec-WebSocket-Protocol: orrery.json.v1\r\n",
         };
-        wire.send_bytes(upgrade_request("/sub", headers).as_bytes()).await;
-        let head = wire.http_head().await;
-        assert!(head.starts_with("HTTP/1.1 101 "), "{transport:?}: {head}");
-        wire
+        self.send_bytes(upgrade_request("/sub", headers).as_bytes()).await;
+        let head = self.http_head().await;
+        assert!(head.starts_with("HTTP/1.1 101 "), "{:?}: {head}", self.transport);
     }
 
     /// Sends bytes as they are. A comet that has closed meanwhile is told by what is read.
     pub(crate) async fn send_bytes(&mut self, bytes: &[u8]) {
         let _ = self.stream.write_all(bytes).await;
+        let _ = self.stream.flush().await;
     }
 
     /// Sends a goim frame, or the text of a JSON message, in the way of the transport.
     pub(crate) async fn send(&mut self, payload: &[u8]) {
-        let bytes = match self.transport {
+        let bytes = match self.transport.speaks {
             Transport::Tcp => payload.to_vec(),
             Transport::WebSocket => masked(FIN | BINARY, payload),
             Transport::Json => masked(FIN | TEXT, payload),
@@ -99,7 +176,7 @@ impl Wire {
 
     /// Expects this goim frame next, in the way of the transport.
     pub(crate) async fn expect(&mut self, frame: &[u8]) {
-        match self.transport {
+        match self.transport.speaks {
             Transport::Tcp => self.expect_bytes(frame).await,
             _ => self.expect_bytes(&unmasked(FIN | BINARY, frame)).await,
         }
@@ -107,7 +184,7 @@ impl Wire {
 
     /// Expects a push of this goim frame next: plain on TCP, wrapped on WebSocket.
     pub(crate) async fn expect_push(&mut self, frame: &[u8]) {
-        match self.transport {
+        match self.transport.speaks {
             Transport::Tcp => self.expect_bytes(frame).await,
             _ => self.expect(&crate::bytes::frame(1, 9, 0, frame)).await,
         }
@@ -132,7 +209,11 @@ impl Wire {
     /// Ends the connection from this side, politely or with a reset.
     pub(crate) fn hang_up(self, abrupt: bool) {
         if abrupt {
-            self.stream.set_zero_linger().unwrap();
+            let stream = match &self.stream {
+                Either::Left(stream) => stream,
+                Either::Right(stream) => stream.get_ref().0,
+            };
+            stream.set_zero_linger().unwrap();
         }
     }
 
@@ -153,7 +234,7 @@ impl Wire {
 
     /// The next goim frame (on TCP) or WebSocket frame, whole; none at the end.
     pub(crate) async fn unit(&mut self) -> Option<Vec<u8>> {
-        match self.transport {
+        match self.transport.speaks {
             Transport::Tcp => {
                 self.fill(4).await?;
                 let len = i32::from_be_bytes(self.unread[..4].try_into().unwrap());
@@ -209,9 +290,11 @@ impl Wire {
     }
 }
 
-fn door(doors: &CometDoors, transport: Transport) -> SocketAddr {
-    match transport {
-        Transport::Tcp => doors.tcp,
-        Transport::WebSocket | Transport::Json => doors.websocket,
+fn door(doors: &CometDoors, way: Way) -> SocketAddr {
+    match (way.speaks, way.secured) {
+        (Transport::Tcp, false) => doors.tcp,
+        (Transport::Tcp, true) => doors.tls_tcp,
+        (Transport::WebSocket | Transport::Json, false) => doors.websocket,
+        (Transport::WebSocket | Transport::Json, true) => doors.tls_websocket,
     }
 }

@@ -11,6 +11,9 @@
 #[path = "../conformance/bytes.rs"]
 mod bytes;
 #[allow(dead_code, reason = "shared with tests that use all of it")]
+#[path = "../conformance/certificates.rs"]
+mod certificates;
+#[allow(dead_code, reason = "shared with tests that use all of it")]
 #[path = "../conformance/device.rs"]
 mod device;
 #[allow(dead_code, reason = "shared with tests that use all of it")]

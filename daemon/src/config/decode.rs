@@ -61,7 +61,12 @@ const SLIP: f64 = 0.7;
 /// section, or else the sibling that is most alike.
 fn nearest(path: &[String], siblings: &[&str], known: &[String]) -> Option<String> {
     let (name, section) = path.split_last()?;
-    let alike = |sibling: &str| strsim::normalized_damerau_levenshtein(name, sibling);
+    let alike = |sibling: &str| {
+        // Where only its end was left out it is meant before any other.
+        let end = sibling.strip_prefix(name.as_str());
+        let begun = if end.is_some_and(|end| end.starts_with('_')) { 1.0 } else { 0.0 };
+        begun + strsim::normalized_damerau_levenshtein(name, sibling)
+    };
     let sibling = siblings.iter().max_by(|a, b| alike(a).total_cmp(&alike(b)));
     let elsewhere = known.iter().find(|key| key.rsplit('.').next() == Some(name));
     match (sibling, elsewhere) {

@@ -44,6 +44,13 @@ mod tests {
         assert!(refuse_exposure(&config, Role::Comet).is_ok());
 
         let mut config = Config::default();
+        config.comet.tls.tcp_listen = "0.0.0.0:3104".parse().unwrap();
+        assert!(refuse_exposure(&config, Role::Comet).is_ok(), "nothing listens there");
+        config.comet.tls.certificates = vec!["comet.pem".into()];
+        let refused = refuse_exposure(&config, Role::Comet).unwrap_err().to_string();
+        assert!(refused.starts_with("comet.tls.tcp_listen = 0.0.0.0:3104 would be"), "{refused}");
+
+        let mut config = Config::default();
         config.admin.listen = "[::]:3131".parse().unwrap();
         assert!(refuse_exposure(&config, Role::Router).is_err());
         config.admin.listen = "[::1]:3131".parse().unwrap();

@@ -64,8 +64,15 @@ fn table(settings: &Settings, took: Duration) -> String {
                 "WebSocket, goim's and orrery.json.v1",
                 format!("ws://{}/sub", comet.websocket_listen),
             ),
-            ("comet", "gRPC delivery from logic", comet.delivery_listen.to_string()),
         ]);
+        if comet.has_tls() {
+            let (tcp, websocket) = (comet.tls.tcp_listen, comet.tls.websocket_listen);
+            rows.extend([
+                ("comet", "the same over TLS", tcp.to_string()),
+                ("comet", "the same over TLS", format!("wss://{websocket}/sub")),
+            ]);
+        }
+        rows.push(("comet", "gRPC delivery from logic", comet.delivery_listen.to_string()));
     }
     for logic in settings.logics.iter().map(|config| &config.logic) {
         rows.extend([

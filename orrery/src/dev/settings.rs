@@ -61,6 +61,9 @@ pub(super) fn settle(options: &DevOptions) -> anyhow::Result<Settings> {
     }
     config.logic.nodes.tcp_port = config.comet.tcp_listen.port();
     config.logic.nodes.ws_port = config.comet.websocket_listen.port();
+    if config.comet.has_tls() {
+        config.logic.nodes.wss_port = config.comet.tls.websocket_listen.port();
+    }
     Role::ALL.into_iter().try_for_each(|role| config::check_role(&config, role))?;
     let nodes = usize::from(options.nodes);
     check_data(&config.store.path, nodes)?;

@@ -130,6 +130,12 @@ impl Stack {
             config.comet.tcp_listen = comet.tcp_address();
             config.comet.websocket_listen = comet.websocket_address();
             config.comet.delivery_listen = comet.delivery_address();
+            if let Some(address) = comet.tls_tcp_address() {
+                config.comet.tls.tcp_listen = address;
+            }
+            if let Some(address) = comet.tls_websocket_address() {
+                config.comet.tls.websocket_listen = address;
+            }
             self.comets.push(if several { comet.numbered(number) } else { comet });
         }
         self.comets.iter().for_each(|comet| process.show(comet));

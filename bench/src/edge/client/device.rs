@@ -53,6 +53,7 @@ impl Device {
     ) -> anyhow::Result<Self> {
         let mut device = Self::open(net, transport, comet).await?;
         device.stream.write_all(&introduction(transport, guise)).await?;
+        device.stream.flush().await?;
         device.await_one(Heard::Welcome).await.context("in place of a welcome")?;
         Ok(device)
     }
@@ -99,7 +100,8 @@ impl Device {
     /// # Errors
     /// When the connection broke.
     pub async fn heartbeat(&mut self) -> anyhow::Result<()> {
-        Ok(self.stream.write_all(&heartbeat(self.transport)).await?)
+        self.stream.write_all(&heartbeat(self.transport)).await?;
+        Ok(self.stream.flush().await?)
     }
 
     /// Reads what the socket has; calls `each` with everything that is complete. Ready with false when the

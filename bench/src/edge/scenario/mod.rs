@@ -67,5 +67,6 @@ async fn measured<F>(
     let closed = bench.target.close().await;
     let figures = figures?;
     closed?;
-    Ok(Report { load, transport: options.transport.word(), own_system, machine, figures })
+    let (transport, tls) = (options.transport.word(), options.tls);
+    Ok(Report { load, transport, tls, own_system, machine, figures })
 }

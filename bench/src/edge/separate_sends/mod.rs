@@ -4,11 +4,13 @@
 pub mod server;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use bytes::{BufMut, Bytes, BytesMut};
 use orrery_comet_core::{Dialect, Encoded};
+use orrery_host::Net;
 use orrery_model::message::Message;
 use orrery_sdk::Transport;
 use serde::Serialize;
@@ -19,6 +21,7 @@ use super::arrivals::Arrivals;
 use super::bench::Bench;
 use super::client::crowd::Crowd;
 use super::client::device::{Guise, OP};
+use super::client::net::ClientNet;
 use super::client::stamp::Stamp;
 use super::client::worker::Entrance;
 use super::limits::START_TIMEOUT;
@@ -80,8 +83,9 @@ pub async fn measure(
         ..bench.entrance()
     };
     let guises = vec![Guise { user: 0, room: None }; members];
-    let (crowd, _) =
-        Crowd::connect(&bench.host, &bench.net, bench.clock, &entrance, guises).await?;
+    // The loop knows nothing of TLS.
+    let net: Arc<dyn Net> = Arc::new(ClientNet::default());
+    let (crowd, _) = Crowd::connect(&bench.host, &net, bench.clock, &entrance, guises).await?;
 
     if plan.warm_up > Duration::ZERO {
         let load = bench.run(plan.bytes);

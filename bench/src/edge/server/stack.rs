@@ -44,6 +44,8 @@ pub struct Addresses {
     pub tcp: Vec<String>,
     /// WebSocket of each comet.
     pub websocket: Vec<String>,
+    /// The certificate of the comets in PEM, where both are within TLS.
+    pub trusted: Option<String>,
     /// The push API in gRPC.
     pub grpc: String,
     /// The push API in HTTP.
@@ -51,8 +53,8 @@ pub struct Addresses {
 }
 
 impl Stack {
-    /// Starts a router node, a logic and so many comets, and waits until all are ready. `settings` are
-    /// further `SECTION.KEY=VALUE`.
+    /// Starts a router node, a logic and so many comets, and waits until all are ready. With `tls` the comets'
+    /// addresses are those for TLS, with a certificate that is made for the time. `settings` are further `SECTION.KEY=VALUE`.
     ///
     /// # Errors
     /// When one of them does not start.
@@ -60,10 +62,12 @@ impl Stack {
         host: &Host,
         clock: Clock,
         comets: usize,
+        tls: bool,
         settings: &[String],
     ) -> anyhow::Result<(Self, Addresses)> {
         let mut stack = Self::empty(clock)?;
         let mut ports = Ports::default();
+        let certificate = if tls { Some(stack.certify(ports.own)?) } else { None };
         let [registry, peers, edge, grpc, http] = std::array::from_fn(|_| ports.next());
         let data = stack.folder.path().join("data");
         let router = format!(
@@ -76,13 +80,23 @@ impl Stack {
              grpc_listen = '{grpc}'\nedge_listen = '{edge}'\n"
         );
         stack.role(host, "logic", "logic", &logic, ports.next(), settings).await?;
-        let mut addresses = Addresses { tcp: vec![], websocket: vec![], grpc, http };
+        let trusted = certificate.as_ref().map(|(certificate, _)| certificate.clone());
+        let mut addresses = Addresses { tcp: vec![], websocket: vec![], trusted, grpc, http };
         for nth in 1..=comets {
             let [tcp, websocket, delivery] = std::array::from_fn(|_| ports.next());
-            let comet = format!(
+            let mut comet = format!(
                 "[comet]\nid = 'bench-{nth}'\nlogic = ['{edge}']\ntcp_listen = '{tcp}'\n\
                  websocket_listen = '{websocket}'\ndelivery_listen = '{delivery}'\n"
             );
+            let (tcp, websocket) = match &certificate {
+                None => (tcp, websocket),
+                Some((_, section)) => {
+                    let [tcp, websocket] = std::array::from_fn(|_| ports.next());
+                    comet += section;
+                    comet += &format!("tcp_listen = '{tcp}'\nwebsocket_listen = '{websocket}'\n");
+                    (tcp, websocket)
+                }
+            };
             let name = format!("comet-{nth}");
             stack.role(host, "comet", &name, &comet, ports.next(), settings).await?;
             addresses.tcp.push(tcp);
@@ -147,6 +161,17 @@ impl Stack {
         let folder = folder.context(unusable)?;
         let sync = machine::time_syncs(folder.path(), clock).context(unusable)?;
         Ok(Self { processes: Vec::new(), comets: 0, folder, _stdout: None, sync })
+    }
+
+    /// Makes a certificate for an address. Returns it in PEM, and the beginning of the comets' section about TLS.
+    fn certify(&self, address: Ipv4Addr) -> anyhow::Result<(String, String)> {
+        let signed = rcgen::generate_simple_self_signed([address.to_string()])?;
+        let [certificate, key] =
+            ["comet.pem", "comet.key"].map(|name| self.folder.path().join(name));
+        fs::write(&certificate, signed.cert.pem())?;
+        fs::write(&key, signed.signing_key.serialize_pem())?;
+        let section = format!("[comet.tls]\ncertificates = [{certificate:?}]\nkeys = [{key:?}]\n");
+        Ok((signed.cert.pem(), section))
     }
 
     /// Starts a role with its own configuration file, and waits until it says that it is ready.
@@ -234,7 +259,8 @@ mod ready {
     pub(super) fn read(line: &str) -> serde_json::Result<super::Addresses> {
         let Ready { addresses: Listeners { tcp, websocket, grpc, http } } =
             serde_json::from_str(line)?;
-        Ok(super::Addresses { tcp: vec![tcp], websocket: vec![websocket], grpc, http })
+        let (tcp, websocket) = (vec![tcp], vec![websocket]);
+        Ok(super::Addresses { tcp, websocket, trusted: None, grpc, http })
     }
 
     #[cfg(test)]

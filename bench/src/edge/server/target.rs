@@ -1,11 +1,15 @@
 //! Target: the system that is measured. One of its own for the time, or one that runs already.
 
+use std::fs;
+use std::sync::Arc;
+
 use anyhow::{Context, bail};
-use orrery_host::Host;
-use orrery_sdk::Transport;
+use orrery_host::{Host, Net};
+use orrery_sdk::{TlsNet, Transport};
 
 use super::stack::{Addresses, Stack};
 use crate::clock::Clock;
+use crate::edge::client::net::ClientNet;
 use crate::edge::options::TargetOptions;
 use crate::edge::progress;
 use crate::edge::push::api::ApiKind;
@@ -16,6 +20,8 @@ use crate::resources::Resources;
 pub struct Target {
     /// Each comet's `host:port` for the transport of the load.
     pub comets: Vec<String>,
+    /// Where devices' sockets come from.
+    pub net: Arc<dyn Net>,
     /// The logic's `host:port` for the API of the load; none where nobody said one.
     push: Option<String>,
     /// Processes of comets, where they are not its own.
@@ -33,8 +39,14 @@ impl Target {
             if Resources::of_all(&options.target_pid).is_none() {
                 bail!("no process here has the id {:?}", options.target_pid);
             }
+            let trusted = match (&options.target_ca, options.tls) {
+                (Some(file), _) => Some(fs::read(file).context(file.display().to_string())?),
+                (None, true) => bail!("--target-ca says which certificates to trust"),
+                (None, false) => None,
+            };
             return Ok(Self {
                 comets: options.target_comet.clone(),
+                net: net(trusted.as_deref())?,
                 push: options.target_push.clone(),
                 others: options.target_pid.clone(),
                 own: None,
@@ -42,8 +54,9 @@ impl Target {
         }
         progress::say("starting a system");
         let comets = options.comets.into();
-        let (stack, addresses) = Stack::roles(host, clock, comets, &options.set).await?;
-        Ok(Self::of(stack, addresses, options.transport, options.push_api))
+        let (stack, addresses) =
+            Stack::roles(host, clock, comets, options.tls, &options.set).await?;
+        Self::of(stack, addresses, options.transport, options.push_api)
     }
 
     /// Starts `orrery dev` for the time.
@@ -52,15 +65,22 @@ impl Target {
     /// When it does not start.
     pub async fn dev(clock: Clock) -> anyhow::Result<Self> {
         let (stack, addresses) = Stack::dev(clock).await?;
-        Ok(Self::of(stack, addresses, Transport::Tcp, ApiKind::Grpc))
+        Self::of(stack, addresses, Transport::Tcp, ApiKind::Grpc)
     }
 
     /// Takes one that runs already, and of whose processes nothing is known.
     pub fn elsewhere(comet: String, push: String) -> Self {
-        Self { comets: vec![comet], push: Some(push), others: Vec::new(), own: None }
+        let net = Arc::new(ClientNet::default());
+        Self { comets: vec![comet], net, push: Some(push), others: Vec::new(), own: None }
     }
 
-    fn of(stack: Stack, addresses: Addresses, transport: Transport, api: ApiKind) -> Self {
+    fn of(
+        stack: Stack,
+        addresses: Addresses,
+        transport: Transport,
+        api: ApiKind,
+    ) -> anyhow::Result<Self> {
+        let net = net(addresses.trusted.as_deref().map(str::as_bytes))?;
         let comets = match transport {
             Transport::Tcp => addresses.tcp,
             Transport::WebSocket | Transport::Json => addresses.websocket,
@@ -69,7 +89,7 @@ impl Target {
             ApiKind::Grpc => addresses.grpc,
             ApiKind::Goim => addresses.http,
         };
-        Self { comets, push: Some(push), others: Vec::new(), own: Some(stack) }
+        Ok(Self { comets, net, push: Some(push), others: Vec::new(), own: Some(stack) })
     }
 
     /// Where to push.
@@ -115,6 +135,15 @@ impl Target {
             None => Ok(()),
         }
     }
+}
+
+/// The devices' sockets, within TLS where there is somebody to trust.
+fn net(trusted: Option<&[u8]>) -> anyhow::Result<Arc<dyn Net>> {
+    let plain = Arc::new(ClientNet::default());
+    Ok(match trusted {
+        Some(trusted) => Arc::new(TlsNet::trusting(plain, trusted)?),
+        None => plain,
+    })
 }
 
 fn of_all(pids: &[u32]) -> Option<Resources> {

@@ -1,5 +1,6 @@
 //! Device: speaks goim's protocol over TCP or WebSocket.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
@@ -24,7 +25,7 @@ pub(crate) const BOTH: [Transport; 2] = [Transport::Tcp, Transport::WebSocket];
 
 pub(crate) enum Device {
     Tcp { stream: Box<dyn Stream>, frames: FrameStream },
-    WebSocket(Box<WebSocketStream<Box<dyn Stream>>>),
+    WebSocket(Box<WebSocketStream<Box<dyn Stream>>>, VecDeque<Frame>),
 }
 
 pub(crate) fn frame(op: i32, seq: i32, body: &[u8]) -> Frame {
@@ -34,12 +35,16 @@ pub(crate) fn frame(op: i32, seq: i32, body: &[u8]) -> Frame {
 impl Device {
     pub(crate) async fn connect(host: &Host, address: SocketAddr, transport: Transport) -> Self {
         let stream = host.net.connect(&address.to_string()).await.expect("the comet listens");
+        Self::over(stream, transport).await
+    }
+
+    pub(crate) async fn over(stream: Box<dyn Stream>, transport: Transport) -> Self {
         match transport {
             Transport::Tcp => Self::Tcp { stream, frames: FrameStream::from_comet() },
             Transport::WebSocket => {
-                let url = format!("ws://{address}/sub");
+                let url = "ws://comet.test/sub";
                 let (socket, _) = client_async(url, stream).await.expect("it upgrades");
-                Self::WebSocket(Box::new(socket))
+                Self::WebSocket(Box::new(socket), VecDeque::new())
             }
         }
     }
@@ -52,7 +57,7 @@ impl Device {
     pub(crate) async fn send(&mut self, frame: Frame) {
         match self {
             Self::Tcp { stream, .. } => stream.write_all(&frame.encode()).await.unwrap(),
-            Self::WebSocket(socket) => {
+            Self::WebSocket(socket, _) => {
                 socket.send(Message::Binary(frame.encode())).await.unwrap();
             }
         }
@@ -63,7 +68,7 @@ impl Device {
         let mut burst = Vec::new();
         for frame in frames {
             let bytes = frame.encode();
-            if matches!(self, Self::WebSocket(_)) {
+            if matches!(self, Self::WebSocket(..)) {
                 // A small masked frame; the mask is zero.
                 assert!(bytes.len() < 126);
                 burst.extend([0x82, 0x80 | bytes.len() as u8, 0, 0, 0, 0]);
@@ -86,7 +91,7 @@ impl Device {
                 // One that was refused may be gone by now.
                 let _ = stream.write_all(&bytes).await;
             }
-            Self::WebSocket(_) => panic!("a WebSocket is refused before it is one"),
+            Self::WebSocket(..) => panic!("a WebSocket is refused before it is one"),
         }
         soon("an answer or the end", self.next()).await.is_some()
     }
@@ -95,7 +100,7 @@ impl Device {
     pub(crate) async fn send_raw(&mut self, bytes: &[u8]) {
         match self {
             Self::Tcp { stream, .. } => stream.write_all(bytes).await.unwrap(),
-            Self::WebSocket(socket) => socket.get_mut().write_all(bytes).await.unwrap(),
+            Self::WebSocket(socket, _) => socket.get_mut().write_all(bytes).await.unwrap(),
         }
     }
 
@@ -121,26 +126,36 @@ impl Device {
                     Ok(n) => frames.feed(&bytes[..n]),
                 }
             },
-            Self::WebSocket(socket) => match socket.next().await {
-                Some(Ok(Message::Binary(bytes))) => Some(unwrap(bytes)),
-                Some(Ok(Message::Pong(payload))) => Some(frame(-1, 0, &payload)),
-                Some(Ok(other)) => panic!("goim never sends {other:?}"),
-                Some(Err(_)) | None => None,
+            Self::WebSocket(socket, unwrapped) => loop {
+                if let Some(frame) = unwrapped.pop_front() {
+                    return Some(frame);
+                }
+                match socket.next().await? {
+                    Ok(Message::Binary(bytes)) => unwrapped.extend(unwrap(bytes)),
+                    Ok(Message::Pong(payload)) => return Some(frame(-1, 0, &payload)),
+                    Ok(other) => panic!("goim never sends {other:?}"),
+                    Err(_) => return None,
+                }
             },
+        }
+    }
+
+    /// How many more frames came in the same WebSocket message as the last one.
+    pub(crate) fn more_in_message(&self) -> usize {
+        match self {
+            Self::Tcp { .. } => panic!("TCP has no messages"),
+            Self::WebSocket(_, unwrapped) => unwrapped.len(),
         }
     }
 }
 
-/// The one frame of a message, without goim's wrapper.
-fn unwrap(message: Bytes) -> Frame {
+/// The one frame of a message, or the pushes in goim's wrapper.
+fn unwrap(message: Bytes) -> Vec<Frame> {
     let mut frames = Frames::from_comet(message);
     let outer = frames.next().unwrap().unwrap();
     assert!(frames.next().is_none(), "one frame a message");
-    if outer.op != 9 || outer.body.is_empty() {
-        return outer;
+    match outer.op == 9 && !outer.body.is_empty() {
+        true => Frames::from_comet(outer.body).map(Result::unwrap).collect(),
+        false => vec![outer],
     }
-    let mut inner = Frames::from_comet(outer.body);
-    let frame = inner.next().unwrap().unwrap();
-    assert!(inner.next().is_none(), "one push a wrapper");
-    frame
 }

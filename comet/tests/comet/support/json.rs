@@ -17,7 +17,11 @@ pub(crate) struct JsonDevice(WebSocketStream<Box<dyn Stream>>);
 impl JsonDevice {
     pub(crate) async fn connect(host: &Host, address: SocketAddr) -> Self {
         let stream = host.net.connect(&address.to_string()).await.expect("the comet listens");
-        let mut request = format!("ws://{address}/sub").into_client_request().unwrap();
+        Self::over(stream).await
+    }
+
+    pub(crate) async fn over(stream: Box<dyn Stream>) -> Self {
+        let mut request = "ws://comet.test/sub".into_client_request().unwrap();
         let offer = "chat, orrery.json.v1".parse().unwrap();
         request.headers_mut().insert("sec-websocket-protocol", offer);
         let (socket, response) = client_async(request, stream).await.expect("it upgrades");

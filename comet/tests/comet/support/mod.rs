@@ -5,6 +5,7 @@ pub(crate) mod json;
 pub(crate) mod logic;
 pub(crate) mod registry;
 pub(crate) mod session;
+pub(crate) mod tls;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -93,13 +94,23 @@ impl Stage {
 
     /// The value of one of the comet's counters.
     pub(crate) fn counted(&self, name: &str) -> u64 {
+        self.measured(&format!("{name}_total")).expect("there is such a counter")
+    }
+
+    /// The same of a counter with a label; 0 while nothing was counted.
+    pub(crate) fn counted_for(&self, name: &str, label: &str, value: &str) -> u64 {
+        self.measured(&format!("{name}_total{{{label}=\"{value}\"}}")).unwrap_or(0)
+    }
+
+    /// The value of one of the comet's metrics, by its name as it is exported.
+    pub(crate) fn measured(&self, name: &str) -> Option<u64> {
         let mut registry = Registry::default();
         self.comet.register(&mut registry);
         let mut text = String::new();
         encode(&mut text, &registry).unwrap();
-        let prefix = format!("orrery_comet_{name}_total ");
+        let prefix = format!("orrery_comet_{name} ");
         let line = text.lines().find_map(|line| line.strip_prefix(&prefix));
-        line.expect("there is such a counter").parse().unwrap()
+        line.map(|value| value.parse().unwrap())
     }
 
     /// A session of deliveries.

@@ -1,0 +1,278 @@
+//! Pushing: how pushed frames reach a connection's outbox, and when it is written.
+
+use bytes::Bytes;
+use orrery_comet_core::{Audience, Batch};
+use orrery_model::message::{Delivered, DropReason};
+
+use super::{Connection, Held};
+use crate::delivery::Slip;
+use crate::worker::{Room, Verdict};
+
+/// How a connection took a pushed frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pushed {
+    /// It is in the outbox (or held for it).
+    Queued,
+    /// It waits for the kernel; its slip tells.
+    Pending,
+    /// The device does not accept the operation.
+    Filtered,
+    /// It is dropped.
+    Dropped(DropReason),
+}
+
+impl Pushed {
+    /// What to say of it now; `None` where a slip will.
+    pub(crate) fn delivered(self) -> Option<Delivered> {
+        match self {
+            Self::Queued => Some(Delivered::Queued),
+            Self::Pending => None,
+            Self::Filtered => Some(Delivered::Filtered),
+            Self::Dropped(reason) => Some(Delivered::Dropped(reason)),
+        }
+    }
+}
+
+impl Connection {
+    /// Pushes a frame for this connection or for everybody, if the device accepts the operation; behind what
+    /// it [takes](Self::take_waiting) first.
+    pub(crate) fn push_addressed(&self, bytes: Bytes, op: i32, slip: Option<Slip>) -> Pushed {
+        if self.session.borrow().admits(Audience::Addressed, op) {
+            return self.push(bytes, slip);
+        }
+        match slip {
+            Some(slip) => {
+                slip.dropped(Delivered::Filtered);
+                Pushed::Pending
+            }
+            None => Pushed::Filtered,
+        }
+    }
+
+    /// Pushes a frame for a room that the connection is in. Never filtered; held until the device is
+    /// told that it is connected.
+    pub(crate) fn push_to_room(&self, bytes: Bytes, slip: Option<Slip>) -> Pushed {
+        if self.is_ready() {
+            return self.push(bytes, slip);
+        }
+        let pending = slip.is_some();
+        match self.hold(Held::Room(bytes, 1, slip)) {
+            Ok(()) if pending => Pushed::Pending,
+            Ok(()) => Pushed::Queued,
+            Err(Held::Room(_, _, Some(slip))) => {
+                slip.dropped(Delivered::Dropped(DropReason::BindingFull));
+                Pushed::Pending
+            }
+            Err(_) => Pushed::Dropped(DropReason::BindingFull),
+        }
+    }
+
+    /// Takes frames for a room in one piece, that were said to be in its outbox already. They are written at once.
+    pub(crate) fn push_batch(&self, batch: &Batch<'_>) {
+        self.take_promised(batch.bytes(self.dialect), batch.messages());
+        self.write_now();
+    }
+
+    /// Whether nothing more is to be promised.
+    pub(crate) fn is_full(&self) -> bool {
+        match self.is_ready() {
+            true => self.outbox.borrow().is_full(self.limits),
+            false => self.is_holding_all_it_may(),
+        }
+    }
+
+    /// Whether another one of its rooms has something for it that waits.
+    pub(crate) fn waits_elsewhere(&self, room: &Room) -> bool {
+        let rooms = self.rooms.borrow();
+        let elsewhere = |other: &&super::Membership| !std::ptr::eq(&*other.room, room);
+        rooms.len() > 1 && rooms.iter().filter(elsewhere).any(|it| it.room.waits_for(it.slot))
+    }
+
+    /// Takes what waits for it in its rooms before the others do, in the order in which it came: what is about to
+    /// be pushed came after it.
+    pub(crate) fn take_waiting(&self) {
+        let mut waiting = Vec::new();
+        for membership in &*self.rooms.borrow() {
+            membership.room.take_for(membership.slot, &mut waiting);
+        }
+        waiting.sort_unstable_by_key(|waiting| waiting.number);
+        let any = !waiting.is_empty();
+        for waiting in waiting {
+            self.take_promised(waiting.encoded.bytes(self.dialect), 1);
+        }
+        if any {
+            self.write_soon();
+        }
+    }
+
+    fn take_promised(&self, bytes: Bytes, frames: usize) {
+        match self.is_ready() {
+            true => self.outbox.borrow_mut().push_promised(bytes, frames, None),
+            false => self.held.borrow_mut().push(Held::Room(bytes, frames, None)),
+        }
+    }
+
+    /// Takes what waits for it in its rooms, now that it is written.
+    pub(crate) fn take_waiting_now(&self) {
+        self.take_waiting();
+        self.write_now();
+    }
+
+    /// It has waited long enough.
+    pub(crate) fn had_to_wait(&self) {
+        self.waits.set(false);
+        // With an answer, or with its room, it has left already.
+        if !self.outbox.borrow().is_empty() {
+            self.write_now();
+        }
+    }
+
+    /// Pushes a frame of this connection's dialect to its outbox.
+    fn push(&self, bytes: Bytes, slip: Option<Slip>) -> Pushed {
+        let mut outbox = self.outbox.borrow_mut();
+        let pending = slip.is_some();
+        // A slip whose frame does not fit must not say that the connection closed.
+        if !outbox.has_room(bytes.len(), self.limits) {
+            if let Some(slip) = slip {
+                slip.dropped(Delivered::Dropped(DropReason::OutboxFull));
+                return Pushed::Pending;
+            }
+            return Pushed::Dropped(DropReason::OutboxFull);
+        }
+        let fits = outbox.push(bytes, slip, self.limits);
+        debug_assert!(fits.is_ok(), "there was room a moment ago");
+        let half_full = outbox.is_half_full(self.limits);
+        drop(outbox);
+        if pending || half_full {
+            self.write_now();
+        } else {
+            self.write_soon();
+        }
+        if pending { Pushed::Pending } else { Pushed::Queued }
+    }
+
+    /// Has the outbox written with what else comes, if it was written a moment ago.
+    fn write_soon(&self) {
+        if self.woken.get() || self.waits.get() {
+            return;
+        }
+        match self.coalescing.verdict(&self.busy) {
+            Verdict::Now => self.wake(),
+            Verdict::Later => {
+                self.waits.set(true);
+                self.coalescing.add_connection(self.conn);
+            }
+        }
+    }
+
+    /// Has the outbox written in this turn.
+    fn write_now(&self) {
+        self.coalescing.written(&self.busy);
+        self.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use orrery_comet_core::{Dialect, Encoded, Session};
+    use orrery_model::message::Message;
+    use orrery_model::{Address, Conn, Id, Incarnation, Seq};
+    use tokio::sync::{Semaphore, mpsc};
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::connection::Membership;
+    use crate::delivery::{Delivery, ReplyTo, Target, Work};
+    use crate::limits::HELD_MAX;
+    use crate::outbox::OutboxLimits;
+    use crate::presence::Names;
+    use crate::worker::{Coalescing, Waiting};
+
+    /// A connection that is being bound, in a room.
+    fn member() -> (Rc<Connection>, Rc<Room>) {
+        let limits = OutboxLimits { frames: HELD_MAX, bytes: 1024 };
+        let session = Session::new(Dialect::Tcp, 0);
+        let coalescing = Rc::new(Coalescing::new(Duration::ZERO, Instant::now()));
+        let connection = Connection::new(Conn(256), session, limits, Rc::default(), coalescing);
+        let (connection, id) = (Rc::new(connection), Id::new("lobby").unwrap());
+        let room = Rc::new(Room::new(Address::room(id.clone())));
+        let slot = room.join(connection.clone());
+        let membership = Membership { id, room: room.clone(), slot };
+        connection.rooms.borrow_mut().push(membership);
+        (connection, room)
+    }
+
+    fn encoded(op: i32) -> Encoded {
+        Encoded::new(Message { op, body: Bytes::new() })
+    }
+
+    fn wait(room: &Room, op: i32) -> (usize, usize) {
+        room.wait(Waiting { number: op as u64, encoded: Arc::new(encoded(op)) })
+    }
+
+    fn names() -> Names {
+        let primary = (Address::user(Id::new("1").unwrap()), Seq(7));
+        Names { incarnation: Incarnation(1), primary, secondary: None }
+    }
+
+    fn push_to(names: &Names, op: i32) -> Arc<Delivery> {
+        let (address, seq) = names.primary.clone();
+        let targets = vec![Target { address: Some(address), conn: Conn(256), seq }];
+        let (receipts, _sent) = mpsc::channel(1);
+        let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        let reply = ReplyTo { receipts, place, due: None };
+        let work = Work::Push { encoded: encoded(op), targets };
+        Arc::new(Delivery::new(1, names.incarnation, false, work, reply))
+    }
+
+    /// The operations of what is in the outbox of a connection over TCP.
+    fn ops(connection: &Connection) -> Vec<i32> {
+        let outbox = connection.outbox.borrow();
+        let op = |bytes: &[u8]| i32::from_be_bytes(bytes[8..12].try_into().unwrap());
+        outbox.queued().flat_map(|bytes| bytes.chunks(16).map(op)).collect()
+    }
+
+    #[test]
+    fn what_was_held_comes_before_what_waits_when_the_connection_has_its_name() {
+        let (connection, room) = member();
+        connection.take_target(&push_to(&names(), 1), 0);
+        wait(&room, 2);
+        room.write();
+        wait(&room, 3);
+        wait(&room, 4);
+        connection.named(names());
+        connection.take_waiting();
+        assert_eq!(ops(&connection), [2, 3, 4], "the device accepts none that is for it alone");
+    }
+
+    #[test]
+    fn who_was_full_when_its_room_was_written_gets_what_comes_once_it_has_room_again() {
+        let (connection, room) = member();
+        connection.named(names());
+        for op in 0..HELD_MAX as i32 {
+            assert_eq!(wait(&room, op), (1, 0));
+        }
+        room.write();
+        assert_eq!(wait(&room, 100), (0, 1), "its outbox is full");
+        connection.outbox.take();
+        assert_eq!(wait(&room, 101), (1, 0));
+        assert_eq!(wait(&room, 102), (1, 0));
+        room.write();
+        assert_eq!(ops(&connection), [101, 102]);
+    }
+
+    #[test]
+    fn who_is_full_when_it_joins_is_promised_nothing() {
+        let (connection, room) = member();
+        connection.named(names());
+        (0..HELD_MAX as i32).for_each(|op| _ = wait(&room, op));
+        room.write();
+        let other = Room::new(Address::room(Id::new("other").unwrap()));
+        other.join(connection);
+        assert_eq!(wait(&other, 1), (0, 1));
+    }
+}

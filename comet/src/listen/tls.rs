@@ -1,0 +1,68 @@
+//! TLS: the certificates that devices are shown, and what is made of them for the doors.
+
+use std::sync::Arc;
+
+use orrery_host::{Host, Task};
+use orrery_tls::{Acceptor, Certificates, Files, Look, Speaks, watch};
+use tokio::sync::oneshot;
+
+use crate::config::Tls;
+use crate::error::StartError;
+use crate::metrics::Metrics;
+
+/// What the doors need that speak TLS.
+pub(crate) struct Secured {
+    certificates: Arc<Certificates>,
+    /// For goim's TCP protocol.
+    pub(crate) tcp: Acceptor,
+    /// For WebSocket.
+    pub(crate) websocket: Acceptor,
+}
+
+impl Secured {
+    /// Reads the certificates. `None` where none are configured.
+    ///
+    /// # Errors
+    /// [`StartError::Certificates`] and [`StartError::Tls`].
+    pub(crate) async fn load(config: &Tls, host: &Host) -> Result<Option<Self>, StartError> {
+        if config.certificates.is_empty() {
+            return Ok(None);
+        }
+        let pairs = config.certificates.iter().zip(&config.keys);
+        let files = pairs
+            .map(|(certificates, key)| Files {
+                certificates: certificates.clone(),
+                key: key.clone(),
+            })
+            .collect();
+        let clock = host.clock.clone();
+        let (loaded_tx, loaded) = oneshot::channel();
+        let load = Box::new(move || {
+            // Whoever started the comet may have stopped waiting.
+            let _ = loaded_tx.send(Certificates::load(files, clock));
+        });
+        host.tasks.blocking("tls.certificates", load).await;
+        let certificates = Arc::new(loaded.await.expect("the work is done")?);
+        let acceptor = |speaks| Acceptor::new(certificates.clone(), speaks);
+        let (tcp, websocket) = (acceptor(Speaks::Unnamed)?, acceptor(Speaks::Http)?);
+        Ok(Some(Self { certificates, tcp, websocket }))
+    }
+
+    /// Has the certificates replaced as their files are, for as long as the task is owned.
+    pub(crate) fn watch(&self, host: &Host, metrics: Arc<Metrics>) -> Task {
+        let certificates = self.certificates.clone();
+        metrics.certificates_end_at(certificates.expires_at());
+        let found = move |look: &Look| match look {
+            Look::Unchanged => {}
+            Look::Replaced => {
+                metrics.tls_certificates_replaced.inc();
+                metrics.certificates_end_at(certificates.expires_at());
+            }
+            Look::Refused(_) => {
+                metrics.tls_certificates_refused.inc();
+            }
+        };
+        let watching = watch(self.certificates.clone(), host.clone(), Arc::new(found));
+        host.tasks.spawn("tls_certificates", watching)
+    }
+}

@@ -1,0 +1,199 @@
+//! Coalescing: when a worker writes to who was written to a moment ago.
+//!
+//! Who was idle is written to at once. Who is busy, a room or a single connection, gets what comes within a
+//! short time together, in one write: a write costs the kernel much the same whatever is in it. All that waits
+//! on a worker is written at one moment; nothing waits for longer than the window.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use orrery_model::Conn;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
+
+use super::room::Room;
+use crate::limits::COALESCE_MAX;
+
+/// What waits on one worker, and until when.
+pub(crate) struct Coalescing {
+    began: Instant,
+    /// What is configured, in microseconds; 0 where nothing ever waits.
+    least: u64,
+    /// How long waits what comes now: no shorter than the last sweep took, in microseconds.
+    window: Cell<u64>,
+    /// The worker's time, looked at once for all that it does in a row, in microseconds.
+    now: Cell<u64>,
+    due: Cell<Option<Instant>>,
+    /// Says that something is due at all: a broadcast under way does not run within the worker's own loop.
+    begun: Notify,
+    rooms: RefCell<Vec<Rc<Room>>>,
+    connections: RefCell<Vec<Conn>>,
+    /// Pushes to rooms that waited so far.
+    waited: Cell<u64>,
+}
+
+/// Whether something may be written now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It was idle.
+    Now,
+    /// It is busy: with all else that waits.
+    Later,
+}
+
+/// Until when something counts as busy, in a worker's microseconds.
+#[derive(Debug, Default)]
+pub(crate) struct Busy(Cell<u64>);
+
+impl Coalescing {
+    pub(crate) fn new(window: Duration, now: Instant) -> Self {
+        let least = u64::try_from(window.as_micros()).unwrap_or(u64::MAX);
+        Self {
+            began: now,
+            least,
+            window: Cell::new(least),
+            now: Cell::new(0),
+            due: Cell::default(),
+            begun: Notify::new(),
+            rooms: RefCell::default(),
+            connections: RefCell::default(),
+            waited: Cell::default(),
+        }
+    }
+
+    /// The next number of a push to a room that waits.
+    pub(super) fn number(&self) -> u64 {
+        self.waited.replace(self.waited.get() + 1)
+    }
+
+    /// Looks at the clock.
+    pub(super) fn look(&self, now: Instant) {
+        let passed = now.saturating_duration_since(self.began).as_micros();
+        self.now.set(u64::try_from(passed).unwrap_or(u64::MAX));
+    }
+
+    /// Whether to write now to who is so busy. Who is written to is busy for a window.
+    pub(crate) fn verdict(&self, busy: &Busy) -> Verdict {
+        if self.now.get() < busy.0.get() {
+            return Verdict::Later;
+        }
+        self.written(busy);
+        Verdict::Now
+    }
+
+    /// Somebody was written to just now.
+    pub(crate) fn written(&self, busy: &Busy) {
+        busy.0.set(self.now.get() + self.window.get());
+    }
+
+    /// A room has begun to wait.
+    pub(super) fn add_room(&self, room: Rc<Room>) {
+        self.rooms.borrow_mut().push(room);
+        self.wait();
+    }
+
+    /// A connection has begun to wait.
+    pub(crate) fn add_connection(&self, conn: Conn) {
+        self.connections.borrow_mut().push(conn);
+        self.wait();
+    }
+
+    fn wait(&self) {
+        if self.due.get().is_none() {
+            let due = Duration::from_micros(self.now.get() + self.window.get());
+            self.due.set(Some(self.began + due));
+            self.begun.notify_one();
+        }
+    }
+
+    /// Waits until what waits is to be written, which may be never.
+    pub(super) async fn due(&self) {
+        loop {
+            match self.due.get() {
+                Some(due) => return sleep_until(due).await,
+                None => self.begun.notified().await,
+            }
+        }
+    }
+
+    /// Takes out all that waits.
+    pub(super) fn take(&self) -> (Vec<Rc<Room>>, Vec<Conn>) {
+        self.due.set(None);
+        (self.rooms.take(), self.connections.take())
+    }
+
+    /// It took so long to write to all that had waited. If that is longer than the window, what comes meanwhile
+    /// would find nobody idle: it waits for as long, and more of it goes in one write.
+    pub(super) fn swept(&self, took: Duration) {
+        if self.least > 0 {
+            let took = u64::try_from(took.min(COALESCE_MAX).as_micros()).unwrap_or(u64::MAX);
+            self.window.set(took.max(self.least));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::join;
+    use tokio::task::yield_now;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    const WINDOW: Duration = Duration::from_millis(10);
+
+    fn verdicts<const N: usize>(window: Duration, at_ms: [u64; N]) -> [Verdict; N] {
+        let began = Instant::now();
+        let coalescing = Coalescing::new(window, began);
+        let busy = Busy::default();
+        at_ms.map(|ms| {
+            coalescing.look(began + Duration::from_millis(ms));
+            coalescing.verdict(&busy)
+        })
+    }
+
+    #[test]
+    fn who_is_idle_is_written_to_at_once_and_who_is_busy_later() {
+        use Verdict::{Later, Now};
+        assert_eq!(verdicts(WINDOW, [5, 6, 14, 15, 16, 100]), [Now, Later, Later, Now, Later, Now]);
+        assert_eq!(verdicts(Duration::ZERO, [5, 5, 5]), [Now; 3], "turned off");
+    }
+
+    #[test]
+    fn what_waits_is_due_a_window_after_the_first_of_it_came() {
+        let began = Instant::now();
+        let coalescing = Coalescing::new(WINDOW, began);
+        for (ms, due_ms) in [(3, 13), (7, 13), (12, 13)] {
+            coalescing.look(began + Duration::from_millis(ms));
+            coalescing.add_connection(Conn(ms));
+            assert_eq!(coalescing.due.get(), Some(began + Duration::from_millis(due_ms)));
+        }
+        assert_eq!(coalescing.take().1, [Conn(3), Conn(7), Conn(12)]);
+        assert_eq!((coalescing.due.get(), coalescing.take().1.len()), (None, 0));
+    }
+
+    #[tokio::test]
+    async fn what_begins_to_wait_while_nothing_is_due_is_noticed() {
+        let coalescing = Coalescing::new(WINDOW, Instant::now());
+        let late = async {
+            yield_now().await;
+            coalescing.add_connection(Conn(1));
+        };
+        let due = async { timeout(WINDOW * 1000, coalescing.due()).await };
+        assert_eq!(join!(due, late).0, Ok(()));
+    }
+
+    #[test]
+    fn the_window_is_no_shorter_than_the_last_sweep_took_and_bounded() {
+        let window = |least, took| {
+            let coalescing = Coalescing::new(least, Instant::now());
+            coalescing.swept(took);
+            Duration::from_micros(coalescing.window.get())
+        };
+        assert_eq!(window(WINDOW, WINDOW / 2), WINDOW);
+        assert_eq!(window(WINDOW, WINDOW * 3), WINDOW * 3);
+        assert_eq!(window(WINDOW, COALESCE_MAX * 2), COALESCE_MAX);
+        assert_eq!(window(Duration::ZERO, WINDOW), Duration::ZERO, "turned off");
+    }
+}

@@ -1,0 +1,331 @@
+//! TLS: who is served over it and who is sent away, and certificates that are replaced meanwhile. That all
+//! protocols mean the same over it is shown by the conformance suite.
+
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use orrery_comet::{Config, Tls};
+use orrery_comet_core::Frame;
+use orrery_host::{Host, Stream};
+use orrery_proto::delivery::{CloseReason, Outcome};
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::Instant;
+
+use crate::connect::key;
+use crate::support::device::{BOTH, Device, Transport, frame};
+use crate::support::json::JsonDevice;
+use crate::support::session::{target, to_connections};
+use crate::support::tls::{Files, Pair, connect, stream};
+use crate::support::{Stage, soon};
+
+/// A comet that serves TLS, with its certificate and where that is.
+struct Secured {
+    stage: Stage,
+    files: Files,
+    pair: Pair,
+}
+
+impl Secured {
+    async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let pair = Pair::until(2060);
+        let files = Files::of(&pair);
+        let stage = Stage::with(|config| {
+            config.tls = files.config();
+            change(config);
+        })
+        .await;
+        Self { stage, files, pair }
+    }
+
+    fn address(&self, transport: Transport) -> SocketAddr {
+        let comet = &self.stage.comet;
+        let address = match transport {
+            Transport::Tcp => comet.tls_tcp_address(),
+            Transport::WebSocket => comet.tls_websocket_address(),
+        };
+        address.expect("it is listened on")
+    }
+
+    /// A connection without TLS to a port for it.
+    async fn plain(&self, transport: Transport) -> Box<dyn Stream> {
+        self.stage.host.net.connect(&self.address(transport).to_string()).await.unwrap()
+    }
+
+    async fn stream(&self, transport: Transport) -> Box<dyn Stream> {
+        stream(&self.stage.host, self.address(transport), &self.pair).await
+    }
+
+    async fn device(&self, transport: Transport, token: &str) -> Device {
+        let mut device = Device::over(self.stream(transport).await, transport).await;
+        device.authenticate(token).await;
+        device
+    }
+
+    fn refused(&self, reason: &str) -> u64 {
+        self.stage.counted_for("tls_handshakes_refused", "reason", reason)
+    }
+
+    /// Waits until so many handshakes were refused for a reason.
+    async fn refusals(&self, reason: &str, count: u64) {
+        soon("the refusal is counted", async {
+            while self.refused(reason) < count {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        })
+        .await;
+        assert_eq!(self.refused(reason), count, "{reason}");
+    }
+}
+
+/// All that comes until the end, however that comes.
+async fn rest(stream: &mut Box<dyn Stream>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let _ = soon("the end", stream.read_to_end(&mut bytes)).await;
+    bytes
+}
+
+#[tokio::test]
+async fn who_does_not_speak_tls_to_a_port_for_it_is_told_and_sent_away() {
+    let secured = Secured::with(|_| {}).await;
+    let token = frame(7, 1, b"{}").encode();
+    let alert = [21, 3, 1, 0, 2, 2, 70];
+    for (counted, transport) in (1..).zip(BOTH) {
+        for (bytes, answer) in [
+            (&b"GET /sub HTTP/1.1\r\nHost: comet.test\r\n\r\n"[..], &b"HTTP/1.1 400 "[..]),
+            (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"HTTP/1.1 400 "),
+            (&token, &alert),
+            (&[0xff; 3000], &alert),
+        ] {
+            let mut stream = secured.plain(transport).await;
+            stream.write_all(bytes).await.unwrap();
+            let told = rest(&mut stream).await;
+            assert!(told.starts_with(answer), "{bytes:?}: {told:?}");
+        }
+        secured.refusals("plain_http", 2 * counted).await;
+        secured.refusals("not_tls", 2 * counted).await;
+        // Something that begins well.
+        let mut stream = secured.plain(transport).await;
+        stream.write_all(&[22, 3, 1, 0, 4, 1, 0, 0, 0]).await.unwrap();
+        assert_eq!(rest(&mut stream).await[0], 21, "an alert");
+        secured.refusals("malformed", counted).await;
+        drop(secured.plain(transport).await);
+        secured.refusals("truncated", counted).await;
+    }
+    secured.device(Transport::Tcp, "{}").await;
+}
+
+#[tokio::test]
+async fn tls_at_a_port_without_it_is_not_understood() {
+    let secured = Secured::with(|_| {}).await;
+    let comet = &secured.stage.comet;
+    for address in [comet.tcp_address(), comet.websocket_address()] {
+        let connected = connect(&secured.stage.host, address, &secured.pair, &[]);
+        assert!(soon("a refusal", connected).await.is_err());
+    }
+    secured.stage.device(Transport::Tcp, "{}").await;
+}
+
+#[tokio::test]
+async fn who_speaks_only_http_2_is_refused_by_the_port_for_websocket() {
+    let secured = Secured::with(|_| {}).await;
+    let (host, websocket) = (&secured.stage.host, secured.address(Transport::WebSocket));
+    assert!(connect(host, websocket, &secured.pair, &["h2"]).await.is_err());
+    secured.refusals("incompatible", 1).await;
+    let both = connect(host, websocket, &secured.pair, &["h2", "http/1.1"]).await.unwrap();
+    assert_eq!(both.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
+    // goim's own protocol has no name there.
+    let tcp = connect(host, secured.address(Transport::Tcp), &secured.pair, &["h2"]).await.unwrap();
+    assert_eq!(tcp.get_ref().1.alpn_protocol(), None);
+}
+
+#[tokio::test]
+async fn a_new_certificate_is_shown_to_new_devices_and_the_others_go_on() {
+    let secured = Secured::with(|_| {}).await;
+    let (host, address) = (&secured.stage.host, secured.address(Transport::Tcp));
+    let ends_at = || secured.stage.measured("tls_certificate_expires_at_seconds");
+    assert_eq!(ends_at(), Some(2_840_140_800));
+    let mut tcp = secured.device(Transport::Tcp, r#"{"key":"tcp"}"#).await;
+    let mut websocket = secured.device(Transport::WebSocket, r#"{"key":"ws"}"#).await;
+    let mut json = JsonDevice::over(secured.stream(Transport::WebSocket).await).await;
+    json.hello(json!({"type": "hello", "key": "json"})).await;
+
+    // One that cannot be shown changes nothing, and is counted.
+    let new = Pair::until(2050);
+    secured.files.write(&new.certificate, &secured.pair.key);
+    soon("the look at the new files", async {
+        while secured.stage.counted("tls_certificates_refused") == 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    secured.device(Transport::Tcp, r#"{"key":"old"}"#).await;
+
+    secured.files.write(&new.certificate, &new.key);
+    soon("the new certificate", async {
+        while connect(host, address, &new, &[]).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    assert!(connect(host, address, &secured.pair, &[]).await.is_err(), "the old one is gone");
+    assert_eq!(ends_at(), Some(2_524_608_000));
+    assert_eq!(secured.stage.counted("tls_certificates_replaced"), 1);
+    assert!(secured.refused("refused_by_device") > 0, "they did not trust it");
+
+    for device in [&mut tcp, &mut websocket] {
+        device.send(frame(2, 5, b"")).await;
+        assert_eq!(device.receive().await.op, 3);
+    }
+    json.send(json!({"type": "ping"})).await;
+    assert_eq!(json.receive().await, json!({"type": "pong"}));
+}
+
+#[tokio::test]
+async fn a_handshake_of_tls_has_no_more_time_than_any_other() {
+    const HANDSHAKE: Duration = Duration::from_millis(400);
+    let secured = Secured::with(|config| config.handshake_ms = 400).await;
+    let began = Instant::now();
+    let mut silent = secured.plain(Transport::WebSocket).await;
+    // Half a hello, byte by byte.
+    let mut slow = secured.plain(Transport::Tcp).await;
+    let hello = [&[22, 3, 1, 1, 0, 1, 0, 0, 252, 3, 3][..], &[7; 200]].concat();
+    for byte in hello {
+        // It may be cut off by now.
+        let _ = slow.write_all(&[byte]).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    for stream in [&mut silent, &mut slow] {
+        assert!(rest(stream).await.is_empty());
+    }
+    assert!(began.elapsed() >= HANDSHAKE, "{:?}", began.elapsed());
+    secured.refusals("timeout", 2).await;
+
+    // It is one deadline for all that comes before the answer.
+    let began = Instant::now();
+    let mut shaken = secured.stream(Transport::WebSocket).await;
+    rest(&mut shaken).await;
+    assert!(began.elapsed() >= HANDSHAKE * 3 / 4, "{:?}", began.elapsed());
+    assert_eq!(secured.refused("timeout"), 2, "its handshake of TLS was done");
+}
+
+#[tokio::test]
+async fn who_is_refused_at_a_port_for_tls_is_reset() {
+    let secured = Secured::with(|config| config.handshakes_max = 1).await;
+    // One that does not go on takes the only place.
+    let silent = secured.plain(Transport::Tcp).await;
+    for (counted, transport) in (1..).zip(BOTH) {
+        let refused = async {
+            let address = secured.address(transport).to_string();
+            secured.stage.host.net.connect(&address).await?.read(&mut [0; 64]).await
+        };
+        let refused = soon("the reset", refused).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::ConnectionReset, "{transport:?}");
+        let count = secured.stage.counted_for("handshakes_refused", "limit", "handshakes");
+        assert_eq!(count, counted);
+    }
+    drop(silent);
+    let (host, address) = (&secured.stage.host, secured.address(Transport::Tcp));
+    soon("a free place", async {
+        while connect(host, address, &secured.pair, &[]).await.is_err() {}
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_connection_that_is_closed_says_so_within_tls() {
+    let secured = Secured::with(|_| {}).await;
+    let mut session = secured.stage.session().await;
+    let token = frame(7, 1, br#"{"key":"tcp"}"#).encode();
+    let mut tcp = secured.stream(Transport::Tcp).await;
+    tcp.write_all(&token).await.unwrap();
+    tcp.read_exact(&mut [0; 16]).await.unwrap();
+    session.close(&secured.stage.logic.route(&key("tcp")), CloseReason::Kicked).await;
+    // Without the word of TLS that nothing follows this is an error.
+    assert_eq!(soon("the end", tcp.read(&mut [0; 64])).await.unwrap(), 0);
+
+    let mut websocket = secured.device(Transport::WebSocket, r#"{"key":"ws"}"#).await;
+    session.close(&secured.stage.logic.route(&key("ws")), CloseReason::Kicked).await;
+    let Device::WebSocket(socket, ..) = &mut websocket else { panic!("it is one") };
+    assert_eq!(soon("the end", socket.get_mut().read(&mut [0; 64])).await.unwrap(), 0);
+
+    let mut json = JsonDevice::over(secured.stream(Transport::WebSocket).await).await;
+    json.hello(json!({"type": "hello", "key": "json"})).await;
+    session.close(&secured.stage.logic.route(&key("json")), CloseReason::Kicked).await;
+    assert_eq!(json.closed().await, 4002);
+}
+
+#[tokio::test]
+async fn a_device_that_does_not_answer_a_close_holds_no_place() {
+    let secured = Secured::with(|config| config.connections_max = 1).await;
+    let mut session = secured.stage.session().await;
+    let mut mute = JsonDevice::over(secured.stream(Transport::WebSocket).await).await;
+    mute.hello(json!({"type": "hello", "key": "mute"})).await;
+    session.close(&secured.stage.logic.route(&key("mute")), CloseReason::Kicked).await;
+    let (host, address) = (&secured.stage.host, secured.address(Transport::Tcp));
+    let mut other = soon("a free place", async {
+        loop {
+            if let Ok(stream) = connect(host, address, &secured.pair, &[]).await {
+                let stream = Box::new(orrery_host::LocalStream(stream));
+                break Device::over(stream, Transport::Tcp).await;
+            }
+        }
+    })
+    .await;
+    other.authenticate("{}").await;
+    drop(mute);
+}
+
+#[tokio::test]
+async fn what_a_device_reads_late_reaches_it_to_the_last_byte() {
+    // More than the kernel takes at once: the rest goes as the device reads.
+    const PUSHES: usize = 80;
+    let secured = Secured::with(|config| config.outbox_bytes = 64 << 20).await;
+    let body = vec![b'x'; 200_000];
+    for transport in BOTH {
+        let mut device = secured.device(transport, r#"{"key":"late","accepts":[1000]}"#).await;
+        let mut session = secured.stage.session().await;
+        (session.wait_written, session.timeout_ms) = (true, 10_000);
+        let to = vec![target(&secured.stage.logic.route(&key("late")))];
+        let mut pushes = Vec::new();
+        for _ in 0..PUSHES {
+            pushes.push(session.send(to_connections(1000, &body, to.clone())).await);
+        }
+        for _ in 0..PUSHES {
+            assert_eq!(
+                device.receive().await,
+                Frame { version: 1, op: 1000, seq: 0, body: body.clone().into() }
+            );
+        }
+        for push in pushes {
+            assert_eq!(session.receipt(push).await.outcomes, [Outcome::Written as i32]);
+        }
+        // The next one takes its key.
+        drop(device);
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_cannot_be_shown_is_a_start_that_fails_by_name() {
+    let (good, other, expired) = (Pair::until(2060), Pair::until(2060), Pair::until(2021));
+    for (certificate, key, reason) in [
+        (&good.certificate, &other.key, "the key is not that of the certificate"),
+        (&expired.certificate, &expired.key, "the certificate expired "),
+        (&good.key, &good.key, "is not PEM as expected"),
+    ] {
+        let files = Files::of(&good);
+        files.write(certificate, key);
+        let config = Config { tls: files.config(), ..Config::default() };
+        let path = config.tls.certificates[0].display().to_string();
+        let Err(error) = orrery_comet::start(config, Host::system()).await else {
+            panic!("it started: {reason}")
+        };
+        let error = error.to_string();
+        assert!(error.contains(&path) && error.contains(reason), "{error}");
+    }
+    let certificates = vec!["comet.pem".into(), "other.pem".into()];
+    let tls = Tls { certificates, keys: vec!["comet.key".into()], ..Tls::default() };
+    let error = Config { tls, ..Config::default() }.check().unwrap_err().to_string();
+    assert_eq!(error, "tls.keys must be one for each of tls.certificates");
+}
