@@ -17,6 +17,7 @@ use crate::plan::stream::stream;
 use crate::recorder::Recorder;
 use crate::workload::bed::{Bed, Stage};
 use crate::workload::crowd::{self, Crowd, Share};
+use crate::workload::final_reads;
 use crate::world::lone_router::RouterProcess;
 
 /// Comets that write.
@@ -98,9 +99,10 @@ pub async fn kill(
     more(&recorder, recorder.ok()).await?;
     stage_tx.send_replace(Stage::End);
     crowd.ended().await;
+    recorder.mark(NEMESIS, Op::Phase(Phase { name: PhaseName::Final }));
+    final_reads::run(&bed.client, &recorder).await;
     stage_tx.send_replace(Stage::Over);
     crowd::all(&mut crowd.comets).await;
-    recorder.mark(NEMESIS, Op::Phase(Phase { name: PhaseName::Final }));
     Ok(recorder.events())
 }
 

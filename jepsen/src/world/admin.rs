@@ -46,6 +46,8 @@ pub(crate) struct Admin {
     spares: Mutex<Vec<usize>>,
     /// Routers that are to go and the spares that are to take their places, where that is not done yet.
     unfinished: Mutex<Vec<(String, String)>>,
+    /// Spares that may be members and do not know it.
+    half_taken_in: Mutex<Vec<String>>,
     /// Routers that lead nothing, or may do so, and whether they are to lead again.
     drained: Mutex<BTreeMap<String, bool>>,
 }
@@ -67,6 +69,7 @@ impl Admin {
             spares: (founders..seats.len()).rev().collect::<Vec<_>>().into(),
             seats: seats.into(),
             unfinished: Mutex::default(),
+            half_taken_in: Mutex::default(),
             drained: Mutex::default(),
         }
     }
@@ -159,7 +162,7 @@ impl Admin {
     /// # Errors
     /// That the fault is skipped, and why.
     pub(crate) async fn may_lose_one(&self) -> Result<(), Installed> {
-        if !self.unfinished.lock().is_empty() {
+        if self.is_unfinished() {
             return Err(Installed::Skipped("another one is still to be replaced".to_owned()));
         }
         self.none_drained()?;
@@ -204,7 +207,7 @@ impl Admin {
             .nodes
             .iter()
             .any(|(node, state)| node.id == seat.id && *state == NodeState::Active);
-        if !is_active || !self.unfinished.lock().is_empty() {
+        if !is_active || self.is_unfinished() {
             return Installed::Skipped(format!("{name} may be on its way out"));
         }
         self.drained.lock().insert(name.to_owned(), false);
@@ -279,7 +282,7 @@ impl Admin {
             let taken = match free {
                 Some(free) => Some(free),
                 None => match spare() {
-                    Some(spare) => match self.take_in(&spare).await {
+                    Some(spare) => match self.begin_to_take_in(&spare).await {
                         Ok(node) => Some(node),
                         Err(installed) => return installed,
                     },
@@ -297,7 +300,21 @@ impl Admin {
         self.change(ControlCommand::Place(placement), vec![leader]).await
     }
 
-    /// Makes a spare one of the cluster.
+    /// Makes a spare one of the cluster, which is finished later where nobody knows whether it is done.
+    async fn begin_to_take_in(&self, spare: &str) -> Result<NodeId, Installed> {
+        // Before: whoever waits for this may give up in the middle of it.
+        self.half_taken_in.lock().push(spare.to_owned());
+        let taken = self.take_in(spare).await;
+        if !matches!(taken, Err(Installed::Indeterminate(_))) {
+            self.half_taken_in.lock().retain(|name| name != spare);
+        }
+        if let Err(Installed::Skipped(_)) = &taken {
+            self.give_back(spare);
+        }
+        taken
+    }
+
+    /// Makes a spare one of the cluster. It may be repeated.
     async fn take_in(&self, spare: &str) -> Result<NodeId, Installed> {
         let Some(seat) = self.seat(spare) else {
             return Err(Installed::Skipped(format!("{spare} is no router")));
@@ -353,6 +370,10 @@ impl Admin {
         self.unfinished.lock().push((old.to_owned(), spare.to_owned()));
     }
 
+    fn is_unfinished(&self) -> bool {
+        !self.unfinished.lock().is_empty() || !self.half_taken_in.lock().is_empty()
+    }
+
     /// Tries once more what is unfinished. The routers whose places were taken now.
     pub(crate) async fn finish(&self) -> Vec<String> {
         self.undrain().await;
@@ -363,6 +384,12 @@ impl Admin {
             if matches!(replaced, Ok(Installed::Yes { .. })) {
                 self.unfinished.lock().retain(|(name, _)| *name != old);
                 gone.push(old);
+            }
+        }
+        let half_taken_in = self.half_taken_in.lock().clone();
+        for spare in half_taken_in {
+            if matches!(timeout(FINISH, self.take_in(&spare)).await, Ok(Ok(_))) {
+                self.half_taken_in.lock().retain(|name| *name != spare);
             }
         }
         gone
