@@ -1,6 +1,6 @@
 //! Checkers: how long the checkers take, against the bars that they must keep. Fails if one is broken.
 //!
-//! `cargo run --release -p jepsen --example checkers`
+//! `cargo run --release -p orrery-judge --example checkers`
 //!
 //! What counts is the time that a core worked for them, which a busy machine does not blur: they have one thread.
 
@@ -11,18 +11,16 @@
     reason = "this measures, and a history that it made up is whole"
 )]
 
-extern crate judge as orrery_judge;
-
-#[path = "../judge/tests/support/generate.rs"]
+#[path = "../tests/support/generate.rs"]
 mod generate;
 
 use std::process::ExitCode;
 use std::time::Instant;
 
-use judge::checker::{linear_by_index, linear_by_search};
-use judge::history::{Event, History, Op};
-use judge::settings::Settings;
-use judge::verdict::Verdict;
+use orrery_judge::checker::{linear_by_index, linear_by_search};
+use orrery_judge::history::{Event, History, Op};
+use orrery_judge::settings::Settings;
+use orrery_judge::verdict::Verdict;
 
 use generate::{Shape, generate};
 
