@@ -17,6 +17,7 @@ pub use clock::Clock;
 pub use local_stream::LocalStream;
 pub use net::{Listener, Net, Peer, Role, Stream};
 pub use random::Random;
+pub use system::SystemStream;
 pub use tasks::{Task, Tasks};
 pub use trace::Trace;
 

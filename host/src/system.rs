@@ -91,7 +91,9 @@ impl Listener for SystemListener {
     }
 }
 
-struct SystemStream(TcpStream);
+/// A connection of the system's.
+#[derive(Debug)]
+pub struct SystemStream(pub TcpStream);
 
 impl Stream for SystemStream {
     fn adopt(self: Box<Self>) -> io::Result<Box<dyn Stream>> {

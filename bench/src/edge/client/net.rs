@@ -3,16 +3,12 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::task::{Context, Poll};
-use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use orrery_host::{Listener, Net, Stream};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpSocket, TcpStream};
+use orrery_host::{Listener, Net, Stream, SystemStream};
+use tokio::net::TcpSocket;
 
 use crate::edge::limits::SOURCES;
 
@@ -50,7 +46,7 @@ impl Net for ClientNet {
             socket.set_zero_linger()?;
             socket.set_nodelay(true)?;
             let stream = socket.connect(peer).await?;
-            Ok(Box::new(ClientStream(stream)) as Box<dyn Stream>)
+            Ok(Box::new(SystemStream(stream)) as Box<dyn Stream>)
         }
         .boxed()
     }
@@ -62,48 +58,6 @@ fn source(process: u32, nth: u32) -> Ipv4Addr {
     let [_, _, middle, low] = process.to_be_bytes();
     let nth = u8::try_from(nth % SOURCES).expect("there are few sources");
     Ipv4Addr::new(127, 128 + nth, middle, low.clamp(1, 254))
-}
-
-struct ClientStream(TcpStream);
-
-impl Stream for ClientStream {
-    fn adopt(self: Box<Self>) -> io::Result<Box<dyn Stream>> {
-        Ok(Box::new(Self(TcpStream::from_std(self.0.into_std()?)?)))
-    }
-
-    /// It always does.
-    fn reset_on_drop(&self) {
-        // Best effort: set when it was opened.
-        let _ = socket2::SockRef::from(&self.0).set_linger(Some(Duration::ZERO));
-    }
-}
-
-impl AsyncRead for ClientStream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for ClientStream {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
-    }
 }
 
 #[cfg(test)]
