@@ -25,6 +25,9 @@ pub(crate) const DELIVERIES_PER_TURN: usize = 256;
 /// milliseconds of writes, in which a push to somebody else has to wait. A larger room is written whole.
 pub(crate) const MEMBERS_PER_TURN: usize = 1024;
 
+/// Connections a worker writes to in one go: about two milliseconds, in which it reads from nobody.
+pub(crate) const WRITES_MAX: usize = 256;
+
 /// Pushes that wait in a room, and their bytes, at most; then they are written early. A device that reads goim's
 /// protocol gets them as one message, which it may have to keep in memory.
 pub(crate) const ROOM_FRAMES_MAX: usize = 256;

@@ -45,6 +45,8 @@ pub(crate) struct Outbox {
     bytes: usize,
     frames: usize,
     answers: usize,
+    /// A write failed: some streams say so only once.
+    broken: bool,
 }
 
 impl Outbox {
@@ -128,6 +130,19 @@ impl Outbox {
         stream: &mut Box<dyn Stream>,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.broken {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        let written = self.poll_write_all(stream, cx);
+        self.broken = matches!(written, Poll::Ready(Err(_)));
+        written
+    }
+
+    fn poll_write_all(
+        &mut self,
+        stream: &mut Box<dyn Stream>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
         while !self.items.is_empty() {
             if self.taken == 0 {
                 self.taken = ready!(self.poll_give(stream, cx))?;
@@ -145,14 +160,22 @@ impl Outbox {
         stream: &mut Box<dyn Stream>,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
-        let mut slices = [IoSlice::new(&[]); WRITE_SLICES_MAX];
-        let mut count = 0;
-        for (slice, item) in slices.iter_mut().zip(&self.items) {
-            let skip = if count == 0 { self.offset } else { 0 };
-            *slice = IoSlice::new(&item.bytes[skip..]);
-            count += 1;
-        }
-        let taken = ready!(Pin::new(&mut *stream).poll_write_vectored(cx, &slices[..count]))?;
+        let stream = Pin::new(&mut *stream);
+        let taken = match self.items.len() {
+            // The kernel has less to do for a single piece.
+            1 => stream.poll_write(cx, &self.items[0].bytes[self.offset..]),
+            _ => {
+                let mut slices = [IoSlice::new(&[]); WRITE_SLICES_MAX];
+                let mut count = 0;
+                for (slice, item) in slices.iter_mut().zip(&self.items) {
+                    let skip = if count == 0 { self.offset } else { 0 };
+                    *slice = IoSlice::new(&item.bytes[skip..]);
+                    count += 1;
+                }
+                stream.poll_write_vectored(cx, &slices[..count])
+            }
+        };
+        let taken = ready!(taken)?;
         Poll::Ready(if taken == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(taken) })
     }
 
@@ -280,5 +303,20 @@ mod tests {
         may_give.store(true, Ordering::Relaxed);
         assert!(outbox.poll_write(&mut stream, &mut cx).is_ready());
         assert_eq!((taken.load(Ordering::Relaxed), outbox.bytes, outbox.answers()), (6, 0, 0));
+    }
+
+    #[test]
+    fn a_stream_that_broke_stays_broken() {
+        let (ours, theirs) = tokio::io::duplex(16);
+        drop(theirs);
+        let mut broken: Box<dyn Stream> = Box::new(LocalStream(ours));
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut outbox = Outbox::default();
+        outbox.push_answer(Bytes::from_static(b"abc"));
+        assert!(matches!(outbox.poll_write(&mut broken, &mut cx), Poll::Ready(Err(_))));
+        // A socket gives its error once.
+        let (ours, _theirs) = tokio::io::duplex(16);
+        let mut healed: Box<dyn Stream> = Box::new(LocalStream(ours));
+        assert!(matches!(outbox.poll_write(&mut healed, &mut cx), Poll::Ready(Err(_))));
     }
 }

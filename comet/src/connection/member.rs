@@ -14,15 +14,14 @@ use crate::worker::Worker;
 pub(super) struct Member {
     worker: Rc<Worker>,
     connection: Rc<Connection>,
-    /// Its slot in the worker's list of connections.
-    slot: usize,
     profile: Option<Arc<Profile>>,
 }
 
 impl Member {
     pub(super) fn new(worker: Rc<Worker>, connection: Rc<Connection>) -> Self {
         let slot = worker.connections.borrow_mut().insert(connection.clone());
-        Self { worker, connection, slot, profile: None }
+        connection.slot.set(slot);
+        Self { worker, connection, profile: None }
     }
 
     /// Says who the device is and puts it into its first rooms.
@@ -80,6 +79,7 @@ impl Drop for Member {
     fn drop(&mut self) {
         self.retain(&BTreeSet::new());
         self.connection.retire();
-        self.worker.connections.borrow_mut().remove(self.slot, self.connection.conn());
+        let (slot, conn) = (self.connection.slot.get(), self.connection.conn());
+        self.worker.connections.borrow_mut().remove(slot, conn);
     }
 }

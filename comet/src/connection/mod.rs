@@ -1,5 +1,5 @@
-//! Connection: the state of one device's connection as its worker sees it. The worker pushes, holds and
-//! closes; the connection's own [task] writes, reads and ends it.
+//! Connection: the state of one device's connection as its worker sees it. The worker pushes, holds, closes and
+//! [writes](writing); the connection's own [task] reads, goes on where the kernel took no more, and ends it.
 
 mod budget;
 mod changes;
@@ -7,6 +7,7 @@ mod greet;
 mod member;
 mod pushing;
 mod task;
+mod writing;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, VecDeque};
@@ -16,6 +17,7 @@ use std::task::{Context, Waker};
 
 use bytes::Bytes;
 use orrery_comet_core::{Accepts, Answer, Close, Dialect, Established, Session};
+use orrery_host::Stream;
 use orrery_model::message::{CloseReason, Delivered, DropReason};
 use orrery_model::{Address, Conn, Id, Incarnation, Seq};
 
@@ -80,6 +82,10 @@ pub(crate) struct Connection {
     limits: OutboxLimits,
     session: RefCell<Session>,
     outbox: RefCell<Outbox>,
+    /// Taken out where only the last words are left to be said.
+    stream: RefCell<Option<Box<dyn Stream>>>,
+    /// Its slot among its worker's connections.
+    slot: Cell<usize>,
     /// What the registry calls it; `None` until it is bound for the first time.
     names: RefCell<Option<Names>>,
     held: RefCell<Vec<Held>>,
@@ -94,6 +100,8 @@ pub(crate) struct Connection {
     busy: Busy,
     /// Whether what is in the outbox waits for more.
     waits: Cell<bool>,
+    /// Whether the worker was asked to write and has not done so yet.
+    asked: Cell<bool>,
 }
 
 impl Connection {
@@ -110,6 +118,8 @@ impl Connection {
             limits,
             session: RefCell::new(session),
             outbox: RefCell::default(),
+            stream: RefCell::default(),
+            slot: Cell::default(),
             names: RefCell::default(),
             held: RefCell::default(),
             changes: RefCell::default(),
@@ -121,6 +131,7 @@ impl Connection {
             coalescing,
             busy: Busy::default(),
             waits: Cell::default(),
+            asked: Cell::default(),
         }
     }
 

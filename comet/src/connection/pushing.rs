@@ -1,4 +1,4 @@
-//! Pushing: how pushed frames reach a connection's outbox, and when it is written.
+//! Pushing: how pushed frames reach a connection's outbox.
 
 use bytes::Bytes;
 use orrery_comet_core::{Audience, Batch};
@@ -6,7 +6,7 @@ use orrery_model::message::{Delivered, DropReason};
 
 use super::{Connection, Held};
 use crate::delivery::Slip;
-use crate::worker::{Room, Verdict};
+use crate::worker::Room;
 
 /// How a connection took a pushed frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,15 +118,6 @@ impl Connection {
         self.write_now();
     }
 
-    /// It has waited long enough.
-    pub(crate) fn had_to_wait(&self) {
-        self.waits.set(false);
-        // With an answer, or with its room, it has left already.
-        if !self.outbox.borrow().is_empty() {
-            self.write_now();
-        }
-    }
-
     /// Pushes a frame of this connection's dialect to its outbox.
     fn push(&self, bytes: Bytes, slip: Option<Slip>) -> Pushed {
         let mut outbox = self.outbox.borrow_mut();
@@ -149,26 +140,6 @@ impl Connection {
             self.write_soon();
         }
         if pending { Pushed::Pending } else { Pushed::Queued }
-    }
-
-    /// Has the outbox written with what else comes, if it was written a moment ago.
-    fn write_soon(&self) {
-        if self.woken.get() || self.waits.get() {
-            return;
-        }
-        match self.coalescing.verdict(&self.busy) {
-            Verdict::Now => self.wake(),
-            Verdict::Later => {
-                self.waits.set(true);
-                self.coalescing.add_connection(self.conn);
-            }
-        }
-    }
-
-    /// Has the outbox written in this turn.
-    fn write_now(&self) {
-        self.coalescing.written(&self.busy);
-        self.wake();
     }
 }
 

@@ -20,7 +20,7 @@ use super::changes::{Changes, Moved};
 use super::member::Member;
 use super::{Change, Connection};
 use crate::admission::Place;
-use crate::limits::{ANSWERS_WAITING_MAX, FLUSH_TIMEOUT};
+use crate::limits::FLUSH_TIMEOUT;
 use crate::listen::shake_hands;
 use crate::mailbox::{Arrival, Transport};
 use crate::worker::Worker;
@@ -54,7 +54,6 @@ pub(super) struct Task {
     pub(super) worker: Rc<Worker>,
     pub(super) connection: Rc<Connection>,
     pub(super) member: Member,
-    stream: Box<dyn Stream>,
     decoder: Decoder,
     budget: Budget,
     allowance: Allowance,
@@ -90,7 +89,8 @@ pub(crate) async fn run(worker: Rc<Worker>, arrival: Arrival) {
     let (turn, coalescing) = (worker.turn.clone(), worker.coalescing.clone());
     let connection = Connection::new(registration.conn(), session, limits, turn, coalescing);
     let connection = Rc::new(connection);
-    let mut task = Task::new(worker.clone(), connection, stream);
+    connection.stream.replace(Some(stream));
+    let mut task = Task::new(worker.clone(), connection);
     // Boxed, as the other short steps are: their memory is not kept while the connection idles.
     let greeted = Box::pin(task.greet(&mut registration, remote.ip(), deadline)).await;
     drop(handshake);
@@ -106,13 +106,15 @@ pub(crate) async fn run(worker: Rc<Worker>, arrival: Arrival) {
         }
     };
     // Nobody finds it any more, and its goodbye is on its way, before the device is waited for.
-    let Task { member, stream, connection, .. } = task;
+    let Task { member, connection, .. } = task;
     drop(member);
-    Box::pin(finish(&worker, stream, &connection, end)).await;
+    if let Some(stream) = connection.stream.take() {
+        Box::pin(finish(&worker, stream, &connection, end)).await;
+    }
 }
 
 impl Task {
-    fn new(worker: Rc<Worker>, connection: Rc<Connection>, stream: Box<dyn Stream>) -> Self {
+    fn new(worker: Rc<Worker>, connection: Rc<Connection>) -> Self {
         let config = &worker.comet.config;
         let allowance =
             Allowance { per_second: config.frames_per_second, burst: config.frames_burst };
@@ -123,7 +125,6 @@ impl Task {
             member: Member::new(worker.clone(), connection.clone()),
             worker,
             connection,
-            stream,
             room_count: 0,
         }
     }
@@ -176,8 +177,7 @@ impl Task {
             }
         }
         let stopped = !self.may_take();
-        let written = self.connection.outbox.borrow_mut().poll_write(&mut self.stream, cx);
-        if let Poll::Ready(Err(error)) = written {
+        if let Poll::Ready(Err(error)) = self.connection.poll_write(cx) {
             return Poll::Ready(Next::End(error.into()));
         }
         match (stopped, self.may_take()) {
@@ -192,7 +192,9 @@ impl Task {
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
         let mut scratch = self.worker.scratch.borrow_mut();
         let mut buffer = ReadBuf::new(&mut scratch);
-        match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
+        let mut stream = self.connection.stream.borrow_mut();
+        let Some(stream) = &mut *stream else { return Poll::Pending };
+        match Pin::new(stream).poll_read(cx, &mut buffer) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(())) if buffer.filled().is_empty() => Poll::Ready(Next::End(End::Gone)),
             Poll::Ready(Ok(())) => {
@@ -205,8 +207,7 @@ impl Task {
 
     /// Whether the device may be listened to: it takes its answers, and its changes are carried out.
     fn may_take(&self) -> bool {
-        self.connection.outbox.borrow().answers() < ANSWERS_WAITING_MAX
-            && self.connection.may_change()
+        !self.connection.is_stuffed() && self.connection.may_change()
     }
 
     fn carry_out(&mut self, action: Action) -> Next {

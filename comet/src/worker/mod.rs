@@ -18,7 +18,7 @@ use std::sync::Arc;
 use orrery_model::Incarnation;
 use orrery_model::message::CloseReason;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, yield_now};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
@@ -35,6 +35,7 @@ use crate::comet::Comet;
 use crate::connection;
 use crate::limits::{
     AUDIT_PAGE, DELIVERIES_PER_TURN, MAIL_BATCH, MEMBERS_PER_TURN, READ_BYTES, SWEEP_PERIOD,
+    WRITES_MAX,
 };
 use crate::mailbox::{Roll, ToWorker};
 use crate::outbox::OutboxLimits;
@@ -97,6 +98,13 @@ pub(crate) async fn run(comet: Arc<Comet>, index: usize, mut mailbox: mpsc::Rece
             // Rare, short, and what notices the silent ones.
             _ = sweep.tick() => worker.sweep(),
             // Those who were given something come first; see there.
+            () = worker.turn.asked() => {
+                worker.write();
+                if worker.turn.is_asked() {
+                    // Those who have something to say need not wait for all of it.
+                    yield_now().await;
+                }
+            }
             () = worker.turn.over(), if !worker.turn.is_over() => {}
             () = worker.coalescing.due(), if worker.turn.is_over() => {
                 due = worker.take_due(Instant::now());
@@ -168,6 +176,16 @@ impl Worker {
         }
         rooms.iter().for_each(|room| room.forget());
         Due { rooms: rooms.into(), since: Some(now) }
+    }
+
+    /// Writes to some of those who are to be written to.
+    fn write(&self) {
+        let connections = self.connections.borrow();
+        for slot in std::iter::from_fn(|| self.turn.next()).take(WRITES_MAX) {
+            if let Some(connection) = connections.at(slot) {
+                connection.write();
+            }
+        }
     }
 
     /// Writes rooms until enough members have something to write.

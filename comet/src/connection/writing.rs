@@ -1,0 +1,223 @@
+//! Writing: when a connection's outbox is written, and by whom. The worker writes to all whom it pushed to, one
+//! after the other: to wake as many tasks would cost about as much again. Where the kernel takes no more, the
+//! connection's own task goes on once it does.
+
+use std::future::{Future as _, poll_fn};
+use std::io;
+use std::pin::pin;
+use std::task::{Context, Poll};
+
+use tokio::task::unconstrained;
+
+use super::Connection;
+use crate::limits::ANSWERS_WAITING_MAX;
+use crate::worker::Verdict;
+
+impl Connection {
+    /// Has the outbox written with what else comes, if it was written a moment ago.
+    pub(super) fn write_soon(&self) {
+        if self.woken.get() || self.asked.get() || self.waits.get() {
+            return;
+        }
+        match self.coalescing.verdict(&self.busy) {
+            Verdict::Now => self.ask(),
+            Verdict::Later => {
+                self.waits.set(true);
+                self.coalescing.add_connection(self.conn);
+            }
+        }
+    }
+
+    /// Has the outbox written in this turn.
+    pub(super) fn write_now(&self) {
+        self.coalescing.written(&self.busy);
+        self.ask();
+    }
+
+    /// It has waited long enough.
+    pub(crate) fn had_to_wait(&self) {
+        self.waits.set(false);
+        // With an answer, or with its room, it has left already.
+        if !self.outbox.borrow().is_empty() {
+            self.write_now();
+        }
+    }
+
+    fn ask(&self) {
+        // A task that is about to run writes by itself.
+        if !self.woken.get() && self.waker.borrow().is_some() && !self.asked.replace(true) {
+            self.turn.ask(self.slot.get());
+        }
+    }
+
+    /// Writes what the worker was asked to write.
+    pub(crate) fn write(&self) {
+        if !self.asked.replace(false) || self.woken.get() {
+            return;
+        }
+        let waker = self.waker.borrow();
+        let Some(waker) = &*waker else { return };
+        let is_stuffed = self.is_stuffed();
+        // The worker writes for many in one go. What tokio grants a task in one go is not meant for that.
+        let written = pin!(unconstrained(poll_fn(|cx| self.poll_write(cx))));
+        let is_broken =
+            matches!(written.poll(&mut Context::from_waker(waker)), Poll::Ready(Err(_)));
+        if is_broken || is_stuffed != self.is_stuffed() {
+            self.wake();
+        }
+    }
+
+    /// Writes until nothing waits or the kernel takes no more; the task of the context is woken when it does.
+    pub(super) fn poll_write(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut *self.stream.borrow_mut() {
+            Some(stream) => self.outbox.borrow_mut().poll_write(stream, cx),
+            None => Poll::Pending,
+        }
+    }
+
+    /// Whether so many answers wait that the device is not listened to.
+    pub(super) fn is_stuffed(&self) -> bool {
+        self.outbox.borrow().answers() >= ANSWERS_WAITING_MAX
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Wake, Waker};
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use orrery_comet_core::{Dialect, Session};
+    use orrery_host::LocalStream;
+    use orrery_model::Conn;
+    use tokio::io::{AsyncReadExt as _, DuplexStream, duplex};
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::outbox::OutboxLimits;
+    use crate::worker::{Coalescing, Turn};
+
+    /// How many bytes the other end leaves unread.
+    const KERNEL_BYTES: usize = 64;
+
+    /// Counts how often a task was woken.
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    struct Fixture {
+        connection: Connection,
+        turn: Rc<Turn>,
+        woken: Arc<Woken>,
+        device: DuplexStream,
+    }
+
+    impl Fixture {
+        /// A connection whose task waits.
+        fn new() -> Self {
+            let limits = OutboxLimits { frames: 1000, bytes: 10_000 };
+            let session = Session::new(Dialect::Tcp, 0);
+            let coalescing = Rc::new(Coalescing::new(Duration::ZERO, Instant::now()));
+            let turn = Rc::<Turn>::default();
+            let connection = Connection::new(Conn(256), session, limits, turn.clone(), coalescing);
+            let (ours, device) = duplex(KERNEL_BYTES);
+            connection.stream.replace(Some(Box::new(LocalStream(ours))));
+            let woken = Arc::<Woken>::default();
+            let waker = Waker::from(woken.clone());
+            connection.register(&Context::from_waker(&waker));
+            Self { connection, turn, woken, device }
+        }
+
+        fn push(&self, bytes: usize) {
+            self.connection.outbox.borrow_mut().push_promised(vec![7; bytes].into(), 1, None);
+            self.connection.write_now();
+        }
+
+        /// What the worker does in its turn.
+        fn write(&self) {
+            while self.turn.next().is_some() {
+                self.connection.write();
+            }
+        }
+
+        fn woken(&self) -> usize {
+            self.woken.0.load(Ordering::Relaxed)
+        }
+
+        fn is_empty(&self) -> bool {
+            self.connection.outbox.borrow().is_empty()
+        }
+    }
+
+    #[test]
+    fn the_worker_writes_once_to_whom_it_pushed_twice_and_wakes_nobody() {
+        let it = Fixture::new();
+        it.push(10);
+        it.push(10);
+        assert_eq!((it.turn.next(), it.turn.next()), (Some(0), None));
+        it.connection.write();
+        assert!(it.is_empty());
+        assert_eq!(it.woken(), 0);
+    }
+
+    #[tokio::test]
+    async fn where_the_kernel_takes_no_more_the_task_is_woken_when_it_does() {
+        let mut it = Fixture::new();
+        it.push(KERNEL_BYTES + 1);
+        it.write();
+        assert_eq!((it.is_empty(), it.woken()), (false, 0));
+        it.device.read_exact(&mut [0; 2]).await.unwrap();
+        assert_eq!(it.woken(), 1);
+    }
+
+    #[test]
+    fn a_task_that_runs_anyway_writes_by_itself() {
+        let it = Fixture::new();
+        it.push(10);
+        it.connection.wake();
+        it.write();
+        assert!(!it.is_empty());
+        it.push(10);
+        assert!(!it.turn.is_asked());
+    }
+
+    #[test]
+    fn the_task_of_a_broken_stream_is_woken_and_sees_that() {
+        let Fixture { connection, turn, woken, device } = Fixture::new();
+        drop(device);
+        connection.answer(Bytes::from_static(b"answer"));
+        connection.write_now();
+        assert!(turn.is_asked());
+        connection.write();
+        assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+        let written = connection.poll_write(&mut Context::from_waker(Waker::noop()));
+        assert!(matches!(written, Poll::Ready(Err(_))));
+    }
+
+    #[test]
+    fn whoever_was_not_listened_to_is_once_its_answers_are_written() {
+        let it = Fixture::new();
+        (0..ANSWERS_WAITING_MAX).for_each(|_| it.connection.answer(Bytes::from_static(b"a")));
+        assert!(it.connection.is_stuffed());
+        it.connection.write_now();
+        it.write();
+        assert_eq!((it.connection.is_stuffed(), it.woken()), (false, 1));
+    }
+
+    #[test]
+    fn the_slot_of_one_that_is_gone_writes_to_nobody_who_did_not_ask() {
+        let (gone, new) = (Fixture::new(), Fixture::new());
+        gone.push(10);
+        new.connection.answer(Bytes::from_static(b"answer"));
+        new.connection.write();
+        assert!(!new.is_empty());
+    }
+}
