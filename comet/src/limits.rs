@@ -60,6 +60,9 @@ pub(crate) const DELIVERIES_UNANSWERED_MAX: usize = 16 * 1024;
 /// Receipts in one message to logic.
 pub(crate) const RECEIPTS_BATCH: usize = 512;
 
+/// How long receipts wait for each other where some were sent just before.
+pub(crate) const RECEIPTS_GATHER: Duration = Duration::from_millis(1);
+
 /// Messages of receipts that wait for the transport's window.
 pub(crate) const RECEIPTS_OUTBOUND: usize = 16;
 

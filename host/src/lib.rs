@@ -3,6 +3,7 @@
 //! in tests and in simulation. (The disk is handed in as a store, see `orrery-router-store`.)
 
 pub mod clock;
+mod gather;
 pub mod grpc;
 mod local_stream;
 pub mod net;
@@ -14,6 +15,7 @@ pub mod trace;
 use std::sync::Arc;
 
 pub use clock::Clock;
+pub use gather::Gather;
 pub use local_stream::LocalStream;
 pub use net::{Listener, Net, Peer, Role, Stream};
 pub use random::Random;

@@ -1,12 +1,13 @@
-//! Deliver: the session to one comet. Deliveries that wait at the same time share a message; each is
-//! answered once, by the comet's receipt or by the news that none will come.
+//! Deliver: the session to one comet. Deliveries that wait at the same time share a message, and what comes right
+//! after a message waits for a moment; each is answered once, by the comet's receipt or by the news that none
+//! will come.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{Either, pending};
-use orrery_host::{Host, Task};
+use orrery_host::{Gather, Host, Task};
 use orrery_model::limits::INTERNAL_MESSAGE_BYTES_MAX;
 use orrery_proto::delivery::delivery_client::DeliveryClient;
 use orrery_proto::delivery::{Deliver, Deliveries, Receipt, Receipts};
@@ -18,8 +19,8 @@ use tonic::transport::Channel;
 
 use crate::limits::{
     DELIVERIES_PER_BATCH_MAX, DELIVERIES_UNANSWERED_MAX, DELIVERIES_WAITING_BYTES_MAX,
-    DELIVERIES_WAITING_MAX, DELIVERY_BATCH_BYTES_MAX, FORGET_EVERY, RECONNECT_FIRST,
-    RECONNECT_LAST,
+    DELIVERIES_WAITING_MAX, DELIVERY_BATCH_BYTES_MAX, DELIVERY_GATHER, FORGET_EVERY,
+    RECONNECT_FIRST, RECONNECT_LAST,
 };
 use crate::metrics::Metrics;
 
@@ -63,6 +64,7 @@ impl DeliverySession {
                 .max_decoding_message_size(INTERNAL_MESSAGE_BYTES_MAX),
             outgoing,
             held: None,
+            gather: Gather::new(DELIVERY_GATHER),
             unanswered: HashMap::new(),
             last_id: 0,
             metrics,
@@ -109,6 +111,7 @@ struct Driver {
     outgoing: mpsc::Receiver<Outgoing>,
     /// A delivery that did not fit into the last message.
     held: Option<Outgoing>,
+    gather: Gather,
     unanswered: HashMap<u64, oneshot::Sender<Receipt>>,
     last_id: u64,
     metrics: Metrics,
@@ -157,6 +160,9 @@ impl Driver {
                 if self.held.is_none() {
                     self.held = self.outgoing.recv().await;
                 }
+                if self.outgoing.len() < DELIVERIES_PER_BATCH_MAX {
+                    self.gather.ready().await;
+                }
                 self.held.is_some().then_some(place)
             };
             tokio::select! {
@@ -177,6 +183,7 @@ impl Driver {
                     if !batch.deliveries.is_empty() {
                         self.metrics.delivered(batch.deliveries.len());
                         place.send(batch);
+                        self.gather.sent();
                     }
                 }
             }

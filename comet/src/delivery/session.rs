@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use orrery_comet_core::Encoded;
+use orrery_host::Gather;
 use orrery_model::message::{CloseReason, Message};
 use orrery_model::{Address, Conn, Id, Incarnation, Seq};
 use orrery_proto::convert::WireError;
@@ -16,7 +17,7 @@ use tonic::{Status, Streaming};
 use super::expiry::Expiry;
 use super::{Delivery, Due, ReplyTo, Sent, Target, Work};
 use crate::comet::Comet;
-use crate::limits::{DELIVERIES_UNANSWERED_MAX, RECEIPTS_BATCH};
+use crate::limits::{DELIVERIES_UNANSWERED_MAX, RECEIPTS_BATCH, RECEIPTS_GATHER};
 use crate::mailbox::Workers;
 use crate::metrics::Metrics;
 use crate::presence::worker_of;
@@ -159,10 +160,17 @@ impl Writer {
     pub(super) async fn run(mut self) {
         let mut expiry = Expiry::default();
         let mut sent = Vec::with_capacity(RECEIPTS_BATCH);
+        let mut gather = Gather::new(RECEIPTS_GATHER);
         loop {
+            let receipts = async {
+                if self.receipts.len() < RECEIPTS_BATCH {
+                    gather.ready().await;
+                }
+                self.receipts.recv_many(&mut sent, RECEIPTS_BATCH).await
+            };
             tokio::select! {
                 biased;
-                n = self.receipts.recv_many(&mut sent, RECEIPTS_BATCH) => {
+                n = receipts => {
                     if n == 0 {
                         return;
                     }
@@ -172,6 +180,7 @@ impl Writer {
                     if self.outbound.send(Ok(Receipts { receipts })).await.is_err() {
                         return;
                     }
+                    gather.sent();
                     drop(places);
                 }
                 Some((at, delivery)) = self.due.recv() => expiry.insert(at, delivery),
