@@ -32,8 +32,13 @@ pub enum NodeListError {
         message: String,
     },
     /// The answer has no port for this transport. Asking again cannot help.
-    #[error("the answer names no port for {0:?}")]
-    NoPort(Transport),
+    #[error("the answer names no port for {transport:?}{}", if *tls { " over TLS" } else { "" })]
+    NoPort {
+        /// What was to be spoken.
+        transport: Transport,
+        /// Whether within TLS.
+        tls: bool,
+    },
 }
 
 /// What goim's `/goim/nodes/weighted` advises.
@@ -88,24 +93,27 @@ impl NodeList {
 
 impl Advice {
     /// Reads the answer of `/goim/nodes/weighted`. A node without a port gets the answer's own for the
-    /// transport.
+    /// transport, and with `tls` that for the transport within TLS, as [`TlsNet`](crate::TlsNet) needs it: goim names
+    /// one for WebSocket (`wss_port`) and none for TCP. Whether the port that a node brings is for TLS nobody says.
     ///
     /// # Errors
     /// [`NodeListError`].
-    pub fn parse(answer: &[u8], transport: Transport) -> Result<Self, NodeListError> {
+    pub fn parse(answer: &[u8], transport: Transport, tls: bool) -> Result<Self, NodeListError> {
         let Answer { code, message, data } = serde_json::from_slice(answer)?;
         let data = match (code, data) {
             (0, Some(data)) => data,
             (0, None) => return Err(NodeListError::Empty),
             _ => return Err(NodeListError::Refused { code, message }),
         };
-        let port = match transport {
-            Transport::Tcp => data.tcp_port,
-            Transport::WebSocket | Transport::Json => data.ws_port,
+        let port = match (transport, tls) {
+            (Transport::Tcp, false) => data.tcp_port,
+            (Transport::Tcp, true) => 0,
+            (Transport::WebSocket | Transport::Json, false) => data.ws_port,
+            (Transport::WebSocket | Transport::Json, true) => data.wss_port,
         };
         let address = |node: String| match (has_port(&node), port) {
             (true, _) => Ok(node),
-            (false, 0) => Err(NodeListError::NoPort(transport)),
+            (false, 0) => Err(NodeListError::NoPort { transport, tls }),
             (false, port) if node.contains(':') => Ok(format!("[{node}]:{port}")),
             (false, port) => Ok(format!("{node}:{port}")),
         };
@@ -136,6 +144,7 @@ struct Answer {
 struct Data {
     tcp_port: u16,
     ws_port: u16,
+    wss_port: u16,
     heartbeat: u64,
     nodes: Vec<String>,
     backoff: Option<Delays>,
@@ -169,29 +178,48 @@ mod tests {
 
     #[test]
     fn goims_answer_gives_addresses_for_the_transport_and_its_pacing() {
-        let advice = Advice::parse(SEEN.as_bytes(), Transport::Tcp).unwrap();
+        let advice = Advice::parse(SEEN.as_bytes(), Transport::Tcp, false).unwrap();
         assert_eq!(advice.nodes.addresses(), ["127.0.0.1:3101", "10.0.0.2:3101"]);
         assert_eq!(advice.heartbeat, Some(Duration::from_secs(240)));
         let pacing = Pacing { base: Duration::from_secs(3), cap: Duration::from_secs(300) };
         assert_eq!(advice.pacing, Some(pacing));
         for transport in [Transport::WebSocket, Transport::Json] {
-            let advice = Advice::parse(SEEN.as_bytes(), transport).unwrap();
+            let advice = Advice::parse(SEEN.as_bytes(), transport, false).unwrap();
             assert_eq!(advice.nodes.current(), "127.0.0.1:3102");
         }
     }
 
     #[test]
+    fn within_tls_there_is_a_port_for_websocket_and_none_for_tcp() {
+        for transport in [Transport::WebSocket, Transport::Json] {
+            let advice = Advice::parse(SEEN.as_bytes(), transport, true).unwrap();
+            assert_eq!(advice.nodes.addresses(), ["127.0.0.1:3103", "10.0.0.2:3103"]);
+        }
+        let plain = SEEN.replace("wss_port", "other_port");
+        for (text, transport, told) in [
+            (SEEN, Transport::Tcp, "the answer names no port for Tcp over TLS"),
+            (&plain, Transport::Json, "the answer names no port for Json over TLS"),
+        ] {
+            let refused = Advice::parse(text.as_bytes(), transport, true).unwrap_err();
+            assert_eq!(refused.to_string(), told);
+        }
+        let own = r#"{"data":{"ws_port":3102,"wss_port":3103,"nodes":["h:443","h"]}}"#;
+        let advice = Advice::parse(own.as_bytes(), Transport::Json, true).unwrap();
+        assert_eq!(advice.nodes.addresses(), ["h:443", "h:3103"]);
+    }
+
+    #[test]
     fn what_goim_leaves_out_is_not_made_up() {
         let text = r#"{"code":0,"message":"","data":{"domain":"a","ws_port":3102,"nodes":["a"]}}"#;
-        let advice = Advice::parse(text.as_bytes(), Transport::Json).unwrap();
+        let advice = Advice::parse(text.as_bytes(), Transport::Json, false).unwrap();
         assert_eq!((advice.heartbeat, advice.pacing), (None, None));
-        let refused = Advice::parse(text.as_bytes(), Transport::Tcp);
-        assert!(matches!(refused, Err(NodeListError::NoPort(Transport::Tcp))), "{refused:?}");
+        let refused = Advice::parse(text.as_bytes(), Transport::Tcp, false).unwrap_err();
+        assert_eq!(refused.to_string(), "the answer names no port for Tcp");
     }
 
     #[test]
     fn an_answer_that_is_no_list_says_why() {
-        let parse = |text: &str| Advice::parse(text.as_bytes(), Transport::Tcp);
+        let parse = |text: &str| Advice::parse(text.as_bytes(), Transport::Tcp, false);
         let refused = parse(r#"{"code":-500,"message":"no"}"#);
         assert!(matches!(refused, Err(NodeListError::Refused { code: -500, .. })), "{refused:?}");
         for text in [r#"{"code":0,"message":""}"#, r#"{"code":0,"data":{"tcp_port":1,"nodes":[]}}"#]
@@ -205,7 +233,7 @@ mod tests {
     fn ports_of_their_own_are_kept_and_addresses_of_either_kind_get_one() {
         let text =
             r#"{"code":0,"data":{"tcp_port":9,"nodes":["h:1","h","::1","[::1]:7","1.2.3.4:5"]}}"#;
-        let advice = Advice::parse(text.as_bytes(), Transport::Tcp).unwrap();
+        let advice = Advice::parse(text.as_bytes(), Transport::Tcp, false).unwrap();
         assert_eq!(advice.nodes.addresses(), ["h:1", "h:9", "[::1]:9", "[::1]:7", "1.2.3.4:5"]);
     }
 
