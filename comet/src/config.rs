@@ -72,11 +72,12 @@ pub struct Config {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Tls {
-    /// Files of certificates in PEM, each a chain that begins with the comet's own; at most 64. A device is shown the
-    /// one for the name it asks for, else the first. They are looked at every 5 s, and what is new and good is shown
-    /// from then on. Default none.
+    /// Files of certificates in PEM, each a chain that begins with the comet's own; at most 64. A device is shown one
+    /// for the name it asks for, else any; of several the first whose kind of key it knows. They are looked at every
+    /// 5 s, and what is new and good is shown from then on. Default none.
     pub certificates: Vec<PathBuf>,
-    /// Files of their keys in PEM, in the same order. Default none.
+    /// Files of their keys in PEM, in the same order. They should be ECDSA keys, which are the cheapest to sign with:
+    /// each new device costs a signature. Default none.
     pub keys: Vec<PathBuf>,
     /// Where goim's TCP protocol is spoken over TLS. Default `127.0.0.1:3104`.
     pub tcp_listen: SocketAddr,

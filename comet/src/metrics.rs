@@ -25,6 +25,7 @@ pub(crate) struct Metrics {
     pub(crate) handshakes_failed: Counter,
     tls_handshakes_refused: Family<Label, Counter>,
     tls_certificates_end: Gauge,
+    tls_certificates_looked_at: Gauge,
     pub(crate) tls_certificates_replaced: Counter,
     pub(crate) tls_certificates_refused: Counter,
     closes: Family<Label, Counter>,
@@ -82,6 +83,11 @@ impl Metrics {
     /// Says when the first of the certificates ends that devices are shown, in seconds since 1970.
     pub(crate) fn certificates_end_at(&self, seconds: u64) {
         self.tls_certificates_end.set(i64::try_from(seconds).unwrap_or(i64::MAX));
+    }
+
+    /// Says when the files of the certificates were looked at, in seconds since 1970.
+    pub(crate) fn certificates_looked_at(&self, seconds: u64) {
+        self.tls_certificates_looked_at.set(i64::try_from(seconds).unwrap_or(i64::MAX));
     }
 
     pub(crate) fn closed(&self, reason: CloseReason) {
@@ -190,6 +196,11 @@ impl Metrics {
             "tls_certificate_expires_at_seconds",
             "When the first certificate ends that devices are shown, since 1970; 0 without TLS",
             self.tls_certificates_end.clone(),
+        );
+        registry.register(
+            "tls_certificates_looked_at_seconds",
+            "When the files of the certificates were last looked at, since 1970: some seconds ago; 0 without TLS",
+            self.tls_certificates_looked_at.clone(),
         );
         registry.register(
             "tls_certificates_replaced",

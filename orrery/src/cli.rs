@@ -94,7 +94,7 @@ pub(crate) struct DevOptions {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
-    /// Says whether a configuration is good, and what is wrong otherwise.
+    /// Says whether a configuration is good, and what is wrong otherwise. The certificates that it names are checked too.
     Check {
         /// The file.
         file: PathBuf,

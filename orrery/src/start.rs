@@ -8,7 +8,7 @@ use orrery_daemon::runtimes::Runtimes;
 use orrery_host::Host;
 use orrery_host::system::SystemTasks;
 
-use crate::config::{Config, Part, Role};
+use crate::config::{Config, NO_TLS, Part, Role};
 use crate::process::port_context;
 use crate::router_store;
 use crate::service::Running;
@@ -84,10 +84,7 @@ pub(crate) async fn comet(
             orrery_comet::StartError::Listen { address, .. } => {
                 taken(config, Role::Comet, *address)
             }
-            orrery_comet::StartError::Certificates(_) => {
-                "cannot serve devices over TLS (keys comet.tls.certificates and comet.tls.keys)"
-                    .to_owned()
-            }
+            orrery_comet::StartError::Certificates(_) => NO_TLS.to_owned(),
             _ => Role::Comet.word().to_owned(),
         };
         anyhow::Error::new(error).context(context)

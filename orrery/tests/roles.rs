@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use orrery_host::Host;
 use orrery_sdk::{Device, Event, Options, Transport};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 use tempfile::TempDir;
 use tokio::process::Child;
 
@@ -139,6 +140,42 @@ async fn certificate_that_cannot_be_shown_ends_the_start_by_its_path() {
     let line = refusal(orrery(&["comet", "--set", certificate, "--set", key])).await;
     assert!(line.starts_with("orrery: cannot serve devices over TLS (keys comet.tls."), "{line}");
     assert!(line.contains("cannot read /nowhere/comet.pem: No such file"), "{line}");
+}
+
+#[tokio::test]
+async fn certificates_are_checked_with_the_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let [pem, key] = ["comet.pem", "comet.key"].map(|name| folder.path().join(name));
+    let text = format!("[comet.tls]\ncertificates = [{pem:?}]\nkeys = [{key:?}]\n");
+    let file = config(&folder, "comet.toml", &text);
+    let check = || orrery(&["config", "check", file.to_str().unwrap()]);
+    let line = refusal(check()).await;
+    assert!(line.starts_with("orrery: cannot serve devices over TLS (keys comet.tls."), "{line}");
+    assert!(line.contains(&format!("cannot read {}: No such file", pem.display())), "{line}");
+    let mut as_logic = check();
+    as_logic.args(["--role", "logic"]);
+    assert!(output(as_logic).await.status.success(), "it reads none");
+
+    let mut params = CertificateParams::new(vec!["comet.test".to_owned()]).unwrap();
+    let keys = KeyPair::generate().unwrap();
+    std::fs::write(&key, keys.serialize_pem()).unwrap();
+    for (is_ca, warned) in [
+        (IsCa::NoCa, String::new()),
+        (
+            IsCa::Ca(BasicConstraints::Unconstrained),
+            format!("orrery: warning: {}: the certificate is that of a CA ", pem.display()),
+        ),
+    ] {
+        params.is_ca = is_ca;
+        std::fs::write(&pem, params.self_signed(&keys).unwrap().pem()).unwrap();
+        let checked = output(check()).await;
+        assert!(checked.status.success());
+        let told = String::from_utf8(checked.stderr).unwrap();
+        assert!(told.starts_with(&warned) && told.is_empty() == warned.is_empty(), "{told}");
+    }
+    std::fs::write(&key, KeyPair::generate().unwrap().serialize_pem()).unwrap();
+    let line = refusal(check()).await;
+    assert!(line.ends_with(": the key is not that of the certificate"), "{line}");
 }
 
 #[tokio::test]

@@ -38,7 +38,8 @@ pub struct TlsNet {
 }
 
 impl TlsNet {
-    /// Trusts comets whose certificate is one of these, or signed by one of these, all in PEM.
+    /// Trusts comets whose certificate is one of these, or signed by one of these, all in PEM. What a comet shows must
+    /// not itself be the certificate of a CA (basicConstraints CA:TRUE), though it be one of these: it is refused then.
     ///
     /// # Errors
     /// [`TrustError`].

@@ -21,7 +21,8 @@ use crate::opening::Opening;
 use crate::refusal::Refusal;
 use crate::scratch::Scratch;
 use crate::session::Session;
-use crate::stream::{Received, TlsStream};
+use crate::stream::TlsStream;
+use crate::turn::Turn;
 
 /// What is spoken within TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,9 +69,9 @@ impl Acceptor {
     /// TLS is made before the first bytes have shown that it is TLS.
     ///
     /// # Errors
-    /// [`Refusal`]; the device was told, and the stream is gone.
+    /// [`Refusal`]; the device was told what can be told, and the stream is gone.
     pub async fn accept(&self, mut stream: Box<dyn Stream>) -> Result<Box<TlsStream>, Refusal> {
-        let mut first = match first_bytes(&mut stream).await {
+        let first = match first_bytes(&mut stream).await {
             Ok(first) => first,
             Err(refusal) => return Err(refuse(stream, refusal).await),
         };
@@ -79,7 +80,7 @@ impl Acceptor {
             Err(error) => return Err(refuse(stream, error.into()).await),
         };
         let mut tls = Box::new(TlsStream::new(stream, session));
-        match shake_hands(&mut tls, &mut first).await {
+        match shake_hands(&mut tls, first).await {
             Ok(()) => Ok(tls),
             Err(refusal) => {
                 // The alert, if there is one, goes at once or not at all.
@@ -116,25 +117,25 @@ async fn first_bytes(stream: &mut Box<dyn Stream>) -> Result<Vec<u8>, Refusal> {
     }
 }
 
-async fn shake_hands(tls: &mut TlsStream, first: &mut [u8]) -> Result<(), Refusal> {
-    let mut received = first.len();
-    // There is no reader yet; what a device says together with its last word of the handshake waits for one.
-    let nobody = || ReadBuf::new(&mut []);
-    tls.session.receive(first, &mut nobody())?;
+async fn shake_hands(tls: &mut TlsStream, mut bytes: Vec<u8>) -> Result<(), Refusal> {
+    let mut turn = Turn::none();
+    let mut received = 0;
     loop {
-        poll_fn(|cx| tls.poll_send(cx)).await.map_err(Refusal::Io)?;
+        received += bytes.len();
+        turn.take().await;
+        // There is no reader yet; what a device says together with its last word of the handshake waits for one.
+        tls.session.receive(&mut bytes, &mut ReadBuf::new(&mut []))?;
+        turn.wait(|cx| tls.poll_send(cx)).await.map_err(Refusal::Io)?;
         if !tls.session.is_handshaking() {
             return Ok(());
         }
         if received >= HANDSHAKE_BYTES_MAX {
             return Err(Refusal::HandshakeTooLong);
         }
-        received += match poll_fn(|cx| tls.poll_receive(cx, &mut nobody())).await {
-            Ok(0) => return Err(Refusal::Truncated),
-            Ok(len) => len,
-            Err(Received::Io(error)) => return Err(Refusal::Io(error)),
-            Err(Received::Violation(error)) => return Err(error.into()),
-        };
+        bytes = turn.wait(|cx| tls.poll_read_sealed(cx)).await.map_err(Refusal::Io)?;
+        if bytes.is_empty() {
+            return Err(Refusal::Truncated);
+        }
     }
 }
 

@@ -10,8 +10,9 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
-use x509_cert::certificate::{CertificateInner, Raw};
+use x509_cert::certificate::{CertificateInner, Raw, TbsCertificateInner};
 use x509_cert::der::Decode;
+use x509_cert::ext::pkix::BasicConstraints;
 
 use crate::limits::{CERTIFICATES_MAX, FILE_BYTES_MAX};
 
@@ -113,6 +114,8 @@ pub(crate) struct Certificate {
     /// From when, and until when it is valid, in seconds since 1970.
     pub(crate) not_before: u64,
     pub(crate) not_after: u64,
+    /// Whether it says that it may sign others.
+    pub(crate) is_ca: bool,
 }
 
 impl Files {
@@ -146,18 +149,18 @@ impl Files {
         let key = PrivateKeyDer::from_pem_slice(&contents.key)
             .map_err(|source| bad(&self.key, source))?;
         // Certificates that break the rules about serial numbers and the like are in use.
-        let validity = CertificateInner::<Raw>::from_der(own)
+        let own = CertificateInner::<Raw>::from_der(own)
             .map_err(CertificateError::Certificate)?
-            .tbs_certificate
-            .validity;
+            .tbs_certificate;
         let key = CertifiedKey::from_der(chain, key, provider).map_err(|error| match error {
             rustls::Error::InconsistentKeys(_) => CertificateError::Mismatch,
             error => CertificateError::Unusable(error),
         })?;
         Ok(Certificate {
             key: Arc::new(key),
-            not_before: validity.not_before.to_unix_duration().as_secs(),
-            not_after: validity.not_after.to_unix_duration().as_secs(),
+            not_before: own.validity.not_before.to_unix_duration().as_secs(),
+            not_after: own.validity.not_after.to_unix_duration().as_secs(),
+            is_ca: is_ca(&own),
         })
     }
 }
@@ -184,6 +187,13 @@ impl Certificate {
         let own = self.key.end_entity_cert().and_then(ParsedCertificate::try_from);
         own.is_ok_and(|own| rustls::client::verify_server_name(&own, name).is_ok())
     }
+}
+
+/// Whether a certificate says that it is a CA's. One whose words about that cannot be read is not judged here.
+fn is_ca(certificate: &TbsCertificateInner<Raw>) -> bool {
+    certificate.get().is_ok_and(|found: Option<(bool, BasicConstraints)>| {
+        found.is_some_and(|(_critical, constraints)| constraints.ca)
+    })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, CertificateError> {

@@ -20,7 +20,7 @@ pub struct Certificates {
     pairs: Vec<Pair>,
     clock: Arc<dyn Clock>,
     provider: Arc<CryptoProvider>,
-    /// What was read last, so that files that stay the same are not judged again.
+    /// What is known of the files, so that those that stay the same are not judged again.
     seen: Mutex<Vec<Seen>>,
 }
 
@@ -30,28 +30,34 @@ struct Pair {
 }
 
 struct Seen {
+    /// What the pair was made of that is shown.
+    shown: Contents,
+    /// What was read since then, if that could not be used.
+    refused: Option<Refused>,
+}
+
+#[derive(PartialEq)]
+struct Refused {
+    /// `None` where nothing could be read.
     contents: Option<Contents>,
-    refused: Option<CertificateError>,
+    error: CertificateError,
 }
 
 impl Seen {
     /// A pair cannot be used; that is news unless it was already so.
     fn refuse(&mut self, contents: Option<Contents>, error: CertificateError) -> Look {
-        let known = self.contents == contents && self.refused.as_ref() == Some(&error);
-        self.contents = contents;
-        if known {
-            return Look::Unchanged;
-        }
         let told = error.clone();
-        self.refused = Some(error);
-        Look::Refused(told)
+        match self.refused.replace(Refused { contents, error }) {
+            Some(before) if self.refused.as_ref() == Some(&before) => Look::Unchanged,
+            _ => Look::Refused(told),
+        }
     }
 }
 
 /// What came of looking at a pair's files.
 #[derive(Debug, PartialEq)]
 pub enum Look {
-    /// There is nothing new.
+    /// There is nothing new: the files are those of the pair that is shown, or were refused before.
     Unchanged,
     /// The new pair is shown from now on.
     Replaced,
@@ -59,9 +65,32 @@ pub enum Look {
     Refused(CertificateError),
 }
 
+/// What is wrong with a pair that is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Warning {
+    /// It should have been replaced by now.
+    #[error("the certificate {}", ends(*left_seconds))]
+    Ends {
+        /// In how many seconds it ends: zero or less when it has.
+        left_seconds: i64,
+    },
+    /// Devices whose TLS is rustls refuse it, others take it.
+    #[error(
+        "the certificate is that of a CA (basicConstraints CA:TRUE), which some devices refuse to be shown"
+    )]
+    IsCa,
+}
+
+fn ends(left_seconds: i64) -> String {
+    match left_seconds {
+        ..0 => format!("expired {} s ago and was not replaced", left_seconds.unsigned_abs()),
+        0.. => format!("ends in {left_seconds} s and was not replaced"),
+    }
+}
+
 impl Certificates {
-    /// Reads the pairs for the first time. Blocks. The first is shown to who asks for no name, or for one that is in
-    /// none of them.
+    /// Reads the pairs for the first time. Blocks. Who asks for a name is shown a pair for it, others any; of several
+    /// (one with an ECDSA key and one with an RSA key) the first whose signature the device says it can check.
     ///
     /// A pair whose time is over, or has not come, is refused like one that does not parse: no device would accept
     /// it, and whoever starts a server is there to see why. One that ends later goes on being shown, since nobody is
@@ -89,7 +118,7 @@ impl Certificates {
                 Err(source) => return Err(LoadError::Pair { files, source }),
             };
             pairs.push(Pair { files, current: ArcSwap::from_pointee(certificate) });
-            seen.push(Seen { contents: Some(contents), refused: None });
+            seen.push(Seen { shown: contents, refused: None });
         }
         Ok(Self { pairs, clock, provider, seen: Mutex::new(seen) })
     }
@@ -110,17 +139,22 @@ impl Certificates {
             Ok(contents) => contents,
             Err(error) => return seen.refuse(None, error),
         };
-        let changed = seen.contents.as_ref() != Some(&contents);
+        if seen.shown == contents {
+            seen.refused = None;
+            return Look::Unchanged;
+        }
         // A pair whose time had not come is judged again without having changed.
-        let too_early = matches!(seen.refused, Some(CertificateError::NotYetValid { .. }));
-        if !changed && !too_early {
+        if seen.refused.as_ref().is_some_and(|refused| {
+            refused.contents.as_ref() == Some(&contents)
+                && !matches!(refused.error, CertificateError::NotYetValid { .. })
+        }) {
             return Look::Unchanged;
         }
         let judged = pair.files.parse(&contents, &self.provider);
         match judged.and_then(|new| new.check_time(now_seconds).map(|()| new)) {
             Ok(new) => {
                 pair.current.store(Arc::new(new));
-                *seen = Seen { contents: Some(contents), refused: None };
+                *seen = Seen { shown: contents, refused: None };
                 Look::Replaced
             }
             Err(error) => seen.refuse(Some(contents), error),
@@ -134,17 +168,22 @@ impl Certificates {
         ends.min().expect("there is at least one pair")
     }
 
-    /// The pairs that should have been replaced by now, and in how many seconds each ends: zero or less when it has.
-    pub fn warnings(&self) -> Vec<(&Files, i64)> {
+    /// What is wrong with the pairs that are shown nevertheless.
+    pub fn warnings(&self) -> Vec<(&Files, Warning)> {
         let now = self.now_seconds();
-        let left = |pair: &Pair| {
-            let shown = pair.current.load();
+        let ends = |shown: &Certificate| {
             let life = shown.not_after.saturating_sub(shown.not_before);
-            let left =
+            let left_seconds =
                 i64::try_from(shown.not_after).ok()?.checked_sub(i64::try_from(now).ok()?)?;
-            (left < i64::try_from(life / EXPIRY_WARNING_PART).ok()?).then_some(left)
+            (left_seconds < i64::try_from(life / EXPIRY_WARNING_PART).ok()?)
+                .then_some(Warning::Ends { left_seconds })
         };
-        self.pairs.iter().filter_map(|pair| Some((&pair.files, left(pair)?))).collect()
+        let of_one = |pair: &Pair| {
+            let shown = pair.current.load();
+            [shown.is_ca.then_some(Warning::IsCa), ends(&shown)]
+        };
+        let warnings = |pair| of_one(pair).into_iter().flatten().map(|what| (&pair.files, what));
+        self.pairs.iter().flat_map(warnings).collect()
     }
 
     pub(crate) fn provider(&self) -> Arc<CryptoProvider> {
@@ -162,13 +201,17 @@ impl Certificates {
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let (first, others) = self.pairs.split_first()?;
-        let asked_for = hello.server_name().filter(|_| !others.is_empty());
-        let named = asked_for.and_then(|name| {
-            let name = ServerName::try_from(name).ok()?;
-            self.pairs.iter().find(|pair| pair.current.load().is_for(&name))
-        });
-        Some(named.unwrap_or(first).current.load().key.clone())
+        if let [only] = &self.pairs[..] {
+            return Some(only.current.load().key.clone());
+        }
+        let name = hello.server_name().and_then(|name| ServerName::try_from(name).ok());
+        let is_named = |one: &Certificate| name.as_ref().is_some_and(|name| one.is_for(name));
+        let is_checkable =
+            |one: &Certificate| one.key.key.choose_scheme(hello.signature_schemes()).is_some();
+        let all = self.pairs.iter().map(|pair| pair.current.load());
+        // The first of the best.
+        let best = all.min_by_key(|one| (!is_named(one), !is_checkable(one)))?;
+        Some(best.key.clone())
     }
 }
 

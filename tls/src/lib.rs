@@ -18,11 +18,12 @@ mod refusal;
 mod scratch;
 mod session;
 mod stream;
+mod turn;
 mod watch;
 
 pub use acceptor::{Acceptor, SetupError, Speaks};
 pub use certificate::{CertificateError, Files, LoadError};
-pub use certificates::{Certificates, Look};
+pub use certificates::{Certificates, Look, Warning};
 pub use refusal::Refusal;
 pub use stream::TlsStream;
 pub use watch::watch;

@@ -9,8 +9,9 @@ pub const RECORD_PLAIN_MAX: usize = 16 * 1024;
 /// 6.2.3; TLS 1.3 allows 256). So much ciphertext is read at once, and a connection never keeps more of it.
 pub const RECORD_WIRE_MAX: usize = 5 + RECORD_PLAIN_MAX + 2048;
 
-/// Most bytes a device may send before its handshake is done. A hello with a post-quantum key share and a ticket
-/// has about 2 KiB, and it may have to be repeated once.
+/// Most bytes a device may send before its handshake is done. It is asked before each read, so that the last one may
+/// go beyond it, by [`RECORD_WIRE_MAX`] at most. A hello with a post-quantum key share and a ticket has about 2 KiB,
+/// and it may have to be repeated once.
 pub const HANDSHAKE_BYTES_MAX: usize = 32 * 1024;
 
 /// Most ciphertext that waits for the kernel in one connection, in bytes: our longest flight of the handshake,
@@ -21,8 +22,13 @@ pub const UNSENT_BYTES_MAX: usize = 64 * 1024;
 /// what he was told. Nothing is waited for.
 pub const REFUSED_UNREAD_MAX: usize = 64 * 1024;
 
+/// Handshakes that a thread works at in one round of its tasks: to agree on keys and to sign takes longer than anything
+/// else that is done for a connection, and where thousands of devices come at once the others would wait for them all.
+pub const HANDSHAKES_PER_ROUND: usize = 4;
+
 /// Tickets a device gets for its next connection, in each handshake of TLS 1.3. They are encrypted and kept by the
-/// device; nothing is kept here. Each serves once, and each connection brings a new one.
+/// device; nothing is kept here, so that nobody notices one that is used twice. Each connection brings a new one, and
+/// who uses each once cannot be recognized by it (RFC 8446, C.4).
 pub const TICKETS_PER_HANDSHAKE: usize = 1;
 
 /// Longest file of certificates or of a key, in bytes. Its certificates are sent in every full handshake.
@@ -39,7 +45,7 @@ pub const LOOK_PERIOD: Duration = Duration::from_secs(5);
 /// renew certificates do so with a third or a half of it left, so by then they have failed for long.
 pub const EXPIRY_WARNING_PART: u64 = 6;
 
-/// How often the same warning about a certificate's end is repeated.
+/// How often the same warning about a certificate is repeated.
 pub const EXPIRY_WARNING_PERIOD: Duration = Duration::from_secs(6 * 60 * 60);
 
 const _: () = assert!(RECORD_WIRE_MAX < HANDSHAKE_BYTES_MAX);

@@ -4,8 +4,9 @@ use std::io;
 
 use rustls::{AlertDescription, InvalidMessage};
 
-/// Why there is no TLS connection. Who was refused has been told as far as he can understand it, and his stream is
-/// closed. None is worth another try by this side; the device may come again, with the same outcome unless it was
+/// Why there is no TLS connection. The stream is closed. Who breaks the protocol was told by an alert where rustls has
+/// one for it, who speaks HTTP by a 400; who sends too much ([`HandshakeTooLong`](Refusal::HandshakeTooLong)) only sees
+/// the end. None is worth another try by this side; the device may come again, with the same outcome unless it was
 /// [`Io`](Refusal::Io), [`Truncated`](Refusal::Truncated) or its operator changes something.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
@@ -77,7 +78,7 @@ impl Refusal {
         match self {
             Self::PlainHttp => BAD_REQUEST,
             Self::SslV2 | Self::NotTls => PROTOCOL_VERSION,
-            // rustls has told the others.
+            // rustls has told the others what there is to tell.
             _ => b"",
         }
     }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use rustls::ServerConfig;
 use rustls::server::UnbufferedServerConnection;
-use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, UnbufferedStatus};
+use rustls::unbuffered::{
+    ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus,
+};
 use tokio::io::ReadBuf;
 
 use crate::backlog::Backlog;
@@ -172,7 +174,8 @@ impl Session {
     /// Encrypts plaintext of at most one record. What was [`unsent`](Session::unsent) has to be sent before it.
     ///
     /// # Errors
-    /// When nothing can be sent any more; final.
+    /// When nothing can be sent any more; final. In TLS 1.2 that comes also after 2^24 records by AES-GCM, which has no
+    /// new keys for more.
     pub(crate) fn seal(&mut self, plaintext: &[u8], sealed: &mut [u8]) -> io::Result<usize> {
         if self.failed.is_some() || self.closed {
             return Err(io::ErrorKind::BrokenPipe.into());
@@ -180,7 +183,12 @@ impl Session {
         // There is no whole record in it, so that nothing else can be the state.
         match self.connection.process_tls_records(&mut self.received).state {
             Ok(ConnectionState::WriteTraffic(mut traffic)) => {
-                traffic.encrypt(plaintext, sealed).map_err(io::Error::other)
+                traffic.encrypt(plaintext, sealed).map_err(|error| {
+                    if matches!(error, EncryptError::EncryptExhausted) {
+                        tracing::info!("a connection ends whose keys have encrypted what they may");
+                    }
+                    io::Error::other(error)
+                })
             }
             Ok(_) => Err(io::ErrorKind::NotConnected.into()),
             Err(error) => Err(io::Error::other(error)),

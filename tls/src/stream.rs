@@ -93,17 +93,26 @@ impl TlsStream {
         Poll::Ready(Ok(()))
     }
 
-    /// Reads once. Returns how many bytes of ciphertext came; 0 when no more will.
-    pub(crate) fn poll_receive(
+    /// Reads ciphertext once and does nothing with it. None of it: no more will come.
+    pub(crate) fn poll_read_sealed(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Vec<u8>>> {
+        let mut scratch = Scratch::borrow();
+        let mut bytes = ReadBuf::new(&mut scratch.received[..self.session.room()]);
+        ready!(Pin::new(&mut self.inner).poll_read(cx, &mut bytes))?;
+        Poll::Ready(Ok(bytes.filled().to_vec()))
+    }
+
+    /// Reads once. Returns how many bytes of ciphertext came; 0 when no more will. That they break the protocol is
+    /// the session's [failure](Session::failure) then.
+    fn poll_receive(
         &mut self,
         cx: &mut Context<'_>,
         reader: &mut ReadBuf<'_>,
-    ) -> Poll<Result<usize, Received>> {
+    ) -> Poll<io::Result<usize>> {
         let mut scratch = Scratch::borrow();
         let mut bytes = ReadBuf::new(&mut scratch.received[..self.session.room()]);
-        ready!(Pin::new(&mut self.inner).poll_read(cx, &mut bytes)).map_err(Received::Io)?;
+        ready!(Pin::new(&mut self.inner).poll_read(cx, &mut bytes))?;
         let len = bytes.filled().len();
-        self.session.receive(&mut scratch.received[..len], reader).map_err(Received::Violation)?;
+        let _ = self.session.receive(&mut scratch.received[..len], reader);
         Poll::Ready(Ok(len))
     }
 
@@ -147,13 +156,6 @@ impl Wake for Both {
         self.writer.wake_by_ref();
         self.reader.wake_by_ref();
     }
-}
-
-/// Why nothing was received.
-#[derive(Debug)]
-pub(crate) enum Received {
-    Io(io::Error),
-    Violation(rustls::Error),
 }
 
 /// As much of the slices as a record has room for, in one piece.
@@ -222,9 +224,10 @@ impl AsyncRead for TlsStream {
             }
             match received {
                 Ok(0) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+                // A violation is told before what came of the alert for it.
+                Ok(_) if this.session.failure().is_some() => {}
                 Ok(_) => sent?,
-                Err(Received::Io(error)) => return Poll::Ready(Err(error)),
-                Err(Received::Violation(_)) => {}
+                Err(error) => return Poll::Ready(Err(error)),
             }
         }
     }

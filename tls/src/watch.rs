@@ -6,10 +6,10 @@ use orrery_host::Host;
 use tokio::time::{Instant, sleep};
 
 use crate::certificate::Files;
-use crate::certificates::{Certificates, Look};
+use crate::certificates::{Certificates, Look, Warning};
 use crate::limits::{EXPIRY_WARNING_PERIOD, LOOK_PERIOD};
 
-/// Replaces certificates soon after their files have changed, and warns of those that end soon. Whatever a look has
+/// Replaces certificates soon after their files have changed, and warns of what is wrong with those shown. Whatever a look has
 /// found is logged, and told to `found`, where it can be counted. Runs until it is dropped; the task of a server.
 pub async fn watch(
     certificates: Arc<Certificates>,
@@ -46,15 +46,14 @@ fn tell(looks: &[(&Files, Look)]) {
     }
 }
 
-/// Warns of certificates that end soon. Returns whether there were any.
+/// Says what is wrong with the certificates that are shown. Returns whether there was anything.
 fn warn(certificates: &Certificates) -> bool {
     let warnings = certificates.warnings();
-    for (files, left_seconds) in &warnings {
+    for (files, warning) in &warnings {
         let certificates = files.certificates.display();
-        if *left_seconds < 0 {
-            tracing::error!(%certificates, left_seconds, "a certificate has expired and was not replaced");
-        } else {
-            tracing::warn!(%certificates, left_seconds, "a certificate ends soon and was not replaced");
+        match warning {
+            Warning::Ends { left_seconds: ..0 } => tracing::error!(%certificates, "{warning}"),
+            Warning::Ends { .. } | Warning::IsCa => tracing::warn!(%certificates, "{warning}"),
         }
     }
     !warnings.is_empty()

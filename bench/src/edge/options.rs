@@ -21,7 +21,8 @@ pub struct TargetOptions {
     /// Has devices speak within TLS. A comet that is started gets a certificate for the time.
     #[arg(long)]
     pub tls: bool,
-    /// A file of certificates in PEM: those of the comets that run already, or of who signed them.
+    /// A file of certificates in PEM: those of the comets that run already, or of who signed them. What a comet shows
+    /// must not be the certificate of a CA.
     #[arg(long, value_name = "FILE", requires = "tls", requires = "target_comet")]
     pub target_ca: Option<PathBuf>,
     /// A logic that runs already, by its `host:port` for the push API.

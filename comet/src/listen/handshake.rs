@@ -1,5 +1,9 @@
 //! Handshake: what comes before a device's first word, TLS and WebSocket, as its door wants it.
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+
 use orrery_comet_core::Dialect;
 use orrery_host::Stream;
 use orrery_tls::Acceptor;
@@ -24,7 +28,7 @@ pub(crate) async fn shake_hands(
     };
     match transport {
         Transport::Tcp => Some((stream, Dialect::Tcp)),
-        Transport::WebSocket => timeout_at(deadline, websocket::upgrade(stream)).await.ok()?.ok(),
+        Transport::WebSocket => in_time(deadline, websocket::upgrade(stream)).await?.ok(),
     }
 }
 
@@ -34,14 +38,51 @@ async fn secure(
     stream: Box<dyn Stream>,
     deadline: Instant,
 ) -> Option<Box<dyn Stream>> {
-    let reason = match timeout_at(deadline, tls.accept(stream)).await {
-        Ok(Ok(stream)) => return Some(stream),
-        Ok(Err(refusal)) => {
+    let reason = match in_time(deadline, tls.accept(stream)).await {
+        Some(Ok(stream)) => return Some(stream),
+        Some(Err(refusal)) => {
             tracing::debug!(%refusal, "a device did not get through the handshake of TLS");
             refusal.name()
         }
-        Err(_) => "timeout",
+        None => "timeout",
     };
     comet.metrics.tls_handshake_refused(reason);
     None
+}
+
+/// Works until the deadline. The clock is asked before each step: where more devices come than can be served in time, no
+/// work goes into those whose time is over.
+async fn in_time<T>(deadline: Instant, work: impl Future<Output = T>) -> Option<T> {
+    let mut work = pin!(work);
+    let steps = poll_fn(|cx| match Instant::now() < deadline {
+        true => work.as_mut().poll(cx).map(Some),
+        false => Poll::Ready(None),
+    });
+    timeout_at(deadline, steps).await.ok().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+    use std::time::Duration;
+
+    use tokio::task::yield_now;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn no_work_is_begun_or_gone_on_with_after_the_deadline() {
+        let deadline = Instant::now() + Duration::from_millis(20);
+        let long = async {
+            while Instant::now() < deadline {}
+            yield_now().await;
+            panic!("it went on");
+        };
+        assert_eq!(in_time(deadline, long).await, None::<()>);
+        assert_eq!(in_time(deadline, async { panic!("it was begun") }).await, None::<()>);
+        let later = Instant::now() + Duration::from_secs(60);
+        assert_eq!(in_time(later, async { yield_now().await }).await, Some(()));
+        let never = in_time(Instant::now() + Duration::from_millis(20), pending::<()>());
+        assert_eq!(never.await, None);
+    }
 }

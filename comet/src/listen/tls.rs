@@ -1,8 +1,9 @@
 //! TLS: the certificates that devices are shown, and what is made of them for the doors.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use orrery_host::{Host, Task};
+use orrery_host::{Clock, Host, Task};
 use orrery_tls::{Acceptor, Certificates, Files, Look, Speaks, watch};
 use tokio::sync::oneshot;
 
@@ -28,13 +29,7 @@ impl Secured {
         if config.certificates.is_empty() {
             return Ok(None);
         }
-        let pairs = config.certificates.iter().zip(&config.keys);
-        let files = pairs
-            .map(|(certificates, key)| Files {
-                certificates: certificates.clone(),
-                key: key.clone(),
-            })
-            .collect();
+        let files = files(config);
         let clock = host.clock.clone();
         let (loaded_tx, loaded) = oneshot::channel();
         let load = Box::new(move || {
@@ -52,17 +47,48 @@ impl Secured {
     pub(crate) fn watch(&self, host: &Host, metrics: Arc<Metrics>) -> Task {
         let certificates = self.certificates.clone();
         metrics.certificates_end_at(certificates.expires_at());
-        let found = move |look: &Look| match look {
-            Look::Unchanged => {}
-            Look::Replaced => {
-                metrics.tls_certificates_replaced.inc();
-                metrics.certificates_end_at(certificates.expires_at());
-            }
-            Look::Refused(_) => {
-                metrics.tls_certificates_refused.inc();
+        let clock = host.clock.clone();
+        metrics.certificates_looked_at(clock.wall_ms() / 1000);
+        let found = move |look: &Look| {
+            metrics.certificates_looked_at(clock.wall_ms() / 1000);
+            match look {
+                Look::Unchanged => {}
+                Look::Replaced => {
+                    metrics.tls_certificates_replaced.inc();
+                    metrics.certificates_end_at(certificates.expires_at());
+                }
+                Look::Refused(_) => {
+                    metrics.tls_certificates_refused.inc();
+                }
             }
         };
         let watching = watch(self.certificates.clone(), host.clone(), Arc::new(found));
         host.tasks.spawn("tls_certificates", watching)
     }
+}
+
+impl Tls {
+    /// Reads the files as a start does, and blocks meanwhile. Returns what is wrong with what would be shown
+    /// nevertheless: for people, one line each.
+    ///
+    /// # Errors
+    /// [`StartError::Certificates`], for which a start would fail.
+    pub fn check_files(&self, clock: Arc<dyn Clock>) -> Result<Vec<String>, StartError> {
+        if self.certificates.is_empty() {
+            return Ok(Vec::new());
+        }
+        let certificates = Certificates::load(files(self), clock)?;
+        let line =
+            |(files, warning): (&Files, _)| format!("{}: {warning}", files.certificates.display());
+        Ok(certificates.warnings().into_iter().map(line).collect())
+    }
+}
+
+fn files(config: &Tls) -> Vec<Files> {
+    let pairs = config.certificates.iter().zip(&config.keys);
+    let files = |(certificates, key): (&PathBuf, &PathBuf)| Files {
+        certificates: certificates.clone(),
+        key: key.clone(),
+    };
+    pairs.map(files).collect()
 }

@@ -146,6 +146,8 @@ async fn a_new_certificate_is_shown_to_new_devices_and_the_others_go_on() {
     let (host, address) = (&secured.stage.host, secured.address(Transport::Tcp));
     let ends_at = || secured.stage.measured("tls_certificate_expires_at_seconds");
     assert_eq!(ends_at(), Some(2_840_140_800));
+    let looked_at = || secured.stage.measured("tls_certificates_looked_at_seconds");
+    let began_at = looked_at();
     let mut tcp = secured.device(Transport::Tcp, r#"{"key":"tcp"}"#).await;
     let mut websocket = secured.device(Transport::WebSocket, r#"{"key":"ws"}"#).await;
     let mut json = JsonDevice::over(secured.stream(Transport::WebSocket).await).await;
@@ -160,6 +162,7 @@ async fn a_new_certificate_is_shown_to_new_devices_and_the_others_go_on() {
         }
     })
     .await;
+    assert!(looked_at() > began_at, "a look that never comes again would be seen");
     secured.device(Transport::Tcp, r#"{"key":"old"}"#).await;
 
     secured.files.write(&new.certificate, &new.key);

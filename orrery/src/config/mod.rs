@@ -14,7 +14,7 @@ use orrery_daemon::config::Layers;
 use orrery_daemon::telemetry::TelemetryConfig;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use check::check_role;
+pub(crate) use check::{NO_TLS, check_role};
 pub(crate) use exposure::refuse_exposure;
 pub(crate) use listens::Part;
 
@@ -96,7 +96,9 @@ pub(crate) fn run(command: ConfigCommand) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     match command {
         ConfigCommand::Check { file, role } => {
-            check::check(&file, role)?;
+            for warning in check::check(&file, role)? {
+                writeln!(std::io::stderr(), "orrery: warning: {warning}")?;
+            }
             writeln!(out, "{} is good", file.display())?;
         }
         ConfigCommand::Example { role } => write!(out, "{}", example::text(role))?,

@@ -5,12 +5,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use orrery_host::Host;
-use orrery_tls::{CertificateError, Certificates, Files, LoadError, Look, Speaks, watch};
+use orrery_tls::{
+    Acceptor, CertificateError, Certificates, Files, LoadError, Look, Speaks, Warning, watch,
+};
+use rcgen::{BasicConstraints, IsCa, KeyPair};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use crate::world::{
-    Folder, Manners, NAME, NOW_SECONDS, Server, SetClock, TLS12, TLS13, client, pair,
+    Folder, Manners, NAME, NOW_SECONDS, Server, SetClock, TLS12, TLS13, client, pair, pair_of,
 };
 
 const DAY: u64 = 24 * 60 * 60;
@@ -100,9 +103,51 @@ fn the_end_of_a_certificate_is_told_and_warned_of() {
     assert_eq!(certificates.expires_at(), end);
     assert!(certificates.warnings().is_empty());
     clock.set(end - 100 * DAY);
-    assert_eq!(certificates.warnings(), [(&files, 100 * DAY as i64)]);
+    let left_seconds = 100 * DAY as i64;
+    assert_eq!(certificates.warnings(), [(&files, Warning::Ends { left_seconds })]);
     clock.set(end + 10);
-    assert_eq!(certificates.warnings(), [(&files, -10)]);
+    let expired = Warning::Ends { left_seconds: -10 };
+    assert_eq!(certificates.warnings(), [(&files, expired)]);
+    assert_eq!(expired.to_string(), "the certificate expired 10 s ago and was not replaced");
+}
+
+#[tokio::test]
+async fn the_certificate_of_a_ca_is_warned_of_since_not_everybody_takes_it() {
+    let folder = Folder::new();
+    let shown = |name, is_ca| {
+        let pair = pair_of(&KeyPair::generate().unwrap(), is_ca, NAME, 2020, 2060);
+        (folder.write(name, &pair.certificate, &pair.key), pair)
+    };
+    let (own, pair) = shown("ca", IsCa::Ca(BasicConstraints::Unconstrained));
+    let (other, _) = shown("other", IsCa::ExplicitNoCa);
+    let files = vec![own.clone(), other];
+    let certificates = Arc::new(Certificates::load(files, SetClock::at(NOW_SECONDS)).unwrap());
+    assert_eq!(certificates.warnings(), [(&own, Warning::IsCa)]);
+    let acceptor = Acceptor::new(certificates, Speaks::Http).unwrap();
+    let server = Server { acceptor, ..Server::new(Speaks::Http) };
+    let device = client(&pair.certificate, TLS13, &[]);
+    let (refused, _) = server.try_connect(&device, Manners::GOOD).await;
+    assert!(refused.unwrap_err().to_string().contains("CaUsedAsEndEntity"));
+}
+
+#[test]
+fn files_that_could_not_be_read_for_a_while_are_not_new_afterwards() {
+    let server = Server::new(Speaks::Http);
+    let files = server.folder.files("comet");
+    let (shown, new) = (&server.pair, pair(NAME, 2020, 2050));
+    for _ in 0..2 {
+        std::fs::remove_file(&files.key).unwrap();
+        assert!(matches!(look(&server), Look::Refused(CertificateError::Read { .. })));
+        server.folder.write("comet", &shown.certificate, &shown.key);
+        assert_eq!(look(&server), Look::Unchanged);
+    }
+    // The same where they were read, and only half of them was new.
+    server.folder.write("comet", &shown.certificate, &new.key);
+    assert_eq!(look(&server), Look::Refused(CertificateError::Mismatch));
+    server.folder.write("comet", &shown.certificate, &shown.key);
+    assert_eq!(look(&server), Look::Unchanged);
+    server.folder.write("comet", &new.certificate, &new.key);
+    assert_eq!(look(&server), Look::Replaced);
 }
 
 #[test]

@@ -9,7 +9,9 @@ use std::task::{Context, Poll};
 
 use orrery_host::{Clock, LocalStream, Stream};
 use orrery_tls::{Acceptor, Certificates, Files, Refusal, Speaks, TlsStream};
-use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+use rcgen::{CertificateParams, IsCa, KeyPair, date_time_ymd};
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
@@ -54,11 +56,22 @@ pub(crate) struct Pair {
 
 /// A pair that is valid from the first day of one year to that of another.
 pub(crate) fn pair(name: &str, from_year: i32, to_year: i32) -> Pair {
+    pair_of(&KeyPair::generate().unwrap(), IsCa::NoCa, name, from_year, to_year)
+}
+
+/// The same with this key.
+pub(crate) fn pair_of(
+    key: &KeyPair,
+    is_ca: IsCa,
+    name: &str,
+    from_year: i32,
+    to_year: i32,
+) -> Pair {
     let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
     params.not_before = date_time_ymd(from_year, 1, 1);
     params.not_after = date_time_ymd(to_year, 1, 1);
-    let key = KeyPair::generate().unwrap();
-    let certificate = params.self_signed(&key).unwrap().pem();
+    params.is_ca = is_ca;
+    let certificate = params.self_signed(key).unwrap().pem();
     Pair { certificate, key: key.serialize_pem() }
 }
 
@@ -141,10 +154,19 @@ pub(crate) fn client(
     version: &'static SupportedProtocolVersion,
     protocols: &[&str],
 ) -> Arc<ClientConfig> {
+    client_with(default_provider(), trusted, version, protocols)
+}
+
+/// The same, that can do what the provider can.
+pub(crate) fn client_with(
+    provider: CryptoProvider,
+    trusted: &str,
+    version: &'static SupportedProtocolVersion,
+    protocols: &[&str],
+) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(trusted.as_bytes()).unwrap()).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
+    let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(&[version])
         .unwrap()
         .with_root_certificates(roots)
