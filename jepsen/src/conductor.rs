@@ -62,6 +62,9 @@ pub async fn lead(
             () = survey.watch() => {}
         }
         begin(recorder, PhaseName::Final);
+        for (node, name) in world.drained() {
+            recorder.mark_of(node, Op::Drained(history::Drained { name }));
+        }
         read_all(&survey, operator, recorder).await;
         stage.send_replace(Stage::Over);
         Ok(())

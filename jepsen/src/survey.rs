@@ -1,6 +1,7 @@
 //! Survey: asks all routers what their replicas hold and who belongs where, and writes it down: now and then
 //! while the system is being broken, and at the end until it has come to rest.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use judge::settings::Settings;
 use judge::verdict::Verdict;
 use orrery_model::ShardId;
 use orrery_model::cluster::NodeState;
-use orrery_router_client::cluster::{Report, ShardDigest};
+use orrery_router_client::cluster::{ReplicaRole, Report, ShardDigest};
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
 
@@ -38,6 +39,8 @@ pub struct Survey<'a> {
     recorder: &'a Recorder,
     /// The registry of each node that was ever heard of.
     addresses: Mutex<BTreeSet<String>>,
+    /// How many looks were written down.
+    looks: Cell<u64>,
 }
 
 /// What one node said.
@@ -53,7 +56,7 @@ impl<'a> Survey<'a> {
     /// A survey that writes down what it is told.
     pub fn new(operator: &'a Operator, recorder: &'a Recorder) -> Self {
         let addresses: BTreeSet<String> = operator.routers.iter().cloned().collect();
-        Self { operator, recorder, addresses: addresses.into() }
+        Self { operator, recorder, addresses: addresses.into(), looks: Cell::default() }
     }
 
     /// Writes down every now and then how all nodes stand and what their replicas hold, without end.
@@ -115,8 +118,10 @@ impl<'a> Survey<'a> {
     }
 
     fn mark_standings(&self, look: &Look) {
+        let number = self.looks.replace(self.looks.get() + 1);
         for (node, told) in look {
-            self.recorder.mark_of(*node, Op::Standing(standing(&told.report)));
+            let standing = Standing { look: Some(number), ..standing(&told.report) };
+            self.recorder.mark_of(*node, Op::Standing(standing));
         }
     }
 }
@@ -131,6 +136,7 @@ fn standing(report: &Report) -> Standing {
         voters: numbers(&held.voters),
         learners: numbers(&held.learners),
         joint: held.joint,
+        leads: (held.role == ReplicaRole::Leader).then_some(held.term),
         applied: held.applied_index,
         committed: Some(held.committed_index),
         last: Some(held.last_index),
@@ -141,6 +147,7 @@ fn standing(report: &Report) -> Standing {
         nodes: nodes.collect(),
         placements: placements.collect(),
         replicas: replicas.collect(),
+        look: None,
     }
 }
 

@@ -49,7 +49,8 @@ pub struct Gates {
     /// The shards of which each must have done so much, and have acknowledged a write after the last heal; of
     /// none named, all together must.
     pub shards: Vec<u32>,
-    /// Whether the control shard must have attached a comet, or renewed a lease, after the last heal.
+    /// Whether the control shard must have attached a comet, or renewed a lease, after the last heal; and have begun
+    /// or ended a life, if it was asked to.
     pub control: bool,
     /// Whether the replicas of each shard must all have been compared in the final phase.
     pub compared: bool,

@@ -70,6 +70,15 @@ fn a_line_has_jepsens_field_names() {
 }
 
 #[test]
+fn words_of_nodes_are_read_that_say_neither_their_look_nor_who_leads() {
+    let line = r#"{"index":0,"time":0,"type":"info","process":-1,"f":"standing","value":{"nodes":[[1,"active"]],"placements":[],"replicas":[{"shard":1,"voters":[1],"learners":[],"applied":3}]},"node":1}"#;
+    let events = read(format!("{line}\n").as_bytes()).unwrap();
+    let Op::Standing(standing) = &events[0].op else { panic!("{events:?}") };
+    assert_eq!((standing.look, standing.replicas[0].leads), (None, None));
+    assert_eq!(String::from_utf8(lines(&events)).unwrap(), format!("{line}\n"));
+}
+
+#[test]
 fn refusals_are_texts_and_back() {
     let all = ["gone", "fenced", "fenced below 7", "superseded", "outranked", "not bound", "stale"];
     for text in all {

@@ -173,6 +173,25 @@ fn a_cut_is_between_two_and_a_third_does_not_notice() {
 }
 
 #[test]
+fn a_machine_that_lost_its_power_knows_of_no_connection_when_its_links_are_back() {
+    each_fabric(|mut pair| {
+        let mut stream = TcpStream::connect((pair.node.address, PORT)).unwrap();
+        pair.player.until("taken", 1);
+        pair.set(Link::CUT, Link::CUT);
+        pair.player.process.kill().unwrap();
+        pair.node.forget_connections().unwrap();
+        pair.network.clear().unwrap();
+        // What its system had not been told that it arrived would be sent again several times meanwhile.
+        stream.set_read_timeout(Some(1500 * MS)).unwrap();
+        let silent = stream.read(&mut [0]).expect_err("nobody says that it is over");
+        assert_eq!(silent.kind(), ErrorKind::WouldBlock);
+        stream.write_all(&[7]).unwrap();
+        let unknown = stream.read(&mut [0]).expect_err("nobody knows of it");
+        assert_eq!(unknown.kind(), ErrorKind::ConnectionReset);
+    });
+}
+
+#[test]
 fn loss_takes_its_share() {
     each_fabric(|pair| {
         pair.set(Link { loss: 0.3, ..Link::default() }, Link::default());

@@ -36,6 +36,12 @@ pub(crate) fn narrow(
     let mut settings = settings.clone();
     settings.search.steps_max = settings.search.steps_max.min(SEARCH_STEPS_MAX);
     let narrowed = by_address(events, property, earliest, &settings);
+    // Without the others' events some properties miss these: only what the whole history shows counts.
+    let whole = |prefix: Prefix| {
+        let violation = first(&events[..prefix.length], property, &settings)?;
+        Some(Prefix { violation, ..prefix })
+    };
+    let narrowed = narrowed.and_then(whole);
     if events.len() > WHOLE_SEARCH_MAX {
         return narrowed.or_else(|| {
             let length = usize::try_from(last(&earliest)).ok()?.saturating_add(1);
@@ -44,7 +50,6 @@ pub(crate) fn narrow(
         });
     }
     if let Some(prefix) = &narrowed
-        && first(&events[..prefix.length], property, &settings).is_some()
         && first(&events[..prefix.length - 1], property, &settings).is_none()
     {
         return narrowed.map(|prefix| Prefix { is_smallest: true, ..prefix });

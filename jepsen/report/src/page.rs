@@ -1,5 +1,7 @@
 //! Page: the parts in their order, with the style and the script that they need.
 
+use std::collections::BTreeSet;
+
 use judge::checker::Judged;
 use judge::history::Event;
 
@@ -34,13 +36,18 @@ impl<'a> Page<'a> {
     }
 
     /// The shards and indices of their logs around which entries would tell how what is violated came about:
-    /// where what shows it was answered, then all else of its addresses.
+    /// of each property where what shows best that it is violated was answered, then all else that shows it; then
+    /// all else of the addresses of the one and the other.
     pub fn places(&self) -> Vec<(u32, u64)> {
-        let shown = self.breaches.iter().flat_map(|breach| breach.places(&self.survey));
-        let of_keys = self.breaches.iter().flat_map(|breach| breach.places_of_keys(&self.survey));
-        let mut places: Vec<Place> = shown.collect();
-        places.extend(of_keys);
-        places
+        let survey = &self.survey;
+        let of_breach = |breach: &Breach<'_>| {
+            let of_all = (breach.places_of_all(survey), breach.places_of_all_keys(survey));
+            [breach.places(survey), of_all.0, breach.places_of_keys(survey), of_all.1]
+        };
+        let all: Vec<[Vec<Place>; 4]> = self.breaches.iter().map(of_breach).collect();
+        let mut seen = BTreeSet::new();
+        let ranked = (0..4).flat_map(|rank| all.iter().flat_map(move |of| &of[rank]));
+        ranked.copied().filter(|place| seen.insert(*place)).collect()
     }
 
     /// Draws it, with what the routers kept around those places.

@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "clippy knows only #[test] functions as tests")]
 
+use std::collections::BTreeSet;
+
 use judge::checker::{self, Judged};
 use judge::history::{
-    Bind, Event, Fault, FaultOutcome, HarnessFailure, Heal, History, Kind, Locate, NEMESIS, Op,
-    Phase, PhaseName, Route, Unbind,
+    Bind, CometRoutes, Event, Fault, FaultOutcome, HarnessFailure, Heal, History, Kind, Locate,
+    Member, NEMESIS, Op, Phase, PhaseName, Replica, Route, Standing, Unbind,
 };
 use judge::settings::Settings;
 use report::{Entries, Entry, Log, Page, RunFacts, Shrunk, Unread};
@@ -393,6 +395,73 @@ fn a_run_that_fails_shows_what_the_routers_kept_of_their_logs() {
     }
     // It is far from every place in question.
     assert!(!text.contains("150 3 1, 2"), "{text}");
+}
+
+#[test]
+fn every_violation_of_a_property_asks_for_its_places() {
+    let mut run = bad();
+    // Later another address lacks what was bound last.
+    run.locate("user-2", &(60..79).collect::<Vec<_>>());
+    let late = run.index;
+    let (facts, mut judged) = (facts(), judged(&run.events));
+    judged.retain(|one| one.property.name == "binds-survive");
+    let places = Page::of(&facts, &run.events, &judged).places();
+    let at = |index| places.iter().position(|asked| *asked == (1, index)).expect("it is asked for");
+    // What shows the first one, and the other, then what was done with the addresses of both.
+    assert!(at(196) < at(late) && at(late) < at(100) && at(100) < at(180), "{places:?}");
+    let once: BTreeSet<_> = places.iter().collect();
+    assert_eq!(once.len(), places.len());
+}
+
+#[test]
+fn what_replicas_say_of_themselves_asks_for_their_places() {
+    let mut run = Run::default();
+    run.mark(Op::Phase(Phase { name: PhaseName::Final }));
+    // Of what the first says that it is committed the logs of the others end before.
+    for (node, committed, last) in [(1, Some(60), 60), (2, None, 40), (3, None, 40)] {
+        let voters = vec![1, 2, 3];
+        let (applied, last) = (30 + node, Some(last));
+        let replica = Replica { shard: 1, voters, applied, committed, last, ..Replica::default() };
+        let standing = Standing { replicas: vec![replica], ..Standing::default() };
+        run.push(NEMESIS, Kind::Info, Op::Standing(standing)).node = Some(node);
+        if node == 1 {
+            run.time += 1_000 * MILLISECOND;
+        }
+    }
+    let (facts, mut judged) = (facts(), judged(&run.events));
+    judged.retain(|one| one.property.name == "membership");
+    let places = Page::of(&facts, &run.events, &judged).places();
+    for place in [(1, 31), (1, 32), (1, 33), (1, 60)] {
+        assert!(places.contains(&place), "{places:?}");
+    }
+}
+
+#[test]
+fn what_only_a_part_of_a_history_lacks_is_not_told() {
+    let mut run = Run::default();
+    run.bind("user-1", 1);
+    run.bind("user-2", 2);
+    // Its comet shows another address too: without that one's events it would seem never bound.
+    let read = |routes| {
+        let comet = "alpha".into();
+        Op::CometRoutes(CometRoutes { comet, incarnation: 1, routes })
+    };
+    let member = |key: &str, seq| Member { key: key.into(), seq };
+    run.push(3, Kind::Invoke, read(None));
+    let shown = read(Some(vec![member("user-1", 1), member("user-2", 2)]));
+    let event = run.push(3, Kind::Ok, shown);
+    (event.shard, event.log_index) = (Some(1), Some(2));
+    // So long that it is looked at address by address.
+    for _ in 0..100_000 {
+        run.locate("user-9", &[]);
+    }
+    run.locate("user-1", &[]);
+    let property = &checker::linear_by_index::PROPERTY;
+    let history = History::new(&run.events).unwrap();
+    let verdict = Some((property.check)(&history, &Settings::default()));
+    let text = text(&page(&facts(), &run.events, &[Judged { property, verdict, share: None }]));
+    assert!(text.contains("but nothing removed it"), "{text}");
+    assert!(!text.contains("but was never bound there"), "{text}");
 }
 
 #[test]

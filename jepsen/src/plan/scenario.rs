@@ -11,6 +11,12 @@ use super::swarm::Swarm;
 /// Time at the beginning without faults, in milliseconds.
 const WARM_UP_MS: u64 = 2_000;
 
+/// How long a node is drained with nothing else going on: long enough to see that it leads nothing for long.
+const DRAINED_MS: u64 = 20_000;
+
+/// Of so many rounds of churn one ends with that.
+const DRAINED_ONE_IN: u32 = 3;
+
 /// A plan that has a name.
 #[derive(Clone, Copy)]
 pub struct Scenario {
@@ -231,7 +237,12 @@ fn churn(swarm: &Swarm, draw: &mut SmallRng) -> Round {
     at += draw.random_range(500..2_500);
     let away = draw.random_range(300..1_500);
     faults.push((at, away, FaultKind::Kill { node: any_leader(swarm, draw) }));
-    (faults, at + away + 6_000)
+    let mut takes = at + away + 6_000;
+    if draw.random_ratio(1, DRAINED_ONE_IN) {
+        faults.push((takes, DRAINED_MS, FaultKind::Drain { node: any_leader(swarm, draw) }));
+        takes += DRAINED_MS + 3_000;
+    }
+    (faults, takes)
 }
 
 fn leader_kill(swarm: &Swarm, draw: &mut SmallRng) -> Round {

@@ -1,6 +1,5 @@
 //! Admin: what every world asks of its cluster: who leads, another leader, none here, a snapshot, another node.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use orrery_model::cluster::{Node, NodeState, Placed, Placement};
@@ -12,6 +11,7 @@ use tokio::time::{Instant, timeout};
 
 use super::Installed;
 use super::founding::describe;
+use super::roster::Roster;
 
 /// How long a change of the cluster may take.
 const CHANGE: Duration = Duration::from_secs(5);
@@ -40,16 +40,7 @@ pub(crate) struct Admin {
     /// How long one question to a router may take.
     patience: Duration,
     seats: Mutex<Vec<Seat>>,
-    /// Routers that are members now, by their seats.
-    members: Mutex<Vec<usize>>,
-    /// Seats that wait for a node to replace; the last one is taken first.
-    spares: Mutex<Vec<usize>>,
-    /// Routers that are to go and the spares that are to take their places, where that is not done yet.
-    unfinished: Mutex<Vec<(String, String)>>,
-    /// Spares that may be members and do not know it.
-    half_taken_in: Mutex<Vec<String>>,
-    /// Routers that lead nothing, or may do so, and whether they are to lead again.
-    drained: Mutex<BTreeMap<String, bool>>,
+    roster: Mutex<Roster>,
 }
 
 impl Admin {
@@ -61,23 +52,15 @@ impl Admin {
         seats: Vec<Seat>,
         founders: usize,
     ) -> Self {
-        Self {
-            client,
-            cluster_id,
-            patience,
-            members: (0..founders).collect::<Vec<_>>().into(),
-            spares: (founders..seats.len()).rev().collect::<Vec<_>>().into(),
-            seats: seats.into(),
-            unfinished: Mutex::default(),
-            half_taken_in: Mutex::default(),
-            drained: Mutex::default(),
-        }
+        let mut members: Vec<String> = seats.iter().map(|seat| seat.name.clone()).collect();
+        let spares = members.split_off(founders);
+        let roster = Roster::new(members, spares).into();
+        Self { client, cluster_id, patience, seats: seats.into(), roster }
     }
 
     /// The routers that are members now, by name.
     pub(crate) fn members(&self) -> Vec<String> {
-        let seats = self.seats.lock();
-        self.members.lock().iter().map(|at| seats[*at].name.clone()).collect()
+        self.roster.lock().members().to_vec()
     }
 
     /// One of the members, counted around.
@@ -94,21 +77,19 @@ impl Admin {
     /// Gives a seat to a new node, blank, that may take another's place.
     pub(crate) fn offer(&self, name: &str, id: NodeId) {
         let mut seats = self.seats.lock();
-        let Some(at) = seats.iter().position(|seat| seat.name == name) else { return };
-        seats[at].id = id;
-        self.spares.lock().insert(0, at);
+        let Some(seat) = seats.iter_mut().find(|seat| seat.name == name) else { return };
+        seat.id = id;
+        self.roster.lock().offer(name);
     }
 
     /// Takes a spare, by name.
     pub(crate) fn take_spare(&self) -> Option<String> {
-        let spare = self.spares.lock().pop()?;
-        Some(self.seats.lock()[spare].name.clone())
+        self.roster.lock().take_spare()
     }
 
     /// Gives back a spare that was taken and not used.
     pub(crate) fn give_back(&self, name: &str) {
-        let at = self.seats.lock().iter().position(|seat| seat.name == name);
-        self.spares.lock().extend(at);
+        self.roster.lock().give_back(name);
     }
 
     /// How a node says that it stands.
@@ -162,7 +143,7 @@ impl Admin {
     /// # Errors
     /// That the fault is skipped, and why.
     pub(crate) async fn may_lose_one(&self) -> Result<(), Installed> {
-        if self.is_unfinished() {
+        if self.roster.lock().is_unfinished() {
             return Err(Installed::Skipped("another one is still to be replaced".to_owned()));
         }
         self.none_drained()?;
@@ -188,9 +169,9 @@ impl Admin {
     /// # Errors
     /// That the fault is skipped, and why.
     pub(crate) fn none_drained(&self) -> Result<(), Installed> {
-        match self.drained.lock().is_empty() {
-            true => Ok(()),
-            false => Err(Installed::Skipped("a router is drained".to_owned())),
+        match self.roster.lock().drained().next() {
+            None => Ok(()),
+            Some(_) => Err(Installed::Skipped("a router is drained".to_owned())),
         }
     }
 
@@ -207,31 +188,30 @@ impl Admin {
             .nodes
             .iter()
             .any(|(node, state)| node.id == seat.id && *state == NodeState::Active);
-        if !is_active || self.is_unfinished() {
+        if !is_active || !self.roster.lock().drain(name) {
             return Installed::Skipped(format!("{name} may be on its way out"));
         }
-        self.drained.lock().insert(name.to_owned(), false);
         let drained = ControlCommand::SetNodeState { node: seat.id, state: NodeState::Draining };
         let changed = self.change(drained, vec![name.to_owned()]).await;
         if matches!(changed, Installed::Skipped(_)) {
-            self.drained.lock().remove(name);
+            self.roster.lock().end_drain(name);
         }
         changed
     }
 
     /// Says that all are to lead again.
     pub(crate) fn lead_again(&self) {
-        self.drained.lock().values_mut().for_each(|again| *again = true);
+        self.roster.lock().lead_again();
     }
 
     /// Tries once more to have those lead again that are to.
     async fn undrain(&self) {
-        let drained = self.drained.lock().clone();
-        for (name, _) in drained.into_iter().filter(|(_, again)| *again) {
+        let again = self.roster.lock().to_lead_again();
+        for name in again {
             let Some(seat) = self.seat(&name) else { continue };
             let active = ControlCommand::SetNodeState { node: seat.id, state: NodeState::Active };
             if let Installed::Yes { .. } = self.change(active, Vec::new()).await {
-                self.drained.lock().remove(&name);
+                self.roster.lock().end_drain(&name);
             }
         }
     }
@@ -303,14 +283,18 @@ impl Admin {
     /// Makes a spare one of the cluster, which is finished later where nobody knows whether it is done.
     async fn begin_to_take_in(&self, spare: &str) -> Result<NodeId, Installed> {
         // Before: whoever waits for this may give up in the middle of it.
-        self.half_taken_in.lock().push(spare.to_owned());
+        let Some(_taking_in) = TakingIn::begin(&self.roster, spare) else {
+            return Err(Installed::Skipped(format!("{spare} is just being taken in")));
+        };
         let taken = self.take_in(spare).await;
+        let mut roster = self.roster.lock();
         if !matches!(taken, Err(Installed::Indeterminate(_))) {
-            self.half_taken_in.lock().retain(|name| name != spare);
+            roster.end_taking_in(spare);
         }
         if let Err(Installed::Skipped(_)) = &taken {
-            self.give_back(spare);
+            roster.give_back(spare);
         }
+        drop(roster);
         taken
     }
 
@@ -328,8 +312,7 @@ impl Admin {
         if let Err(error) = self.adopt(&seat.registry, node).await {
             return Err(Installed::Indeterminate(error.to_string()));
         }
-        let at = self.seats.lock().iter().position(|one| one.name == spare);
-        self.members.lock().extend(at);
+        self.roster.lock().join(spare);
         Ok(id)
     }
 
@@ -360,36 +343,54 @@ impl Admin {
         if let Err(error) = self.adopt(&new.registry, node).await {
             return Installed::Indeterminate(error.to_string());
         }
-        self.take_place(&gone.name, &new.name);
+        self.roster.lock().take_place(&gone.name, &new.name);
         let (node, state) = (gone.id, NodeState::Leaving);
         self.change(ControlCommand::SetNodeState { node, state }, targets).await
     }
 
     /// Says that a spare is still to take a router's place: nobody knows whether it has, or it has to.
     pub(crate) fn leave_unfinished(&self, old: &str, spare: &str) {
-        self.unfinished.lock().push((old.to_owned(), spare.to_owned()));
+        self.roster.lock().leave_unfinished(old, spare);
     }
 
-    fn is_unfinished(&self) -> bool {
-        !self.unfinished.lock().is_empty() || !self.half_taken_in.lock().is_empty()
+    /// Says that a router is gone for good and that nobody takes its place yet.
+    pub(crate) fn lose(&self, name: &str) {
+        self.roster.lock().lose(name);
+    }
+
+    /// Says that somebody takes a lost router's place, or may have done so.
+    pub(crate) fn make_up_for(&self, name: &str) {
+        self.roster.lock().make_up_for(name);
+    }
+
+    /// The routers that are gone for good and whose places nobody takes yet.
+    pub(crate) fn lost(&self) -> Vec<String> {
+        self.roster.lock().lost()
+    }
+
+    /// The routers that the cluster was not told to let lead again, or may not have been: their nodes and names.
+    pub(crate) fn drained(&self) -> Vec<(u64, String)> {
+        let drained: Vec<String> = self.roster.lock().drained().map(str::to_owned).collect();
+        drained.into_iter().filter_map(|name| Some((self.seat(&name)?.id.0, name))).collect()
     }
 
     /// Tries once more what is unfinished. The routers whose places were taken now.
     pub(crate) async fn finish(&self) -> Vec<String> {
         self.undrain().await;
         let mut gone = Vec::new();
-        let unfinished = self.unfinished.lock().clone();
+        let unfinished = self.roster.lock().unfinished();
         for (old, spare) in unfinished {
             let replaced = timeout(FINISH, self.replace(&old, &spare)).await;
             if matches!(replaced, Ok(Installed::Yes { .. })) {
-                self.unfinished.lock().retain(|(name, _)| *name != old);
+                self.roster.lock().finish(&old);
                 gone.push(old);
             }
         }
-        let half_taken_in = self.half_taken_in.lock().clone();
+        let half_taken_in = self.roster.lock().half_taken_in();
         for spare in half_taken_in {
+            let Some(_taking_in) = TakingIn::begin(&self.roster, &spare) else { continue };
             if matches!(timeout(FINISH, self.take_in(&spare)).await, Ok(Ok(_))) {
-                self.half_taken_in.lock().retain(|name| *name != spare);
+                self.roster.lock().end_taking_in(&spare);
             }
         }
         gone
@@ -417,17 +418,65 @@ impl Admin {
         self.client.adopt(registry, &adoption, BY, Instant::now() + CHANGE).await
     }
 
-    fn take_place(&self, gone: &str, new: &str) {
-        let seats = self.seats.lock();
-        let at = |name: &str| seats.iter().position(|seat| seat.name == name);
-        let (gone, new) = (at(gone), at(new));
-        let mut members = self.members.lock();
-        members.retain(|at| Some(*at) != gone);
-        members.extend(new);
-    }
-
     async fn shards(&self) -> u32 {
         let table = self.client.table(Instant::now() + CHANGE).await;
         table.map_or(0, |table| table.shards.len().try_into().unwrap_or(0))
+    }
+}
+
+/// Somebody takes a spare in, and nobody else does meanwhile. Who gives up in the middle leaves it to the others.
+struct TakingIn<'a> {
+    roster: &'a Mutex<Roster>,
+    spare: &'a str,
+}
+
+impl<'a> TakingIn<'a> {
+    /// Begins, unless somebody else just does.
+    fn begin(roster: &'a Mutex<Roster>, spare: &'a str) -> Option<Self> {
+        let begins = roster.lock().begin_to_take_in(spare);
+        begins.then_some(Self { roster, spare })
+    }
+}
+
+impl Drop for TakingIn<'_> {
+    fn drop(&mut self) {
+        self.roster.lock().stop_taking_in(self.spare);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use orrery_host::Host;
+    use orrery_router_client::Config;
+
+    use super::*;
+
+    /// A founder and a spare; nobody answers.
+    fn admin() -> Admin {
+        // The port of `discard`, where nobody listens.
+        let registry = "127.0.0.1:9".to_owned();
+        let config = Config { nodes: vec![registry.clone()], ..Config::default() };
+        let client = ClusterClient::new(&config, Host::system());
+        let seat = |id| {
+            let name = format!("router-{id}");
+            Seat { name, registry: registry.clone(), id: NodeId(id) }
+        };
+        Admin::new(client, "c".to_owned(), CHANGE, vec![seat(1), seat(2)], 1)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_just_being_done_is_not_done_a_second_time_and_what_was_given_up_is() {
+        let admin = admin();
+        let spare = admin.take_spare().unwrap();
+        let tries = |took: Duration| took >= FINISH;
+        let mut taking = Box::pin(admin.begin_to_take_in(&spare));
+        assert!(timeout(CHANGE, &mut taking).await.is_err(), "nobody answers");
+        let began = Instant::now();
+        admin.finish().await;
+        assert!(!tries(began.elapsed()), "it was tried a second time");
+        drop(taking);
+        let began = Instant::now();
+        admin.finish().await;
+        assert!(tries(began.elapsed()), "nobody goes on with it");
     }
 }

@@ -4,6 +4,7 @@ pub(crate) mod admin;
 pub(crate) mod founding;
 pub mod lone_router;
 pub mod process;
+pub(crate) mod roster;
 pub mod sim;
 
 use futures_util::future::LocalBoxFuture;
@@ -37,4 +38,8 @@ pub trait World {
 
     /// Tries once more what whoever operates the cluster must not leave half done: a lost node's place is taken.
     fn mend(&self) -> LocalBoxFuture<'_, ()>;
+
+    /// The routers that are drained and of which the cluster has not certainly heard that they are to lead again:
+    /// their nodes and names.
+    fn drained(&self) -> Vec<(u64, String)>;
 }

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Property, quorums};
-use crate::facts::standings::{CONTROL, Standings, placed, staying};
-use crate::history::{History, Replica, Standing};
+use super::{Property, drained, quorums};
+use crate::facts::standings::{CONTROL, Standings, final_events, placed, staying};
+use crate::history::{History, Op, Replica, Standing};
 use crate::settings::Settings;
 use crate::verdict::{Verdict, Violation};
 
@@ -20,15 +20,16 @@ pub const PROPERTY: Property = Property {
 /// By the last word of each node in the final phase:
 ///
 /// - every node of the cluster answers, and all say the same of nodes and placements;
-/// - no node is still on its way out;
+/// - no node is still on its way out, and none still drained, unless the cluster was not told to end that;
 /// - each shard is held by the nodes where it is placed, each of which names exactly them as its voters;
 ///   the control shard is followed by all others, the others by nobody;
 /// - nobody else holds a replica, a node that was removed least of all;
 /// - each replica has applied at least what any had when the phase began, and every index at which anything was
 ///   answered: nobody is stuck.
 ///
-/// And at all times: what was said to be committed in a shard is in the logs of a majority of its voters.
-pub fn check(history: &History<'_>, _: &Settings) -> Verdict {
+/// And at all times: the logs of a majority of a shard's voters reach as far as it was said to be committed, and a node
+/// that is drained leads nothing for long that another could.
+pub fn check(history: &History<'_>, settings: &Settings) -> Verdict {
     let standings = Standings::new(history);
     let Some((by, best)) = standings.best() else {
         return Verdict::Unknown("no node said how it stands in the final phase".into());
@@ -41,6 +42,9 @@ pub fn check(history: &History<'_>, _: &Settings) -> Verdict {
     for (node, state) in &best.nodes {
         if state == "leaving" {
             violated(&[by], format!("node {node} is still leaving at the end"));
+        }
+        if state == "draining" && !may_be_drained(history, *node) {
+            violated(&[by], format!("node {node} is still drained at the end"));
         }
         if state != "removed" && !standings.last.contains_key(node) {
             violated(&[by], format!("node {node} of the cluster does not answer at the end"));
@@ -77,7 +81,34 @@ pub fn check(history: &History<'_>, _: &Settings) -> Verdict {
         }
     }
     quorums::check(history, &mut violations);
+    drained::check(history, settings, &mut violations);
     Verdict::of(violations)
+}
+
+/// Whether the cluster was not certainly told that a node is to lead again.
+fn may_be_drained(history: &History<'_>, node: u64) -> bool {
+    let is_it = |event: &crate::history::Event| {
+        event.node == Some(node) && matches!(event.op, Op::Drained(_))
+    };
+    final_events(history).any(is_it)
+}
+
+/// Who should vote in a shard and who should only follow it, as a node knows: all follow the control shard.
+fn members_wanted(standing: &Standing, shard: u32) -> (BTreeSet<u64>, BTreeSet<u64>) {
+    let voters: BTreeSet<u64> = placed(standing, shard).into_iter().collect();
+    let followers = match shard {
+        CONTROL => staying(standing).filter(|node| !voters.contains(node)).collect(),
+        _ => BTreeSet::new(),
+    };
+    (voters, followers)
+}
+
+/// Whether a replica's members are exactly those that should be.
+pub(super) fn is_as_placed(held: &Replica, standing: &Standing) -> bool {
+    let (voters, followers) = members_wanted(standing, held.shard);
+    !held.joint
+        && held.voters.iter().copied().eq(voters)
+        && held.learners.iter().copied().eq(followers)
 }
 
 /// Of each shard the largest index at which anything was answered, and the event that told it.
@@ -93,7 +124,8 @@ fn answered(history: &History<'_>) -> BTreeMap<u32, (u64, u64)> {
     answered
 }
 
-fn agree(one: &Standing, other: &Standing) -> bool {
+/// Whether two nodes know the same cluster.
+pub(super) fn agree(one: &Standing, other: &Standing) -> bool {
     one.nodes == other.nodes && one.placements == other.placements
 }
 
@@ -112,15 +144,8 @@ fn replicas(node: u64, standing: &Standing, best: &Standing, violated: &mut impl
             violated(format!("node {node} holds a replica of shard {shard}, as it should not"));
             continue;
         }
-        let voters: BTreeSet<u64> = placed(best, *shard).into_iter().collect();
-        let followers: BTreeSet<u64> = match *shard {
-            CONTROL => staying(best).filter(|node| !voters.contains(node)).collect(),
-            _ => BTreeSet::new(),
-        };
-        let is_so = !held.joint
-            && held.voters.iter().copied().eq(voters.iter().copied())
-            && held.learners.iter().copied().eq(followers.iter().copied());
-        if !is_so {
+        if !is_as_placed(held, best) {
+            let (voters, followers) = members_wanted(best, *shard);
             violated(format!(
                 "node {node} says that {:?} vote in shard {shard} and {:?} follow{}, not {voters:?} and \
                  {followers:?}",

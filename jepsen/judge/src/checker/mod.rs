@@ -5,6 +5,7 @@ mod comings;
 pub mod conservation;
 pub mod crashes;
 pub mod digests;
+mod drained;
 pub mod end_to_end;
 mod instances;
 pub mod leases;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::facts::standings::{CONTROL, Standings, staying};
-use crate::history::{History, Op, Operation};
+use crate::history::{History, Member, Op, Operation};
 use crate::settings::Settings;
 use crate::verdict::Violation;
 
@@ -126,9 +126,9 @@ fn last_words(
 fn given<'a>(history: &History<'a>) -> BTreeMap<u32, Shard<'a>> {
     let mut shards: BTreeMap<u32, Shard<'a>> = BTreeMap::new();
     for operation in history.operations.iter().filter(|operation| operation.is_ok()) {
-        let (Some(shard), Some(key)) = (operation.shard(), operation.key()) else { continue };
+        let Some(shard) = operation.shard() else { continue };
         let shard = shards.entry(shard).or_default();
-        for seq in seqs(operation) {
+        for (key, seq) in seqs(operation) {
             let given = Given { seq, key, event: operation.told_by() };
             shard.take(operation.log_index(), given);
         }
@@ -137,9 +137,12 @@ fn given<'a>(history: &History<'a>) -> BTreeMap<u32, Shard<'a>> {
     shards
 }
 
-/// The seqs of its key that an answer shows.
-fn seqs(operation: &Operation<'_>) -> Vec<u64> {
-    match operation.op() {
+/// The seqs that an answer shows, each with its address.
+fn seqs<'a>(operation: &Operation<'a>) -> Vec<(&'a str, u64)> {
+    let members: fn(&'a Member) -> (&'a str, u64) = |member| (&member.key, member.seq);
+    let of_key: Vec<u64> = match operation.op() {
+        Op::CometRoutes(read) => return read.routes.iter().flatten().map(members).collect(),
+        Op::ReadRoom(read) => return read.members.iter().flatten().map(members).collect(),
         Op::Bind(bind) => {
             let losers = bind.losers.iter().flatten().map(|loser| loser.seq);
             losers.chain(bind.seq).collect()
@@ -147,5 +150,6 @@ fn seqs(operation: &Operation<'_>) -> Vec<u64> {
         Op::Locate(locate) => locate.routes.iter().flatten().map(|route| route.seq).collect(),
         Op::Online(online) => online.connections.iter().flatten().map(|seen| seen.seq).collect(),
         _ => Vec::new(),
-    }
+    };
+    operation.key().map_or(Vec::new(), |key| of_key.into_iter().map(|seq| (key, seq)).collect())
 }

@@ -1,13 +1,16 @@
-//! Quorums: what a replica once said to be committed is in the logs of a majority of those who vote, ever after.
+//! Quorums: the logs of a majority of those who vote reach as far as a replica once said to be committed, ever after.
+//!
+//! Nodes tell the index at which their logs end and not the term of the entry there: a log that is long enough by
+//! entries that were never committed passes here. What replicas hold at one index is for their digests to say.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::facts::standings::ONE_LOOK;
-use crate::history::{History, Op, Replica};
+use crate::facts::looks::{Look, looks};
+use crate::history::{History, Replica};
 use crate::verdict::Violation;
 
-/// What the nodes said of their replicas at one look: shard → node → the replica, by the event that told it.
-type Look<'a> = BTreeMap<u32, BTreeMap<u64, (u64, &'a Replica)>>;
+/// What the nodes said of their replicas of a shard at one look: each by the event that told it.
+type Replicas<'a> = BTreeMap<u64, (u64, &'a Replica)>;
 
 /// An index that is committed, by the event that told it, and who voted there.
 struct Committed {
@@ -22,18 +25,18 @@ struct Committed {
 pub(super) fn check(history: &History<'_>, violations: &mut Vec<Violation>) {
     let mut committed: BTreeMap<u32, Committed> = BTreeMap::new();
     for look in looks(history) {
-        for (shard, replicas) in &look {
-            if let Some(known) = committed.get(shard) {
-                violations.extend(short(*shard, known, replicas));
+        for (shard, replicas) in by_shard(&look) {
+            if let Some(known) = committed.get(&shard) {
+                violations.extend(short(shard, known, &replicas));
             }
-            let voters = voters(replicas);
-            for (node, (event, replica)) in replicas {
+            let voters = voters(&replicas);
+            for (node, (event, replica)) in &replicas {
                 let Some(index) = replica.committed else { continue };
-                let is_later = committed.get(shard).is_none_or(|known| known.index < index);
+                let is_later = committed.get(&shard).is_none_or(|known| known.index < index);
                 match &voters {
                     Some(voters) if is_later && voters.contains(node) => {
                         let told = Committed { index, event: *event, voters: voters.clone() };
-                        committed.insert(*shard, told);
+                        committed.insert(shard, told);
                     }
                     _ => {}
                 }
@@ -43,7 +46,7 @@ pub(super) fn check(history: &History<'_>, violations: &mut Vec<Violation>) {
 }
 
 /// Who votes, if all who vote and answer say the same, and it is not changing.
-fn voters(replicas: &BTreeMap<u64, (u64, &Replica)>) -> Option<BTreeSet<u64>> {
+fn voters(replicas: &Replicas<'_>) -> Option<BTreeSet<u64>> {
     let said = replicas.iter().filter(|(node, (_, replica))| replica.voters.contains(*node));
     let mut said = said.map(|(_, (_, replica))| replica);
     let first = said.next()?;
@@ -51,11 +54,7 @@ fn voters(replicas: &BTreeMap<u64, (u64, &Replica)>) -> Option<BTreeSet<u64>> {
     all_agree.then(|| first.voters.iter().copied().collect())
 }
 
-fn short(
-    shard: u32,
-    known: &Committed,
-    replicas: &BTreeMap<u64, (u64, &Replica)>,
-) -> Option<Violation> {
+fn short(shard: u32, known: &Committed, replicas: &Replicas<'_>) -> Option<Violation> {
     if voters(replicas)? != known.voters {
         return None;
     }
@@ -77,23 +76,13 @@ fn short(
     })
 }
 
-/// The words of all nodes, look by look: each node was asked after all words of the look before were written down.
-fn looks<'a>(history: &History<'a>) -> Vec<Look<'a>> {
-    let mut looks: Vec<Look<'a>> = Vec::new();
-    let mut heard: BTreeSet<u64> = BTreeSet::new();
-    let mut began = 0;
-    for event in history.events {
-        let (Some(node), Op::Standing(standing)) = (event.node, &event.op) else { continue };
-        if looks.is_empty() || heard.contains(&node) || event.time > began + ONE_LOOK {
-            looks.push(Look::new());
-            heard.clear();
-            began = event.time;
-        }
-        heard.insert(node);
-        let Some(look) = looks.last_mut() else { continue };
+/// The replicas of each shard that the nodes spoke of.
+fn by_shard<'a>(look: &Look<'a>) -> BTreeMap<u32, Replicas<'a>> {
+    let mut shards: BTreeMap<u32, Replicas<'a>> = BTreeMap::new();
+    for (node, (event, standing)) in look {
         for replica in &standing.replicas {
-            look.entry(replica.shard).or_default().insert(node, (event.index, replica));
+            shards.entry(replica.shard).or_default().insert(*node, (event.index, replica));
         }
     }
-    looks
+    shards
 }

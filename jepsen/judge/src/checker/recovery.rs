@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Property;
+use crate::facts::standings::CONTROL;
 use crate::history::{Event, FaultOutcome, History, Kind, Op, Operation};
 use crate::settings::{Settings, nanos};
 use crate::verdict::{Verdict, Violation};
@@ -19,9 +20,9 @@ pub const PROPERTY: Property = Property {
 
 /// After each heal of all faults, every shard acknowledges a write within the recovery time, unless
 /// another fault was installed before that time had passed, or the history ended; and of the comets that ask the
-/// control shard for a life, or to go on with theirs, one is answered within that time. After each change of
-/// members every shard that was written to answers a write within the same time, unless anything else was
-/// broken meanwhile.
+/// control shard anything, one is answered within that time, and so is one of those that begin or end a life, which is
+/// a write: a lease is renewed without one. After each change of members every shard that was written to answers a
+/// write within the same time, unless anything else was broken meanwhile; to the control shard those are such writes.
 pub fn check(history: &History<'_>, settings: &Settings) -> Verdict {
     let bound = nanos(settings.recovery);
     let mut shards: BTreeSet<u32> = settings.gates.shards.iter().copied().collect();
@@ -59,15 +60,23 @@ pub fn check(history: &History<'_>, settings: &Settings) -> Verdict {
                 "shards {silent:?} acknowledged no write within {:?} of the heal",
                 settings.recovery
             );
-            violations.push(Violation::new([heal.index], text));
+            let told = stood(history, &silent, until);
+            violations.push(Violation::new(told.chain([heal.index]), text));
         }
-        if judgeable && until <= last && is_control_silent(history, heal.time, bound) {
-            let text = format!(
-                "the control shard answered no comet within {:?} of the heal",
-                settings.recovery
-            );
-            violations.push(Violation::new([heal.index], text));
+        if !judgeable || until > last {
+            continue;
         }
+        let is_silent = |of: Of| is_control_silent(history, of, heal.time, bound);
+        let what = if is_silent(is_ask) {
+            "answered no comet"
+        } else if is_silent(is_control_write) {
+            "began and ended no life"
+        } else {
+            continue;
+        };
+        let text = format!("the control shard {what} within {:?} of the heal", settings.recovery);
+        let told = stood(history, &[CONTROL], until);
+        violations.push(Violation::new(told.chain([heal.index]), text));
     }
     changes(history, bound, &mut violations);
     if judged == 0 && violations.is_empty() {
@@ -76,13 +85,15 @@ pub fn check(history: &History<'_>, settings: &Settings) -> Verdict {
     Verdict::of(violations)
 }
 
-/// Whether comets asked the control shard in the first half of the time after a heal, and none was answered in
-/// all of it.
-fn is_control_silent(history: &History<'_>, healed: u64, bound: u64) -> bool {
+/// What is asked of the control shard.
+type Of = fn(&Op) -> bool;
+
+/// Whether comets asked the control shard so in the first half of the time after a heal, and none was answered in all
+/// of it.
+fn is_control_silent(history: &History<'_>, of: Of, healed: u64, bound: u64) -> bool {
     let mut asked = false;
     for operation in &history.operations {
-        let is_ask = matches!(operation.op(), Op::Attach(_) | Op::KeepAlive(_));
-        if !is_ask || operation.invoke.time < healed {
+        if !of(operation.op()) || operation.invoke.time < healed {
             continue;
         }
         // Whoever asked late, and was answered in time, was answered.
@@ -94,6 +105,29 @@ fn is_control_silent(history: &History<'_>, healed: u64, bound: u64) -> bool {
     asked
 }
 
+/// Whether a comet asks the control shard.
+fn is_ask(op: &Op) -> bool {
+    matches!(op, Op::KeepAlive(_)) || is_control_write(op)
+}
+
+/// Whether that is answered only once it stands in the control shard's log.
+pub(super) fn is_control_write(op: &Op) -> bool {
+    matches!(op, Op::Attach(_) | Op::Detach(_))
+}
+
+/// The events that told last how these shards stood.
+fn stood(history: &History<'_>, shards: &[u32], until: u64) -> impl Iterator<Item = u64> {
+    let before = history.events.partition_point(|event| event.time <= until);
+    let last = |shard: &u32| {
+        let of_shard = |event: &&Event| match &event.op {
+            Op::Standing(standing) => standing.replicas.iter().any(|held| held.shard == *shard),
+            _ => false,
+        };
+        history.events[..before].iter().rfind(of_shard).map(|event| event.index)
+    };
+    shards.iter().filter_map(last).collect::<BTreeSet<u64>>().into_iter()
+}
+
 /// Faults that change who is a member of what.
 const CHANGES: &str = "admin";
 
@@ -102,6 +136,7 @@ const HARMLESS: &str = "clock";
 
 fn changes(history: &History<'_>, bound: u64, violations: &mut Vec<Violation>) {
     let shards: BTreeMap<&str, u32> = writes(history)
+        .filter(|write| !is_control_write(write.op()))
         .filter_map(|write| Some((write.key()?, write.shard().filter(|_| is_answered(write))?)))
         .collect();
     let last = history.events.last().map_or(0, |event| event.time);
@@ -111,14 +146,16 @@ fn changes(history: &History<'_>, bound: u64, violations: &mut Vec<Violation>) {
         }
         let (mut tried, mut answered) = (BTreeSet::new(), BTreeSet::new());
         for write in writes(history) {
-            let Some(shard) = write.key().and_then(|key| shards.get(key)) else { continue };
+            let of_key = || write.key().and_then(|key| shards.get(key)).copied();
+            let control = is_control_write(write.op()).then_some(CONTROL);
+            let Some(shard) = control.or_else(of_key) else { continue };
             // What was asked late may be answered late.
             if (began..began + bound / 2).contains(&write.invoke.time) {
-                tried.insert(*shard);
+                tried.insert(shard);
             }
             let end = write.end.filter(|_| is_answered(write));
             if end.is_some_and(|end| (began..=until).contains(&end.time)) {
-                answered.insert(*shard);
+                answered.insert(shard);
             }
         }
         let silent: Vec<u32> = tried.difference(&answered).copied().collect();
@@ -127,13 +164,15 @@ fn changes(history: &History<'_>, bound: u64, violations: &mut Vec<Violation>) {
                 "shards {silent:?} answered no write within {} ms of a change of members",
                 bound / 1_000_000
             );
-            violations.push(Violation::new([change], text));
+            let told = stood(history, &silent, until);
+            violations.push(Violation::new(told.chain([change]), text));
         }
     }
 }
 
 fn writes<'h, 'a>(history: &'h History<'a>) -> impl Iterator<Item = &'h Operation<'a>> {
-    history.operations.iter().filter(|operation| operation.invoke.op.writer().is_some())
+    let is_write = |op: &Op| op.writer().is_some() || is_control_write(op);
+    history.operations.iter().filter(move |operation| is_write(&operation.invoke.op))
 }
 
 /// Whether the shard said anything to it.

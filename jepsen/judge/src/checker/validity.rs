@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Property, digests};
+use super::{Property, digests, recovery};
 use crate::history::{FaultOutcome, History, Op, Operation, PhaseName};
 use crate::settings::{Gates, Settings};
 use crate::verdict::Verdict;
@@ -139,14 +139,23 @@ fn counts(history: &History<'_>, gates: &Gates, missing: &mut Vec<String>) {
     }
 }
 
+/// A lease is renewed without a write: where a comet began or ended a life, one must have been told that it did.
 fn control(history: &History<'_>, gates: &Gates, missing: &mut Vec<String>) {
     let healed = last_heal(history).unwrap_or(0);
+    let late = history.operations.iter().filter(|operation| operation.began() >= healed);
     let serves = |operation: &Operation<'_>| {
         let asks = matches!(operation.op(), Op::Attach(_) | Op::KeepAlive(_));
-        asks && operation.is_ok() && operation.began() >= healed
+        asks && operation.is_ok()
     };
-    if gates.control && !history.operations.iter().any(serves) {
+    if gates.control && !late.clone().any(serves) {
         missing.push("the control shard answered no comet after the last heal".into());
+    }
+    let mut writes = late.filter(|operation| recovery::is_control_write(operation.op())).peekable();
+    let answered = |operation: &Operation<'_>| {
+        operation.is_ok() || operation.refusal().is_some_and(|refusal| refusal.is_judgement())
+    };
+    if gates.control && writes.peek().is_some() && !writes.any(answered) {
+        missing.push("the control shard began and ended no life after the last heal".into());
     }
 }
 

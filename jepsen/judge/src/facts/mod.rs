@@ -6,6 +6,7 @@ mod devices;
 mod ends;
 mod fences;
 mod lives;
+pub(crate) mod looks;
 mod settled;
 mod sightings;
 pub(crate) mod standings;

@@ -7,7 +7,8 @@ use crate::history::{Event, History, Op, PhaseName, Standing};
 /// The control shard.
 pub(crate) const CONTROL: u32 = 0;
 
-/// Nanoseconds within which the words of all nodes at one look are written down; looks are further apart.
+/// Nanoseconds within which the words of all nodes at one look are written down, where they do not say of which look
+/// they are; looks are further apart.
 pub(crate) const ONE_LOOK: u64 = 100_000_000;
 
 /// What the nodes said in the final phase.
@@ -15,8 +16,8 @@ pub(crate) const ONE_LOOK: u64 = 100_000_000;
 pub(crate) struct Standings<'a> {
     /// Node → the event of its last word, and that.
     pub(crate) last: BTreeMap<u64, (u64, &'a Standing)>,
-    /// Node → when that was.
-    told: BTreeMap<u64, u64>,
+    /// Node → when that was, and at which look.
+    told: BTreeMap<u64, (u64, Option<u64>)>,
     /// Node and shard → the event that told the largest index it applied, and that.
     pub(crate) reached: BTreeMap<(u64, u32), (u64, u64)>,
     /// Shard → the event that told the largest index that any node had applied when the phase began.
@@ -39,7 +40,7 @@ impl<'a> Standings<'a> {
                 }
             }
             standings.last.insert(node, (event.index, standing));
-            standings.told.insert(node, event.time);
+            standings.told.insert(node, (event.time, standing.look));
         }
         standings
     }
@@ -55,8 +56,11 @@ impl<'a> Standings<'a> {
 
     /// Whether a node still answered when the others were asked for the last time.
     pub(crate) fn answers(&self, node: u64) -> bool {
-        let last = self.told.values().max().copied().unwrap_or_default();
-        self.told.get(&node).is_some_and(|told| told.saturating_add(ONE_LOOK) >= last)
+        let (last, last_look) = self.told.values().max().copied().unwrap_or_default();
+        self.told.get(&node).is_some_and(|(told, look)| match (look, last_look) {
+            (Some(look), Some(last)) => *look == last,
+            _ => told.saturating_add(ONE_LOOK) >= last,
+        })
     }
 
     /// The nodes that should hold a shard, as this one knows: the control shard is held by all.

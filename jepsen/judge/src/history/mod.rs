@@ -29,6 +29,6 @@ pub use self::registry::{
     ReadRoom, Route, Scope, SetRooms, Unbind,
 };
 pub use self::run::{
-    Digest, Ended, Fault, FaultOutcome, HarnessFailure, Heal, Held, Panicked, Phase, PhaseName,
-    Replica, Serving, Standing,
+    Digest, Drained, Ended, Fault, FaultOutcome, HarnessFailure, Heal, Held, Panicked, Phase,
+    PhaseName, Replica, Serving, Standing,
 };

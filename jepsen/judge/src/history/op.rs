@@ -6,7 +6,9 @@ use super::edge::{Connect, Deliver, Joined, Living, Named, Online, Push};
 use super::registry::{
     Attach, Bind, CometRoutes, Count, KeepAlive, Listing, Locate, ReadRoom, SetRooms, Unbind,
 };
-use super::run::{Digest, Ended, Fault, HarnessFailure, Heal, Panicked, Phase, Serving, Standing};
+use super::run::{
+    Digest, Drained, Ended, Fault, HarnessFailure, Heal, Panicked, Phase, Serving, Standing,
+};
 
 /// What an operation does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +66,8 @@ pub enum Op {
     Digest(Digest),
     /// A mark: what `node` says of the cluster and of its own replicas.
     Standing(Standing),
+    /// A mark: the cluster was not told, or may not have been, that `node` is to lead again.
+    Drained(Drained),
     /// A mark: the first write that a shard acknowledged after a heal.
     Serving(Serving),
     /// A mark: a process ended by itself, which nobody had asked it to.
@@ -104,6 +108,7 @@ impl Op {
             Self::Phase(_) => "phase",
             Self::Digest(_) => "digest",
             Self::Standing(_) => "standing",
+            Self::Drained(_) => "drained",
             Self::Serving(_) => "serving",
             Self::Ended(_) => "ended",
             Self::Panicked(_) => "panicked",
@@ -121,6 +126,7 @@ impl Op {
                 | Self::Phase(_)
                 | Self::Digest(_)
                 | Self::Standing(_)
+                | Self::Drained(_)
                 | Self::Serving(_)
                 | Self::Ended(_)
                 | Self::Panicked(_)

@@ -82,6 +82,9 @@ pub struct Standing {
     pub placements: Vec<(u32, Vec<u64>)>,
     /// What the node itself holds.
     pub replicas: Vec<Replica>,
+    /// The look at which all nodes were asked, counted from 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub look: Option<u64>,
 }
 
 /// A replica by the word of its node.
@@ -96,6 +99,9 @@ pub struct Replica {
     /// The voters are changing.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub joint: bool,
+    /// The term in which its node leads the shard, by its word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leads: Option<u64>,
     /// The last index applied.
     pub applied: u64,
     /// The last index known to be committed.
@@ -116,6 +122,13 @@ pub struct Held {
     pub routes: u64,
     /// The seq that the next bind takes.
     pub next_seq: u64,
+}
+
+/// See [`super::Op::Drained`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drained {
+    /// Which router it is.
+    pub name: String,
 }
 
 /// See [`super::Op::Serving`].

@@ -366,7 +366,7 @@ fn a_comet_that_shows_all_or_none_of_its_connections_holds() {
     holds(check, &format!("{TWO}\n2 bind u b7.1 newest1 = 6 - a1.1:4 @12\n3 routes a1 = v:5 @12"));
     // What is bound later is there later, and another shard has others.
     let later = TWO.replace("\n1 bind v", "\n3 routes a1 = u:4 @10\n1 bind v");
-    holds(check, &format!("{later}\n3 routes a1 = w:9 @12 s2"));
+    holds(check, &format!("{later}\n1 bind w a1.3 = 9 @11 s2\n3 routes a1 = w:9 @12 s2"));
 }
 
 #[test]
@@ -403,4 +403,43 @@ fn what_a_comet_shows_and_nobody_bound_is_found() {
     finds(check, &format!("{TWO}\n{unbound}"), "but was gone at index 12");
     // Its bind may have had any seq.
     holds(check, "9 attach a x 1 = 1\n1 bind u a1.1 ?\n3 routes a1 = u:4 @12");
+}
+
+#[test]
+fn what_a_comet_shows_and_nobody_bound_in_that_life_is_found() {
+    let binds = "1 bind u a1.1 = 4 @10\n2 bind w b2.1 = 5 @11";
+    let phantom = |read: &str, words: &str| {
+        finds(check, &format!("{binds}\n{read}"), words);
+    };
+    // Of another comet, of another life, at an address that nobody used, in another shard.
+    phantom("3 routes b2 = w:5 u:4 @12", "u seq 4 is shown by its comet in shard 1, but was never");
+    phantom("3 routes a2 = u:4 @12", "u seq 4 is shown by its comet in shard 1, but was never");
+    phantom("3 routes a1 = u:4 x:9 @12", "x seq 9 is shown by its comet");
+    phantom("3 routes b2 = w:5 @12 s2", "w seq 5 is shown by its comet in shard 2");
+    // What a goodbye or a refused bind names was not bound by that.
+    phantom("2 unbind u b2.7 = false @12\n3 routes b2 = w:5 u:4 @13", "u seq 4 is shown");
+    phantom("2 bind u b2.7 ! unavailable\n3 routes b2 = w:5 u:4 @13", "u seq 4 is shown");
+    // A bind that was never answered does not explain what was shown before it.
+    phantom("3 routes b2 = w:5 u:6 @12\n2 bind u b2.7 ?", "u seq 6 is shown");
+    holds(check, &format!("{binds}\n2 bind u b2.7 ?\n3 routes b2 = w:5 u:6 @12"));
+    // What devices bind at their comets is no operation.
+    holds(check, &format!("{binds}\n3 routes c1 = u:4 x:9 @12"));
+}
+
+#[test]
+fn what_a_comet_shows_is_there_for_its_user_too() {
+    let text = |reads: &str| {
+        format!("1 bind u a1.1 = 4 @10\n1 unbind u a1.1 ?\n{reads}\n2 locate u = @60")
+    };
+    let back = "2 locate u = @40\n3 routes a1 = u:4 @50";
+    finds(check, &text(back), "is not shown at index 40, but at index 50");
+    holds(check, &text("3 routes a1 = u:4 @40\n2 locate u = @50"));
+    // Nor was it there before its bind took effect.
+    let early = "1> bind u a1.1\n3 routes a1 = u:4 @12\n1< = 4 @15 x1";
+    finds(check, early, "although its only bind took effect at 15");
+    holds(check, &early.replace("x1", "x2"));
+    // Whatever became of its bind: by then it was there.
+    let unknown =
+        "1 bind u a1.1 ?\n3 routes a1 = u:4 @12\n2 locate u = @40\n2 locate u = a1.1:4 @50";
+    finds(check, unknown, "is not shown at index 40, but at index 50");
 }

@@ -38,6 +38,16 @@ fn a_node_that_is_still_leaving_is_found() {
 }
 
 #[test]
+fn a_node_that_is_still_drained_is_found_unless_the_cluster_was_not_told() {
+    let drained = good().replace("5=active", "5=draining");
+    finds(check, &drained, "node 5 is still drained");
+    holds(check, &format!("{drained}\n* drained n5"));
+    finds(check, &format!("{drained}\n* drained n4"), "node 5 is still drained");
+    // What is said of it before the final phase is of another time.
+    finds(check, &format!("* drained n5\n{drained}"), "node 5 is still drained");
+}
+
+#[test]
 fn a_node_that_does_not_answer_is_found() {
     finds(check, &good().replace(&standing(3), ""), "node 3 of the cluster does not answer");
 }
@@ -158,4 +168,72 @@ fn a_majority_of_others_or_on_new_disks_is_none_of_those_who_lack_it() {
     // One that follows without a vote counts for nothing, one that lost its disk for anything.
     holds(check, &looks(&[["2,3+4@9<10<12", "", ""], ["", "2,3+4@9<9<10", "2,3+4@8<8<8"]]));
     holds(check, &looks(&[[leader, "", ""], ["", "@0<0<0", "2,3,4@8<8<8"]]));
+}
+
+#[test]
+fn words_that_say_of_which_look_they_are_belong_together_however_late_they_are_written_down() {
+    let leader = format!("* standing n2 {CLUSTER} r1=2,3,4@9<10<12");
+    let others = [3, 4].map(|node| format!("* standing n{node} {CLUSTER} r1=2,3,4@8<8<8"));
+    let told = |looks: [&str; 2]| {
+        let [first, second] = looks;
+        let others = others.clone().map(|other| format!("{other}{second}")).join("\n");
+        format!("{leader}{first}\n+ 150\n{others}\n+ 500\n{}", good())
+    };
+    holds(check, &told([" look=7", " look=7"]));
+    finds(check, &told([" look=7", " look=8"]), "index 10 of shard 1 was committed");
+    finds(check, &told(["", ""]), "index 10 of shard 1 was committed");
+    // However soon.
+    finds(check, &told([" look=7", " look=8"]).replace("+ 150", ""), "index 10 of shard 1");
+}
+
+/// The cluster at a look in which node 2 is drained and leads shard 1, with what the others say of that shard.
+fn drained_look(others: &str) -> String {
+    let cluster = CLUSTER.replace("2=active", "2=draining");
+    let of = |node, replica: &str| format!("* standing n{node} {cluster} r0=2,3,4+5@9 {replica}\n");
+    of(2, "r1=2,3,4@9<10<12 l1=7") + &of(3, others) + &of(4, others) + &of(5, "")
+}
+
+#[test]
+fn a_drained_node_that_goes_on_leading_is_found() {
+    let look = drained_look("r1=2,3,4@9<10<11");
+    let long = |look: &str, between: &str| {
+        format!(
+            "* phase main\n{look}+ 6000\n{between}\n{look}+ 6000\n{look}* phase heal\n{}",
+            good()
+        )
+    };
+    finds(check, &long(&look, ""), "node 2 is drained and led shard 1 for 12");
+    finds(check, &long(&look, "* fault clock installed"), "node 2 is drained");
+    // It had not the time, or another term.
+    holds(check, &long(&look, "").replace("+ 6000", "+ 4000"));
+    holds(check, &long(&look, "").replacen("l1=7", "l1=6", 1));
+    // Something else was going on.
+    for fault in ["pause installed", "pause indeterminate", "kill announced", "admin installed"] {
+        holds(check, &long(&look, &format!("* fault {fault}")));
+    }
+    holds(check, &long(&look, "* heal"));
+    let broken = "* fault pause installed\n* phase main";
+    holds(check, &long(&look, "").replacen("* phase main", &format!("* phase main\n{broken}"), 1));
+    holds(check, &long(&look, "").replacen("* phase main", "* phase heal", 1));
+    // It led nothing for a while, or was not drained.
+    holds(check, &long(&look, "").replacen(" l1=7", "", 1));
+    holds(check, &long(&look, "").replacen("2=draining", "2=active", 4));
+}
+
+#[test]
+fn a_drained_node_may_lead_what_no_other_can() {
+    let long =
+        |look: String| format!("* phase main\n{look}+ 12000\n{look}* phase heal\n{}", good());
+    let look = drained_look("r1=2,3,4@9<10<11");
+    finds(check, &long(look.clone()), "node 2 is drained");
+    holds(check, &long(look.replace("3=active 4=active", "3=draining 4=draining")));
+    finds(check, &long(look.replace("3=active", "3=draining")), "node 2 is drained");
+    // The others are behind, or do not answer, or the members are just changing.
+    let ahead = "r1=2,3,4@200<200<200";
+    let behind = look.replace("3=active", "3=draining").replace("r1=2,3,4@9<10<12", ahead);
+    holds(check, &long(behind.replacen("r1=2,3,4@9<10<11", ahead, 1)));
+    holds(check, &long(look.replace("r1=2,3,4@9<10<11", "")));
+    holds(check, &long(look.lines().take(1).map(|line| format!("{line}\n")).collect()));
+    holds(check, &long(look.replace("r1=2,3,4@9<10<12", "r1=2,3,4*@9<10<12")));
+    holds(check, &long(look.replace("r1=2,3,4@9<10<12", "r1=2,3,4+5@9<10<12")));
 }

@@ -12,10 +12,11 @@
 //! ```
 
 use orrery_judge::history::{
-    Attach, Bind, CometRoutes, Connect, Count, Deliver, Digest, Ended, Event, Fault, FaultOutcome,
-    HarnessFailure, Heal, Held, History, Joined, Keep, KeepAlive, Kind, Listing, Living, Locate,
-    Member, NEMESIS, Named, Online, Op, Panicked, Phase, Policy, Primary, Push, ReadRoom, Receipt,
-    Replica, Report, Route, Scope, Seen, Serving, SetRooms, Standing, Told, Unbind,
+    Attach, Bind, CometRoutes, Connect, Count, Deliver, Digest, Drained, Ended, Event, Fault,
+    FaultOutcome, HarnessFailure, Heal, Held, History, Joined, Keep, KeepAlive, Kind, Listing,
+    Living, Locate, Member, NEMESIS, Named, Online, Op, Panicked, Phase, Policy, Primary, Push,
+    ReadRoom, Receipt, Replica, Report, Route, Scope, Seen, Serving, SetRooms, Standing, Told,
+    Unbind,
 };
 use orrery_judge::settings::Settings;
 use orrery_judge::verdict::{Verdict, Violation};
@@ -91,7 +92,7 @@ impl Script {
             let op = mark(&words);
             let node = match op {
                 Op::Digest(_) => Some(number(words[4])),
-                Op::Standing(_) => Some(number(words[1])),
+                Op::Standing(_) | Op::Drained(_) => Some(number(words[1])),
                 _ => None,
             };
             self.push(NEMESIS, Kind::Info, op).node = node;
@@ -349,13 +350,15 @@ fn receipt(words: &[&str]) -> Receipt {
 
 /// `2=leaving`: a node; `s1=1,2`: where shard 1 is placed; `r1=1,2+3*@7`: a replica of it, with voters,
 /// learners, changing, at index 7. `@7<8<9:2:5`: it applied 7, knows 8 to be committed and has 9, holds 2
-/// routes, and seq 5 is the next.
+/// routes, and seq 5 is the next. `l1=7` after it: the node leads it in term 7. `look=3`: at that look.
 fn standing(words: &[&str]) -> Standing {
     let numbers = |text: &str| text.split(',').filter_map(|word| word.parse().ok()).collect();
     let mut standing = Standing::default();
     for word in words {
         let (what, is) = word.split_once('=').unwrap();
         match what.split_at(1) {
+            ("l", "ook") => standing.look = Some(number(is)),
+            ("l", _) => standing.replicas.last_mut().unwrap().leads = Some(number(is)),
             ("s", shard) => standing.placements.push((shard.parse().unwrap(), numbers(is))),
             ("r", shard) => {
                 let (members, applied) = is.split_once('@').unwrap();
@@ -375,6 +378,7 @@ fn standing(words: &[&str]) -> Standing {
                     voters,
                     learners,
                     joint,
+                    leads: None,
                     applied,
                     committed,
                     last,
@@ -412,6 +416,7 @@ fn mark(words: &[&str]) -> Op {
             digest: words[3].into(),
         }),
         "standing" => Op::Standing(standing(&words[2..])),
+        "drained" => Op::Drained(Drained { name: "a router".into() }),
         "serving" => Op::Serving(Serving { shard: number(words[1]) as u32 }),
         // `ended router-1 why it said`, with `excused` in the place of `ended` where something explains it.
         "ended" | "excused" => Op::Ended(Ended {

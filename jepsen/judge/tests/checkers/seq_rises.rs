@@ -97,6 +97,36 @@ fn a_next_seq_that_was_given_already_is_found() {
 }
 
 #[test]
+fn a_next_seq_that_a_comet_or_a_room_showed_is_found() {
+    for read in ["routes a1 = u:6", "members lobby = u:6"] {
+        let given = format!("1 bind u a1.1 ?\n3 {read} @11");
+        let words = "node 2 would give seq 6 next in shard 1 at index 12, but u was shown with 6";
+        finds(check, &format!("{given}\n{}", nodes("12:2:7", "12:2:6")), words);
+        holds(check, &format!("{given}\n* phase final\n{}", nodes("12:2:7", "12:2:7")));
+        // By the index of the answer, and in its shard.
+        holds(check, &format!("{given}\n{}", nodes("12:2:7", "10:2:6")));
+        holds(check, &format!("{given} s2\n{}", nodes("12:2:6", "12:2:6")));
+    }
+}
+
+#[test]
+fn whoever_does_not_hold_the_shard_at_the_end_may_lack_what_was_given() {
+    let given = "1 bind u a1.1 = 4 @10\n* phase final";
+    let words = "at the end node 2 would give seq 3 next in shard 1, but u was shown with 4";
+    let text = |nodes: &str, later: &str| {
+        let of =
+            |node: u32, held: &str| format!("* standing n{node} {nodes} r0=1@9 r1=1,2@{held}\n");
+        format!("{given}\n{}{later}{}", of(2, "9:0:3"), of(1, "12:1:5"))
+    };
+    let placed = "1=active 2=active s0=1,2 s1=1,2";
+    finds(check, &text(placed, ""), words);
+    // It was removed; it is placed elsewhere; it no longer answers.
+    holds(check, &text("1=active 2=removed s0=1 s1=1,2", ""));
+    holds(check, &text("1=active 2=active s0=1,2 s1=1", ""));
+    holds(check, &text(placed, "+ 101\n"));
+}
+
+#[test]
 fn a_run_whose_replicas_do_not_say_what_comes_next_has_no_verdict() {
     let shards = Gates { shards: vec![1, 2], compared: true, ..Gates::default() };
     let settings = Settings { gates: shards, ..Settings::default() };

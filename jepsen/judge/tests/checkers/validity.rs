@@ -70,6 +70,11 @@ fn every_gate_is_needed() {
     unknown(&without("2 locate w = b2.2:5 b2.3:6 s2"), "of shard 2 after the last heal");
     unknown(&without("9 alive a1 ="), "the control shard answered no comet");
     unknown(&GOOD.replace("alive a1 =", "alive a1 ! timeout"), "the control shard answered");
+    let writing =
+        |end: &str| GOOD.replace("alive a1 =", &format!("alive a1 =\n8 attach c x 1 {end}"));
+    unknown(&writing("! timeout"), "the control shard began and ended no life");
+    assert_eq!(with_gates(&writing("= 3")), Verdict::Holds);
+    assert_eq!(with_gates(&writing("! superseded")), Verdict::Holds);
     unknown(&GOOD.replace("installed", "skipped"), "no fault of the family kill");
     unknown(&GOOD.replace("kill installed", "cut installed"), "no fault of the family kill");
     unknown(&format!("{GOOD}\n1 locate u ! timeout"), "of the last 2 operations");

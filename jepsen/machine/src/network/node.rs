@@ -6,6 +6,7 @@ use std::process::Command;
 
 use crate::MachineError;
 use crate::limits::NAME_BYTES_MAX;
+use crate::tool::Line;
 
 /// A node's place on the network.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,8 +25,32 @@ impl Node {
         // Not `ip netns exec`: that makes a mount namespace too, in which a disk that is unmounted elsewhere
         // stays mounted.
         let mut command = Command::new("nsenter");
-        command.arg(format!("--net=/run/netns/{}", self.namespace)).arg("--").arg(program);
+        command.arg(self.inside()).arg("--").arg(program);
         command
+    }
+
+    /// Has the node's system forget every connection, as one that lost its power has: else it goes on closing those
+    /// of a process that was killed, for minutes, and sends what that left behind once the links are back. Whoever
+    /// used them must have ended, and the links be cut: the other ends would be told.
+    ///
+    /// # Errors
+    /// When a tool fails, or the kernel keeps some: it must be built with `INET_DIAG_DESTROY`.
+    pub fn forget_connections(&self) -> Result<(), MachineError> {
+        let sockets = |arguments: &[&str]| {
+            let inside = self.inside();
+            let words = [inside.as_str(), "--", "ss", "--no-header", "--tcp", "--all"];
+            Line::new("nsenter", words.iter().chain(arguments)).run()
+        };
+        sockets(&["--kill"])?;
+        let kept = sockets(&["--numeric"])?;
+        match kept.trim() {
+            "" => Ok(()),
+            kept => Err(MachineError::Refused(format!("{} keeps connections: {kept}", self.name))),
+        }
+    }
+
+    fn inside(&self) -> String {
+        format!("--net=/run/netns/{}", self.namespace)
     }
 }
 

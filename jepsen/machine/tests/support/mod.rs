@@ -180,13 +180,15 @@ fn idle() {
     }
 }
 
-/// Sends back every datagram and prints the number in it; takes all bytes of a connection and answers at its end.
+/// Sends back every datagram and prints the number in it; takes a connection, which it prints, and all of its bytes,
+/// and answers at its end.
 fn echo() {
     let socket = UdpSocket::bind(("0.0.0.0", PORT)).unwrap();
     let listener = TcpListener::bind(("0.0.0.0", PORT)).unwrap();
     thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
+            println!("taken");
             let mut bytes = Vec::new();
             stream.read_to_end(&mut bytes).unwrap();
             stream.write_all(bytes.len().to_string().as_bytes()).unwrap();

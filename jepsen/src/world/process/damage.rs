@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use super::operate::done_to;
 use super::world::ProcessWorld;
-use crate::plan::{Harm, StoredFile};
+use crate::plan::{Fault, Harm, StoredFile};
 use crate::world::Installed;
 
 /// How long a damaged node may take to notice when it starts.
@@ -30,11 +30,12 @@ impl ProcessWorld {
     /// does not is the one that is damaged again: a minority is damaged at a time.
     pub(super) async fn damage(
         &self,
+        fault: &Fault,
         name: String,
         file: StoredFile,
         how: Harm,
     ) -> anyhow::Result<Installed> {
-        if !self.lost.lock().is_empty() {
+        if !self.admin.lost().is_empty() {
             return Ok(Installed::Skipped("another one is still to be replaced".to_owned()));
         }
         let damaged = self.damaged.lock().clone();
@@ -45,6 +46,7 @@ impl ProcessWorld {
             let Some(path) = newest(&disk.join("data"), file)? else {
                 return Ok(Installed::Skipped("it has no such file yet".to_owned()));
             };
+            self.hits(fault, &name);
             station.kill()?;
             let Some(what) = harm(&path, how, &mut *self.chance.lock())? else {
                 station.start()?;
@@ -68,7 +70,8 @@ impl ProcessWorld {
         self.stations.get(&name).context("no such node")?.kill()?;
         let until = Instant::now() + REPLACED;
         let replaced = loop {
-            let replaced = self.replace(&name, true).await?;
+            let replaced = self.replace(&name, true).await;
+            let replaced = replaced.inspect_err(|_| self.admin.lose(&name))?;
             if !matches!(replaced, Installed::Skipped(_)) || Instant::now() > until {
                 break replaced;
             }
@@ -82,7 +85,7 @@ impl ProcessWorld {
         self.stations.get(&name).context("no such node")?.kill()?;
         self.progress.say(&format!("{name} is not replaced yet: {replaced:?}"));
         if matches!(replaced, Installed::Skipped(_)) {
-            self.lost.lock().push(name.clone());
+            self.admin.lose(&name);
         }
         Ok(done_to(name, "refused, not replaced"))
     }

@@ -15,7 +15,7 @@ use crate::world::Installed;
 pub(super) const DISK_FULL: &str = "its disk is full";
 
 /// Why a node may end that cannot make anything durable.
-const SYNCS_FAIL: &str = "its syncs fail";
+pub(super) const SYNCS_FAIL: &str = "its syncs fail";
 
 /// How long a node may go on after its syncs began to fail.
 const FAILED_SYNC: Duration = Duration::from_secs(8);
@@ -52,6 +52,7 @@ impl ProcessWorld {
             FaultKind::Kill { .. } => self.kill(fault, name).await,
             FaultKind::Outage { .. } => self.go_dark(fault, name),
             FaultKind::Pause { .. } => {
+                self.hits(fault, &name);
                 let station = self.stations.get(&name).context("no such node")?;
                 match station.process() {
                     Some(process) => process.stop()?,
@@ -60,7 +61,7 @@ impl ProcessWorld {
                 drop(station);
                 Ok(yes([name]))
             }
-            FaultKind::PowerCut { routers } => self.cut_power(*routers),
+            FaultKind::PowerCut { routers } => self.cut_power(fault, *routers),
             FaultKind::Stall { .. } => {
                 let lasts = Duration::from_millis(fault.lasts_ms.max(100));
                 let mut station = self.stations.get(&name).context("no such node")?;
@@ -68,7 +69,7 @@ impl ProcessWorld {
                 drop(station);
                 Ok(yes([name]))
             }
-            FaultKind::FailedSync { .. } => self.fail_sync(name).await,
+            FaultKind::FailedSync { .. } => self.fail_sync(fault, name).await,
             FaultKind::FullDisk { .. } => {
                 self.excuse(&name, DISK_FULL);
                 let filled = {
@@ -87,7 +88,7 @@ impl ProcessWorld {
                 self.stations.get(&name).context("no such node")?.jump(*by_ms)?;
                 Ok(yes([name]))
             }
-            FaultKind::Damage { file, how, .. } => self.damage(name, *file, *how).await,
+            FaultKind::Damage { file, how, .. } => self.damage(fault, name, *file, *how).await,
             FaultKind::Snapshot { .. }
             | FaultKind::MoveLeader { .. }
             | FaultKind::Resize { .. }
@@ -174,6 +175,7 @@ impl ProcessWorld {
         if !station.runs() {
             return Ok(Installed::Skipped("it is down".to_owned()));
         }
+        self.hits(fault, &name);
         station.held = true;
         let at_sync = station.disk.is_some() && fault.id % AT_SYNC_ONE_IN == 1;
         let nth = fault.id / AT_SYNC_ONE_IN % SYNCS + 1;
@@ -187,26 +189,26 @@ impl ProcessWorld {
     }
 
     /// A machine is gone without a word: first nothing passes any more, then its process ends. What its system says
-    /// of that reaches nobody, devices neither.
+    /// of that reaches nobody, devices neither, and later it knows of no connection any more.
     fn go_dark(&self, fault: &Fault, name: String) -> anyhow::Result<Installed> {
         let mut station = self.stations.get(&name).context("no such node")?;
         if !station.runs() {
             return Ok(Installed::Skipped("it is down".to_owned()));
         }
+        self.hits(fault, &name);
         let others = self.stations.others(&name).into_iter().chain([HARNESS.to_owned()]);
         let both = |other: String| [(name.clone(), other.clone()), (other, name.clone())];
         let cut = Link { cut: true, ..Link::default() };
         if let Err(error) = self.links.lock().ask(fault.id, others.flat_map(both).collect(), cut) {
             return Ok(Installed::Skipped(error.to_string()));
         }
-        station.held = true;
-        station.kill()?;
+        station.lose_power()?;
         drop(station);
         Ok(yes([name]))
     }
 
     /// The power of so many routers goes, of all at the same moment.
-    fn cut_power(&self, routers: usize) -> anyhow::Result<Installed> {
+    fn cut_power(&self, fault: &Fault, routers: usize) -> anyhow::Result<Installed> {
         let mut hit = self.admin.members();
         // All that founded the cluster are all: one that was taken in since is one of them.
         if routers < self.stations.registries().len() {
@@ -214,6 +216,7 @@ impl ProcessWorld {
         }
         for name in &hit {
             let mut station = self.stations.get(name).context("no such node")?;
+            self.hits(fault, name);
             // What fails because the disk is gone already ends before it is killed.
             station.held = true;
             station.disk.as_ref().context("it has no disk")?.cut()?;
@@ -225,7 +228,7 @@ impl ProcessWorld {
     }
 
     /// Every sync fails. The node must not go on as if it had not.
-    async fn fail_sync(&self, name: String) -> anyhow::Result<Installed> {
+    async fn fail_sync(&self, fault: &Fault, name: String) -> anyhow::Result<Installed> {
         let written = || async {
             let report = self.admin.report(&name).await?;
             Some(report.replicas.iter().map(|replica| replica.last_index).sum::<u64>())
@@ -235,6 +238,7 @@ impl ProcessWorld {
             if !station.runs() {
                 return Ok(Installed::Skipped("it is down".to_owned()));
             }
+            self.hits(fault, &name);
             // Before it is in effect: whoever looks for those that ended must not come in between.
             station.excuses.add(SYNCS_FAIL);
             let injected = station.inject(Injection::SyncFails);

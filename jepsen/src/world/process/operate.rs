@@ -37,7 +37,7 @@ impl ProcessWorld {
             FaultKind::Drain { .. } => Ok(self.admin.drain(&name).await),
             FaultKind::ReplaceNode { .. } => self.replace(&name, false).await,
             FaultKind::Wipe { .. } => self.replace(&name, true).await,
-            FaultKind::RollingRestart => self.roll(u64::from(fault.id)).await,
+            FaultKind::RollingRestart => self.roll(fault).await,
             _ => anyhow::bail!("this is nothing that an operator does"),
         }
     }
@@ -58,9 +58,11 @@ impl ProcessWorld {
     }
 
     /// Restarts one router after the other, each with a configuration a little different from before.
-    async fn roll(&self, step: u64) -> anyhow::Result<Installed> {
+    async fn roll(&self, fault: &Fault) -> anyhow::Result<Installed> {
+        let step = u64::from(fault.id);
         let mut hit = Vec::new();
         for name in self.admin.members() {
+            self.hits(fault, &name);
             {
                 let mut station = self.stations.get(&name).context("no such node")?;
                 station.held = true;
@@ -95,7 +97,7 @@ impl ProcessWorld {
         if wipe && let Err(skipped) = self.admin.may_lose_one().await {
             return Ok(skipped);
         }
-        if wipe && self.lost.lock().iter().any(|lost| lost != old) {
+        if wipe && self.admin.lost().iter().any(|lost| lost != old) {
             return Ok(Installed::Skipped("another one is still to be replaced".to_owned()));
         }
         if let Err(skipped) = self.admin.none_drained() {
@@ -105,10 +107,10 @@ impl ProcessWorld {
         let Some(spare) = self.admin.take_spare() else {
             return Ok(Installed::Skipped("no spare is left".to_owned()));
         };
-        if wipe {
-            self.stations.get(old).context("no such node")?.kill()?;
+        if let Err(error) = self.begin_to_replace(old, &spare, wipe) {
+            self.admin.give_back(&spare);
+            return Err(error);
         }
-        self.stations.get(&spare).context("no such node")?.start()?;
         let mut replaced = Installed::Indeterminate(format!("{spare} does not answer"));
         let deadline = Instant::now() + REPLACE;
         while Instant::now() < deadline && !matches!(replaced, Installed::Yes { .. }) {
@@ -135,6 +137,18 @@ impl ProcessWorld {
         Ok(replaced)
     }
 
+    /// Starts a spare. One that is wiped ends before; if that is all that can be done it is started again.
+    fn begin_to_replace(&self, old: &str, spare: &str, wipe: bool) -> anyhow::Result<()> {
+        if wipe {
+            self.stations.get(old).context("no such node")?.kill()?;
+        }
+        let started = self.stations.get(spare).context("no such node")?.start();
+        if wipe && started.is_err() {
+            self.stations.get(old).context("no such node")?.start()?;
+        }
+        started
+    }
+
     /// A router's place was taken: it ends once the cluster has removed it.
     fn retire(&self, old: &str) {
         self.excuse(old, "it was replaced");
@@ -147,12 +161,11 @@ impl ProcessWorld {
     /// Tries once more to have the places taken of routers that are to go.
     pub(super) async fn finish(&self) {
         self.admin.finish().await.iter().for_each(|old| self.retire(old));
-        let lost = self.lost.lock().clone();
-        for name in lost {
+        for name in self.admin.lost() {
             let replaced = self.replace(&name, true).await;
-            // What may have been done is unfinished from now on.
-            if !matches!(replaced, Ok(Installed::Skipped(_))) {
-                self.lost.lock().retain(|one| *one != name);
+            // What may have been done is unfinished from now on; of what failed nothing was.
+            if matches!(replaced, Ok(Installed::Yes { .. } | Installed::Indeterminate(_))) {
+                self.admin.make_up_for(&name);
             }
             self.progress.say(&format!("{name}, whose files are damaged: {replaced:?}"));
         }
@@ -167,12 +180,10 @@ impl ProcessWorld {
                 removed.extend(gone.map(|(node, _)| node.id));
             }
         }
-        let retired = std::mem::take(&mut *self.retired.lock());
+        let retired = self.retired.lock().clone();
         for name in retired {
             let mut station = self.stations.get(&name).context("no such node")?;
             if !removed.contains(&NodeId(station.id)) {
-                drop(station);
-                self.retired.lock().push(name);
                 continue;
             }
             station.kill()?;
@@ -184,6 +195,7 @@ impl ProcessWorld {
             };
             (station.id, station.excuses, station.retires) = (id, Excuses::default(), false);
             drop(station);
+            self.retired.lock().retain(|one| *one != name);
             self.admin.offer(&name, NodeId(id));
         }
         Ok(())

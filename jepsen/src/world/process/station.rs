@@ -186,6 +186,15 @@ impl Station {
         Ok(())
     }
 
+    /// Ends its node with SIGKILL, and has its system forget all connections. It stays down until it is started.
+    ///
+    /// # Errors
+    /// When the process cannot be killed, or the system does not forget.
+    pub(crate) fn lose_power(&mut self) -> anyhow::Result<()> {
+        self.kill()?;
+        Ok(self.node.forget_connections()?)
+    }
+
     /// Makes its system calls fail, or be slow, until it is let go or ends.
     ///
     /// # Errors

@@ -40,8 +40,6 @@ pub(crate) struct ProcessWorld {
     pub(super) chance: Mutex<SmallRng>,
     /// What each fault hit, so that it is taken back where it was done.
     hit: Mutex<BTreeMap<u32, Vec<String>>>,
-    /// Routers that refuse their files and whose places nobody took yet.
-    pub(super) lost: Mutex<Vec<String>>,
     /// Machines whose node was replaced, until the cluster has removed it.
     pub(super) retired: Mutex<Vec<String>>,
     /// The router whose files are damaged.
@@ -68,7 +66,6 @@ impl ProcessWorld {
             progress,
             chance: stream(plan.seed, "damage").into(),
             hit: Mutex::default(),
-            lost: Mutex::default(),
             retired: Mutex::default(),
             damaged: Mutex::default(),
             last_id: routers.into(),
@@ -133,6 +130,11 @@ impl ProcessWorld {
         true
     }
 
+    /// Says before it is done whom a fault hits: if it fails half-way, what was done is taken back.
+    pub(super) fn hits(&self, fault: &Fault, name: &str) {
+        self.hit.lock().entry(fault.id).or_default().push(name.to_owned());
+    }
+
     /// Writes down that the harness could not take something back.
     pub(super) fn must(&self, what: &str, done: anyhow::Result<()>) {
         if let Err(error) = done {
@@ -148,7 +150,11 @@ impl World for ProcessWorld {
         async move {
             let installed = match self.do_it(fault).await {
                 Ok(installed) => installed,
-                Err(error) => Installed::Indeterminate(format!("{error:#}")),
+                Err(error) => {
+                    let begun = self.hit.lock().remove(&fault.id).unwrap_or_default();
+                    self.undo(fault, &begun);
+                    Installed::Indeterminate(format!("{error:#}"))
+                }
             };
             let what = serde_json::to_string(fault).unwrap_or_default();
             match &installed {
@@ -156,7 +162,10 @@ impl World for ProcessWorld {
                     self.hit.lock().insert(fault.id, targets.clone());
                     self.progress.say(&format!("{what} on {targets:?}"));
                 }
-                Installed::Skipped(why) => self.progress.say(&format!("{what} skipped: {why}")),
+                Installed::Skipped(why) => {
+                    self.hit.lock().remove(&fault.id);
+                    self.progress.say(&format!("{what} skipped: {why}"));
+                }
                 Installed::Indeterminate(why) => {
                     self.progress.say(&format!("{what} indeterminate: {why}"));
                 }
@@ -176,6 +185,10 @@ impl World for ProcessWorld {
 
     fn mend(&self) -> LocalBoxFuture<'_, ()> {
         self.finish().boxed_local()
+    }
+
+    fn drained(&self) -> Vec<(u64, String)> {
+        self.admin.drained()
     }
 
     fn heal(&self) -> LocalBoxFuture<'_, ()> {

@@ -125,6 +125,10 @@ impl World for SimWorld {
         .boxed_local()
     }
 
+    fn drained(&self) -> Vec<(u64, String)> {
+        self.admin.drained()
+    }
+
     fn heal(&self) -> LocalBoxFuture<'_, ()> {
         async move {
             self.links.heal();

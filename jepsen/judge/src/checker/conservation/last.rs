@@ -50,17 +50,12 @@ impl<'a> Last<'a> {
     }
 
     pub(super) fn routes(&self, violations: &mut Vec<Violation>) {
-        if self.comets.is_empty() {
-            return;
-        }
-        let by_comet: BTreeSet<Route<'_>> =
-            self.comets.values().flatten().flat_map(|(_, (_, routes))| routes).copied().collect();
         for (event, routes) in self.users.values() {
-            for route in routes.difference(&by_comet) {
-                if let Some(shards) = self.comets.get(&(route.0, route.1)) {
-                    let events = shards.values().map(|(event, _)| *event);
+            for route in routes {
+                let comet = self.in_own_shard(route);
+                if let Some((other, _)) = comet.filter(|(_, shown)| !shown.contains(route)) {
                     let text = format!("{route:?} is shown by its user, but not by its comet");
-                    violations.push(Violation::new(events.chain([*event]), text));
+                    violations.push(Violation::new([*event, *other], text));
                 }
             }
         }
@@ -73,6 +68,13 @@ impl<'a> Last<'a> {
                 }
             }
         }
+    }
+
+    /// What a route's comet showed in the shard that has the route; none if that shard did not answer, whatever
+    /// others did. An answer that names no shard is of all of them.
+    fn in_own_shard(&self, route: &Route<'a>) -> Option<&Seen<'a>> {
+        let answers = self.comets.get(&(route.0, route.1))?;
+        answers.get(&self.shards.get(route.2).copied()).or_else(|| answers.get(&None))
     }
 
     /// In each shard a room counts every living connection there whose last set of rooms names it; one whose last

@@ -1,6 +1,8 @@
 //! The same connections are counted by users, by comets and by rooms (Jepsen's bank: W4).
 
 mod last;
+mod memberships;
+mod moment;
 mod moments;
 
 use self::last::Last;
@@ -24,7 +26,7 @@ type Route<'a> = (&'a str, u64, &'a str, u64);
 
 /// - At one index of a shard, at any time: every answer to one question is the same; the routes that users show
 ///   are those that comets show, and no more than the replicas say that they hold; a room counts as many members
-///   as it shows, each of whom its user shows.
+///   as it shows, each of whom its user and its comet show; and each connection that these show is in its rooms.
 /// - At an index of the final phase at which all living comets were asked, they show together as many routes as
 ///   each replica says in its metrics that it holds.
 /// - From the last reads of the final phase, in which nothing is written, over all shards: the routes found by

@@ -2,54 +2,46 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Route;
+use super::memberships::Memberships;
+use super::moment::{Moment, Told};
 use crate::history::{Held, History, Op, Operation};
 use crate::verdict::Violation;
-
-/// An answer by the event that told it.
-type Told<T> = (u64, T);
-
-/// What was read of one shard at one index.
-#[derive(Default)]
-struct Moment<'a> {
-    users: BTreeMap<&'a str, Told<BTreeSet<Route<'a>>>>,
-    comets: BTreeMap<(&'a str, u64), Told<BTreeSet<Route<'a>>>>,
-    /// Room → its members by key and seq.
-    members: BTreeMap<&'a str, Told<BTreeSet<(&'a str, u64)>>>,
-    counts: BTreeMap<&'a str, Told<u64>>,
-    /// Node → the routes that it says that it holds.
-    held: BTreeMap<u64, Told<u64>>,
-}
 
 /// All moments of a history.
 pub(super) struct Moments<'a> {
     /// By shard and log index.
     all: BTreeMap<(u32, u64), Moment<'a>>,
-    /// The comets that lived when they were asked for last in the final phase, if they were.
+    /// The comets that lived whenever they were asked for in the final phase, if they were.
     living: Option<BTreeSet<(&'a str, u64)>>,
     /// Answers to one question that differ.
     torn: Vec<Violation>,
+    memberships: Memberships<'a>,
 }
 
 impl<'a> Moments<'a> {
     /// Gathers them. The final phase begins with an event.
     pub(super) fn new(history: &History<'a>, begins: u64) -> Self {
-        let mut moments = Self { all: BTreeMap::new(), living: None, torn: Vec::new() };
+        let mut moments = Self {
+            all: BTreeMap::new(),
+            living: None,
+            torn: Vec::new(),
+            memberships: Memberships::new(history),
+        };
         for operation in history.operations.iter().filter(|operation| operation.is_ok()) {
             if let (Op::Comets(read), true) = (operation.op(), operation.began() > begins) {
                 let living = read.comets.iter().flatten();
                 let living = living.map(|(comet, life)| (comet.as_str(), *life));
-                moments.living = Some(living.collect());
+                moments.living.get_or_insert_default().extend(living);
             }
             if let (Some(shard), Some(index)) = (operation.shard(), operation.log_index()) {
-                moments.take(operation, (shard, index));
+                moments.take(operation, (shard, index), begins);
             }
         }
         moments.hold(history);
         moments
     }
 
-    fn take(&mut self, operation: &Operation<'a>, at: (u32, u64)) {
+    fn take(&mut self, operation: &Operation<'a>, at: (u32, u64), begins: u64) {
         let event = operation.told_by();
         let is_read = matches!(
             operation.op(),
@@ -67,6 +59,7 @@ impl<'a> Moments<'a> {
             }
             (Op::CometRoutes(read), _) => {
                 let life = (read.comet.as_str(), read.incarnation);
+                moment.is_final |= operation.began() > begins;
                 let routes = read.routes.iter().flatten();
                 let routes = routes.map(|m| (life.0, life.1, m.key.as_str(), m.seq));
                 once(&mut moment.comets, life, (event, routes.collect()))
@@ -105,7 +98,16 @@ impl<'a> Moments<'a> {
                     if applied == digest.applied
                         && let Some(moment) = self.all.get_mut(&(digest.shard, applied))
                     {
-                        moment.held.insert(node, (event, held.routes));
+                        let (first, routes) =
+                            *moment.held.entry(node).or_insert((event, held.routes));
+                        if routes != held.routes {
+                            let at = place((digest.shard, applied));
+                            let text = format!(
+                                "node {node} says that it holds {routes} routes, and {}{at}",
+                                held.routes
+                            );
+                            self.torn.push(Violation::new([first, event], text));
+                        }
                     }
                 }
                 _ => {}
@@ -123,9 +125,10 @@ impl<'a> Moments<'a> {
             };
             moment.routes(&mut violated);
             moment.rooms(&mut violated);
-            let is_whole = self
-                .living
-                .as_ref()
+            moment.missing(at.1, &self.memberships, &mut violated);
+            // What lived at other times than these nobody knows.
+            let living = self.living.as_ref().filter(|_| moment.is_final);
+            let is_whole = living
                 .is_some_and(|living| living.iter().all(|life| moment.comets.contains_key(life)));
             moment.sums(is_whole, &mut violated);
             if is_whole && !moment.held.is_empty() {
@@ -133,72 +136,6 @@ impl<'a> Moments<'a> {
             }
         }
         counted
-    }
-}
-
-impl Moment<'_> {
-    fn routes(&self, violated: &mut impl FnMut(Vec<u64>, String)) {
-        for (event, routes) in self.users.values() {
-            for route in routes {
-                let comet = self.comets.get(&(route.0, route.1));
-                if let Some((other, _)) = comet.filter(|(_, shown)| !shown.contains(route)) {
-                    let text = format!("{route:?} is shown by its user, but not by its comet");
-                    violated(vec![*event, *other], text);
-                }
-            }
-        }
-        for (event, routes) in self.comets.values() {
-            for route in routes {
-                let user = self.users.get(route.2);
-                if let Some((other, _)) = user.filter(|(_, shown)| !shown.contains(route)) {
-                    let text = format!("{route:?} is shown by its comet, but not by its user");
-                    violated(vec![*event, *other], text);
-                }
-            }
-        }
-    }
-
-    fn rooms(&self, violated: &mut impl FnMut(Vec<u64>, String)) {
-        for (room, (event, members)) in &self.members {
-            if let Some((other, count)) = self.counts.get(room)
-                && *count != members.len() as u64
-            {
-                let text = format!("{room} counts {count} members and shows {}", members.len());
-                violated(vec![*event, *other], text);
-            }
-            for (key, seq) in members {
-                let user = self.users.get(key);
-                let shows = |routes: &BTreeSet<Route<'_>>| routes.iter().any(|r| r.3 == *seq);
-                if let Some((other, _)) = user.filter(|(_, routes)| !shows(routes)) {
-                    let text = format!("{room} shows {key} seq {seq}, whom {key} does not show");
-                    violated(vec![*event, *other], text);
-                }
-            }
-        }
-    }
-
-    /// What replicas hold is what all living comets show, where all were asked, and never less than what some show.
-    fn sums(&self, is_whole: bool, violated: &mut impl FnMut(Vec<u64>, String)) {
-        let sum = |shown: &mut dyn Iterator<Item = &Told<BTreeSet<Route<'_>>>>| {
-            let sum = |(events, sum): (Vec<u64>, usize), (event, routes): &Told<BTreeSet<_>>| {
-                ([events, vec![*event]].concat(), sum + routes.len())
-            };
-            let (events, sum) = shown.fold((Vec::new(), 0), sum);
-            (events, sum as u64)
-        };
-        let ways = [
-            ("users", sum(&mut self.users.values()), false),
-            ("comets", sum(&mut self.comets.values()), is_whole),
-        ];
-        for (node, (event, held)) in &self.held {
-            for (who, (events, shown), is_all) in &ways {
-                if shown > held || *is_all && shown != held {
-                    let text =
-                        format!("node {node} holds {held} routes, but its {who} show {shown}");
-                    violated([events.clone(), vec![*event]].concat(), text);
-                }
-            }
-        }
     }
 }
 

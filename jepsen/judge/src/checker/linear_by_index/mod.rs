@@ -59,6 +59,7 @@ pub fn check(history: &History<'_>, settings: &Settings) -> Verdict {
     let mut violations = Vec::new();
     order::check(history, &mut violations);
     let comet_reads = CometReads::new(history, &facts);
+    comet_reads.strangers(&facts, &mut violations);
     for (key, places) in &facts.by_key {
         let operations = places.iter().map(|at| &history.operations[*at]).collect();
         let address = Address { key, facts: &facts, operations };

@@ -4,6 +4,7 @@ mod listings;
 mod members;
 mod versions;
 
+pub(super) use self::versions::Versions;
 use super::Property;
 use crate::facts::Facts;
 use crate::history::{History, Op};

@@ -15,7 +15,7 @@ struct Sent {
 
 /// All versions of one thing.
 #[derive(Debug, Default)]
-pub(super) struct Versions {
+pub(in crate::checker) struct Versions {
     sent: Vec<Sent>,
     /// (index, version, event): from the index on, what is held is at least the version.
     held: Vec<(u64, u64, u64)>,
@@ -42,7 +42,12 @@ pub(super) enum Wrong {
 
 impl Versions {
     /// Takes a version that its owner sent.
-    pub(super) fn take(&mut self, operation: &Operation<'_>, version: u64, there: bool) {
+    pub(in crate::checker) fn take(
+        &mut self,
+        operation: &Operation<'_>,
+        version: u64,
+        there: bool,
+    ) {
         let stale = operation.refusal() == Some(&Refusal::Stale);
         if operation.may_have_happened() {
             let exact = operation.is_ok() && operation.is_exact();
@@ -55,7 +60,7 @@ impl Versions {
     }
 
     /// Prepares for reads: at each index, the highest version held by then.
-    pub(super) fn close(&mut self) {
+    pub(in crate::checker) fn close(&mut self) {
         self.sent.sort_by_key(|sent| sent.version);
         self.held.sort_unstable();
         for at in 1..self.held.len() {
@@ -64,6 +69,21 @@ impl Versions {
                 self.held[at] = (self.held[at].0, version, event);
             }
         }
+    }
+
+    /// The event that says that it is there at an index, if that is certain: by then a version was held, and it and all
+    /// that may have been held instead have it there. `before` is the event of the answer that is judged by that.
+    pub(in crate::checker) fn certain(&self, index: u64, before: u64) -> Option<u64> {
+        let by_then = self.held.partition_point(|(held, ..)| *held <= index);
+        let (_, least, since) = self.held[by_then.checked_sub(1)?];
+        let may_be_held = |sent: &&Sent| {
+            sent.version >= least
+                && sent.began < before
+                && sent.exact.is_none_or(|exact| exact <= index)
+        };
+        let mut may_be = self.sent.iter().filter(may_be_held).peekable();
+        may_be.peek()?;
+        may_be.all(|sent| sent.there).then_some(since)
     }
 
     /// Judges one read; reads come in order of their indexes. `before` is the event of its answer.
