@@ -1,6 +1,6 @@
-//! Deliver: the session to one comet. Deliveries that wait at the same time share a message, and what comes right
-//! after a message waits for a moment; each is answered once, by the comet's receipt or by the news that none
-//! will come.
+//! Deliver: the session to one comet. Deliveries that wait at the same time share a message, and while some are
+//! unanswered what comes right after a message waits for a moment; each is answered once, by the comet's receipt or
+//! by the news that none will come.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -57,6 +57,17 @@ pub(crate) struct DeliverySession {
 impl DeliverySession {
     /// Opens a session that connects by itself, again and again.
     pub(crate) fn open(comet: String, channel: Channel, metrics: Metrics, host: &Host) -> Self {
+        Self::gathering(DELIVERY_GATHER, comet, channel, metrics, host)
+    }
+
+    /// The same, with messages so far apart while something is unanswered.
+    fn gathering(
+        window: Duration,
+        comet: String,
+        channel: Channel,
+        metrics: Metrics,
+        host: &Host,
+    ) -> Self {
         let (queue, outgoing) = mpsc::channel(DELIVERIES_WAITING_MAX);
         let driver = Driver {
             comet,
@@ -64,7 +75,7 @@ impl DeliverySession {
                 .max_decoding_message_size(INTERNAL_MESSAGE_BYTES_MAX),
             outgoing,
             held: None,
-            gather: Gather::new(DELIVERY_GATHER),
+            gather: Gather::new(window),
             unanswered: HashMap::new(),
             last_id: 0,
             metrics,
@@ -160,7 +171,8 @@ impl Driver {
                 if self.held.is_none() {
                     self.held = self.outgoing.recv().await;
                 }
-                if self.outgoing.len() < DELIVERIES_PER_BATCH_MAX {
+                // Where nothing is unanswered, whoever pushes may be waiting for the answer to this one.
+                if !self.unanswered.is_empty() && self.outgoing.len() < DELIVERIES_PER_BATCH_MAX {
                     self.gather.ready().await;
                 }
                 self.held.is_some().then_some(place)
@@ -227,11 +239,97 @@ fn answer(unanswered: &mut HashMap<u64, oneshot::Sender<Receipt>>, receipts: Rec
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
     use orrery_host::grpc;
     use orrery_proto::common;
-    use orrery_proto::delivery::{ToConnections, deliver};
+    use orrery_proto::delivery::delivery_server::{Delivery, DeliveryServer};
+    use orrery_proto::delivery::{CensusPage, CensusRequest, ToConnections, deliver};
 
     use super::*;
+
+    /// A comet that says how many deliveries were in each message, and answers when it is told to.
+    struct Counting {
+        messages: mpsc::UnboundedSender<usize>,
+        answers: Arc<tokio::sync::Mutex<mpsc::UnboundedReceiver<()>>>,
+    }
+
+    #[tonic::async_trait]
+    impl Delivery for Counting {
+        type SessionStream = ReceiverStream<Result<Receipts, tonic::Status>>;
+        type CensusStream = ReceiverStream<Result<CensusPage, tonic::Status>>;
+
+        async fn session(
+            &self,
+            request: tonic::Request<tonic::Streaming<Deliveries>>,
+        ) -> Result<tonic::Response<Self::SessionStream>, tonic::Status> {
+            let mut deliveries = request.into_inner();
+            let (messages, answers) = (self.messages.clone(), self.answers.clone());
+            let (sent, stream) = mpsc::channel(16);
+            let task = Host::system().tasks.spawn("counting comet", async move {
+                while let Ok(Some(batch)) = deliveries.message().await {
+                    let _ = messages.send(batch.deliveries.len());
+                    let (sent, answers) = (sent.clone(), answers.clone());
+                    let answer = async move {
+                        answers.lock().await.recv().await;
+                        let receipt = |it: &Deliver| Receipt { id: it.id, ..Receipt::default() };
+                        let receipts = batch.deliveries.iter().map(receipt).collect();
+                        let _ = sent.send(Ok(Receipts { receipts })).await;
+                    };
+                    Host::system().tasks.spawn("answer", answer).detach();
+                }
+            });
+            task.detach();
+            Ok(tonic::Response::new(ReceiverStream::new(stream)))
+        }
+
+        async fn census(
+            &self,
+            _: tonic::Request<CensusRequest>,
+        ) -> Result<tonic::Response<Self::CensusStream>, tonic::Status> {
+            Err(tonic::Status::unimplemented("nobody asks"))
+        }
+    }
+
+    #[tokio::test]
+    async fn what_comes_while_a_message_is_unanswered_shares_the_next_one() {
+        let host = Host::system();
+        let listener = host.net.listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let (counted, mut messages) = mpsc::unbounded_channel();
+        let (answer, answers) = mpsc::unbounded_channel();
+        let answers = Arc::new(tokio::sync::Mutex::new(answers));
+        let server = tonic::transport::Server::builder()
+            .add_service(DeliveryServer::new(Counting { messages: counted, answers }))
+            .serve_with_incoming(grpc::incoming(listener));
+        let _server = host.tasks.spawn("server", async move { server.await.unwrap() });
+        let channel = grpc::channel(host.net.clone(), &address).unwrap();
+        let (window, metrics) = (Duration::from_secs(2), Metrics::new());
+        let session = DeliverySession::gathering(window, "c".into(), channel, metrics, &host);
+        let send = || session.send(vec![Deliver::default()]).unwrap().remove(0);
+
+        let mut awaited = vec![send()];
+        assert_eq!(messages.recv().await, Some(1), "who was idle is sent to at once");
+        let began = Instant::now();
+        for _ in 0..5 {
+            awaited.push(send());
+            // The session's task would send each by itself.
+            for _ in 0..20 {
+                tokio::task::yield_now().await;
+            }
+        }
+        assert_eq!(messages.recv().now_or_never(), None);
+        assert_eq!(messages.recv().await, Some(5));
+        assert!(began.elapsed() > window / 2);
+        let began = Instant::now();
+        awaited.push(send());
+        (0..2).for_each(|_| answer.send(()).unwrap());
+        assert_eq!(messages.recv().await, Some(1));
+        assert!(began.elapsed() < window / 2, "nothing is unanswered, it has to wait for nothing");
+        answer.send(()).unwrap();
+        for awaited in awaited {
+            awaited.await.unwrap();
+        }
+    }
 
     #[tokio::test]
     async fn what_waits_for_a_comet_that_hangs_is_bounded_in_bytes() {

@@ -77,8 +77,8 @@ pub const DELIVERIES_PER_BATCH_MAX: usize = 512;
 /// Bytes after which no further delivery joins a message to a comet.
 pub const DELIVERY_BATCH_BYTES_MAX: usize = limits::BATCH_BYTES_MAX;
 
-/// How long deliveries wait for each other where a message went to their comet just before: a message costs the
-/// comet several times what a delivery in it does.
+/// How long deliveries wait for each other where a message went to their comet just before and is not answered yet: a
+/// message costs the comet several times what a delivery in it does.
 pub const DELIVERY_GATHER: Duration = Duration::from_millis(1);
 
 /// Most deliveries that wait to be sent to one comet. More are answered `dropped: overloaded`.

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use orrery_host::Task;
-use orrery_logic::limits::DELIVERY_GATHER;
 use orrery_model::{Address, Id};
 use orrery_proto::delivery;
 use orrery_proto::push::{self as wire, Outcome};
@@ -55,21 +54,6 @@ async fn two_thousand_pushes_to_one_key_arrive_in_the_order_they_were_issued() {
     assert_eq!(bodies(&comet), expected);
     // Those that wait together share a look-up.
     assert!(bed.registry.look_ups(&key("k")) < 1000, "{}", bed.registry.look_ups(&key("k")));
-}
-
-#[tokio::test]
-async fn what_comes_right_after_a_message_to_a_comet_waits_for_the_next() {
-    let comet = Comet::start("a", 1).await;
-    let bed = Bed::with(&[&comet], |_| {}).await;
-    bed.registry.bind(key("k"), vec![route(comet.life(), 1, 10)]);
-    let mut client = bed.push.clone();
-    let begun = Instant::now();
-    for number in 0..200 {
-        client.push(numbered(keys(&["k"]), number)).await.unwrap();
-    }
-    assert_eq!(comet.bodies().len(), 200);
-    let windows = begun.elapsed().as_millis() / DELIVERY_GATHER.as_millis();
-    assert!(comet.batches() as u128 <= windows + 1, "{} in {windows}", comet.batches());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
