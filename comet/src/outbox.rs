@@ -138,6 +138,11 @@ impl Outbox {
         written
     }
 
+    /// Nothing is written any more.
+    pub(crate) fn break_off(&mut self) {
+        self.broken = true;
+    }
+
     fn poll_write_all(
         &mut self,
         stream: &mut Box<dyn Stream>,

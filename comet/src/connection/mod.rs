@@ -29,6 +29,7 @@ use crate::worker::{Busy, Coalescing, Room, Turn};
 
 pub(crate) use self::pushing::Pushed;
 pub(crate) use self::task::run;
+pub(crate) use self::writing::Wrote;
 
 /// What waits until it is known what the connection is called.
 enum Held {

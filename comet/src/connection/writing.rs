@@ -13,6 +13,15 @@ use super::Connection;
 use crate::limits::ANSWERS_WAITING_MAX;
 use crate::worker::Verdict;
 
+/// How much of an outbox the worker wrote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wrote {
+    /// All of it, or the task does.
+    All,
+    /// As much as the kernel took.
+    Blocked,
+}
+
 impl Connection {
     /// Has the outbox written with what else comes, if it was written a moment ago.
     pub(super) fn write_soon(&self) {
@@ -51,20 +60,26 @@ impl Connection {
     }
 
     /// Writes what the worker was asked to write.
-    pub(crate) fn write(&self) {
+    pub(crate) fn write(&self) -> Wrote {
         if !self.asked.replace(false) || self.woken.get() {
-            return;
+            return Wrote::All;
         }
         let waker = self.waker.borrow();
-        let Some(waker) = &*waker else { return };
+        let Some(waker) = &*waker else { return Wrote::All };
         let is_stuffed = self.is_stuffed();
         // The worker writes for many in one go. What tokio grants a task in one go is not meant for that.
         let written = pin!(unconstrained(poll_fn(|cx| self.poll_write(cx))));
-        let is_broken =
-            matches!(written.poll(&mut Context::from_waker(waker)), Poll::Ready(Err(_)));
-        if is_broken || is_stuffed != self.is_stuffed() {
+        let written = written.poll(&mut Context::from_waker(waker));
+        if matches!(written, Poll::Ready(Err(_))) || is_stuffed != self.is_stuffed() {
             self.wake();
         }
+        if written.is_pending() { Wrote::Blocked } else { Wrote::All }
+    }
+
+    /// Has the task end it: nobody knows how much of its outbox was written.
+    pub(crate) fn give_up(&self) {
+        self.outbox.borrow_mut().break_off();
+        self.wake();
     }
 
     /// Writes until nothing waits or the kernel takes no more; the task of the context is woken when it does.
@@ -98,7 +113,7 @@ mod tests {
 
     use super::*;
     use crate::outbox::OutboxLimits;
-    use crate::worker::{Coalescing, Turn};
+    use crate::worker::{Coalescing, Connections, Turn};
 
     /// How many bytes the other end leaves unread.
     const KERNEL_BYTES: usize = 64;
@@ -114,7 +129,7 @@ mod tests {
     }
 
     struct Fixture {
-        connection: Connection,
+        connection: Rc<Connection>,
         turn: Rc<Turn>,
         woken: Arc<Woken>,
         device: DuplexStream,
@@ -123,11 +138,16 @@ mod tests {
     impl Fixture {
         /// A connection whose task waits.
         fn new() -> Self {
+            Self::of(Rc::default())
+        }
+
+        /// One of a worker's.
+        fn of(turn: Rc<Turn>) -> Self {
             let limits = OutboxLimits { frames: 1000, bytes: 10_000 };
             let session = Session::new(Dialect::Tcp, 0);
             let coalescing = Rc::new(Coalescing::new(Duration::ZERO, Instant::now()));
-            let turn = Rc::<Turn>::default();
             let connection = Connection::new(Conn(256), session, limits, turn.clone(), coalescing);
+            let connection = Rc::new(connection);
             let (ours, device) = duplex(KERNEL_BYTES);
             connection.stream.replace(Some(Box::new(LocalStream(ours))));
             let woken = Arc::<Woken>::default();
@@ -168,11 +188,21 @@ mod tests {
         assert_eq!(it.woken(), 0);
     }
 
+    #[test]
+    fn whoever_is_given_up_is_written_to_no_more() {
+        let it = Fixture::new();
+        it.push(10);
+        it.connection.give_up();
+        assert_eq!(it.woken(), 1);
+        let written = it.connection.poll_write(&mut Context::from_waker(Waker::noop()));
+        assert!(matches!(written, Poll::Ready(Err(_))));
+    }
+
     #[tokio::test]
     async fn where_the_kernel_takes_no_more_the_task_is_woken_when_it_does() {
         let mut it = Fixture::new();
         it.push(KERNEL_BYTES + 1);
-        it.write();
+        assert_eq!((it.turn.next(), it.connection.write()), (Some(0), Wrote::Blocked));
         assert_eq!((it.is_empty(), it.woken()), (false, 0));
         it.device.read_exact(&mut [0; 2]).await.unwrap();
         assert_eq!(it.woken(), 1);
@@ -213,11 +243,20 @@ mod tests {
     }
 
     #[test]
-    fn the_slot_of_one_that_is_gone_writes_to_nobody_who_did_not_ask() {
-        let (gone, new) = (Fixture::new(), Fixture::new());
+    fn whoever_has_the_slot_of_one_that_asked_is_written_to_if_it_asked_too() {
+        let (turn, mut connections) = (Rc::<Turn>::default(), Connections::default());
+        let gone = Fixture::of(turn.clone());
+        let slot = connections.insert(gone.connection.clone());
         gone.push(10);
+        connections.remove(slot, Conn(256));
+        let new = Fixture::of(turn.clone());
+        assert_eq!(connections.insert(new.connection.clone()), slot);
         new.connection.answer(Bytes::from_static(b"answer"));
-        new.connection.write();
-        assert!(!new.is_empty());
+        connections.write(&turn, 10);
+        assert!(!turn.is_asked() && !new.is_empty() && !gone.is_empty());
+        turn.ask(slot);
+        new.push(10);
+        assert_eq!(connections.write(&turn, 10).connections, 2);
+        assert!(new.is_empty());
     }
 }

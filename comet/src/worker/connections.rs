@@ -1,18 +1,31 @@
 //! Connections: those of one worker, by slot and by number.
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use orrery_model::Conn;
 use slab::Slab;
 
-use crate::connection::Connection;
+use super::turn::Turn;
+use crate::connection::{Connection, Wrote};
 
 /// The connections of one worker.
 #[derive(Default)]
 pub(crate) struct Connections {
     slots: Slab<Rc<Connection>>,
     by_conn: HashMap<Conn, usize>,
+}
+
+/// What came of writing to some.
+#[derive(Debug, Default)]
+pub(crate) struct Written {
+    /// To how many.
+    pub(crate) connections: usize,
+    /// Whether the kernel took not all of what was for one of them.
+    pub(super) is_blocked: bool,
+    /// How many of them are given up, since something is wrong with our own code.
+    pub(super) panics: u64,
 }
 
 impl Connections {
@@ -44,5 +57,24 @@ impl Connections {
 
     pub(crate) fn at(&self, slot: usize) -> Option<&Rc<Connection>> {
         self.slots.get(slot)
+    }
+
+    /// Writes to those who asked, to so many at most.
+    pub(crate) fn write(&self, turn: &Turn, most: usize) -> Written {
+        let mut written = Written::default();
+        for slot in std::iter::from_fn(|| turn.next()).take(most) {
+            // Whoever asked may be gone, and another one in its place.
+            let Some(connection) = self.at(slot) else { continue };
+            written.connections += 1;
+            // What is wrong with one connection is not to end all of the worker's.
+            match catch_unwind(AssertUnwindSafe(|| connection.write())) {
+                Ok(wrote) => written.is_blocked |= wrote == Wrote::Blocked,
+                Err(_) => {
+                    written.panics += 1;
+                    connection.give_up();
+                }
+            }
+        }
+        written
     }
 }

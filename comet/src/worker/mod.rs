@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::clock::Clock;
 pub(crate) use self::coalescing::{Busy, Coalescing, Verdict};
-use self::connections::Connections;
+pub(crate) use self::connections::Connections;
 pub(crate) use self::room::Room;
 #[cfg(test)]
 pub(crate) use self::room::Waiting;
@@ -81,6 +81,8 @@ pub(crate) async fn run(comet: Arc<Comet>, index: usize, mut mailbox: mpsc::Rece
     let mut backlog = VecDeque::new();
     let mut mail = Vec::with_capacity(MAIL_BATCH);
     let mut due = Due::default();
+    // Since the tasks had their turn.
+    let mut written = 0;
     while !worker.closing.is_cancelled() || !tasks.connections.is_empty() {
         worker.coalescing.look(Instant::now());
         while worker.turn.is_over() && !(due.rooms.is_empty() && backlog.is_empty()) {
@@ -98,18 +100,11 @@ pub(crate) async fn run(comet: Arc<Comet>, index: usize, mut mailbox: mpsc::Rece
             // Rare, short, and what notices the silent ones.
             _ = sweep.tick() => worker.sweep(),
             // Those who were given something come first; see there.
-            () = worker.turn.asked() => {
-                worker.write();
-                if worker.turn.is_asked() {
-                    // Those who have something to say need not wait for all of it.
-                    yield_now().await;
-                }
-            }
             () = worker.turn.over(), if !worker.turn.is_over() => {}
             () = worker.coalescing.due(), if worker.turn.is_over() => {
                 due = worker.take_due(Instant::now());
             }
-            // Not all that is due is written in one turn: mail that comes meanwhile has its own between two.
+            // Not all that is due is written in one turn: mail that comes meanwhile is carried out with the next.
             n = mailbox.recv_many(&mut mail, MAIL_BATCH),
                 if worker.turn.is_over() || (backlog.is_empty() && !due.rooms.is_empty()) =>
             {
@@ -126,6 +121,15 @@ pub(crate) async fn run(comet: Arc<Comet>, index: usize, mut mailbox: mpsc::Rece
                         }
                         mail => worker.obey(mail),
                     }
+                }
+            }
+            () = worker.turn.asked() => {
+                let is_blocked = worker.write(&mut written);
+                let is_more = worker.turn.is_asked() || !backlog.is_empty() || !due.rooms.is_empty();
+                if is_blocked || is_more || written >= WRITES_MAX {
+                    written = 0;
+                    // Those who have something to say need not wait for all of it, nor those whose kernel has room again.
+                    yield_now().await;
                 }
             }
             Some(ended) = tasks.connections.join_next(), if !tasks.connections.is_empty() => {
@@ -178,14 +182,12 @@ impl Worker {
         Due { rooms: rooms.into(), since: Some(now) }
     }
 
-    /// Writes to some of those who are to be written to.
-    fn write(&self) {
-        let connections = self.connections.borrow();
-        for slot in std::iter::from_fn(|| self.turn.next()).take(WRITES_MAX) {
-            if let Some(connection) = connections.at(slot) {
-                connection.write();
-            }
-        }
+    /// Writes to some of those who are to be written to, and counts them; whether the kernel took not all of it.
+    fn write(&self, written: &mut usize) -> bool {
+        let wrote = self.connections.borrow().write(&self.turn, WRITES_MAX);
+        self.comet.metrics.panics.inc_by(wrote.panics);
+        *written += wrote.connections;
+        wrote.is_blocked
     }
 
     /// Writes rooms until enough members have something to write.
