@@ -16,6 +16,7 @@ use crate::totals::Totals;
 
 /// What all workers and services of one comet share.
 pub(crate) struct Comet {
+    pub(crate) began: Instant,
     pub(crate) config: Config,
     pub(crate) edge: Edge,
     pub(crate) presence: Arc<Presence>,

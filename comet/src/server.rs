@@ -76,8 +76,15 @@ pub async fn start(config: Config, host: Host) -> Result<Handle, StartError> {
         metrics: metrics.clone(),
     });
     let admission = Admission::new(&config);
-    let comet =
-        Arc::new(Comet { config, edge, presence: presence.clone(), totals, metrics, admission });
+    let comet = Arc::new(Comet {
+        began: Instant::now(),
+        config,
+        edge,
+        presence: presence.clone(),
+        totals,
+        metrics,
+        admission,
+    });
 
     let mut threads = Vec::new();
     for (index, mailbox) in mailboxes.into_iter().enumerate() {

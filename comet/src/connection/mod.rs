@@ -400,7 +400,7 @@ mod tests {
     }
 
     fn coalescing() -> Rc<Coalescing> {
-        Rc::new(Coalescing::new(Duration::ZERO, Instant::now()))
+        Rc::new(Coalescing::new(Duration::ZERO, Instant::now(), (0, 1)))
     }
 
     fn close(targets: Vec<Target>) -> Work {

@@ -167,7 +167,7 @@ mod tests {
     fn member() -> (Rc<Connection>, Rc<Room>) {
         let limits = OutboxLimits { frames: HELD_MAX, bytes: 1024 };
         let session = Session::new(Dialect::Tcp, 0);
-        let coalescing = Rc::new(Coalescing::new(Duration::ZERO, Instant::now()));
+        let coalescing = Rc::new(Coalescing::new(Duration::ZERO, Instant::now(), (0, 1)));
         let connection = Connection::new(Conn(256), session, limits, Rc::default(), coalescing);
         let (connection, id) = (Rc::new(connection), Id::new("lobby").unwrap());
         let room = Rc::new(Room::new(Address::room(id.clone())));

@@ -145,7 +145,7 @@ mod tests {
         fn of(turn: Rc<Turn>) -> Self {
             let limits = OutboxLimits { frames: 1000, bytes: 10_000 };
             let session = Session::new(Dialect::Tcp, 0);
-            let coalescing = Rc::new(Coalescing::new(Duration::ZERO, Instant::now()));
+            let coalescing = Rc::new(Coalescing::new(Duration::ZERO, Instant::now(), (0, 1)));
             let connection = Connection::new(Conn(256), session, limits, turn.clone(), coalescing);
             let connection = Rc::new(connection);
             let (ours, device) = duplex(KERNEL_BYTES);

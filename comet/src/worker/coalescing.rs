@@ -2,7 +2,8 @@
 //!
 //! Who was idle is written to at once. Who is busy, a room or a single connection, gets what comes within a
 //! short time together, in one write: a write costs the kernel much the same whatever is in it. All that waits
-//! on a worker is written at one moment; nothing waits for longer than the window.
+//! on a worker is written at one moment; nothing waits for longer than the window. While more comes all the time,
+//! the workers of a comet write one after the other, not all at once: each of them is done sooner.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -17,14 +18,19 @@ use crate::limits::COALESCE_MAX;
 
 /// What waits on one worker, and until when.
 pub(crate) struct Coalescing {
+    /// The same for all workers.
     began: Instant,
+    /// Which worker this is, and of how many.
+    place: (usize, usize),
     /// What is configured, in microseconds; 0 where nothing ever waits.
     least: u64,
-    /// How long waits what comes now: no shorter than the last sweep took, in microseconds.
+    /// How long waits what comes now: longer than the last sweep took, in microseconds.
     window: Cell<u64>,
     /// The worker's time, looked at once for all that it does in a row, in microseconds.
     now: Cell<u64>,
     due: Cell<Option<Instant>>,
+    /// When what had waited was taken the last time.
+    taken: Cell<Option<u64>>,
     /// Says that something is due at all: a broadcast under way does not run within the worker's own loop.
     begun: Notify,
     rooms: RefCell<Vec<Rc<Room>>>,
@@ -47,14 +53,16 @@ pub(crate) enum Verdict {
 pub(crate) struct Busy(Cell<u64>);
 
 impl Coalescing {
-    pub(crate) fn new(window: Duration, now: Instant) -> Self {
+    pub(crate) fn new(window: Duration, began: Instant, place: (usize, usize)) -> Self {
         let least = u64::try_from(window.as_micros()).unwrap_or(u64::MAX);
         Self {
-            began: now,
+            began,
+            place,
             least,
             window: Cell::new(least),
             now: Cell::new(0),
             due: Cell::default(),
+            taken: Cell::default(),
             begun: Notify::new(),
             rooms: RefCell::default(),
             connections: RefCell::default(),
@@ -101,10 +109,20 @@ impl Coalescing {
 
     fn wait(&self) {
         if self.due.get().is_none() {
-            let due = Duration::from_micros(self.now.get() + self.window.get());
-            self.due.set(Some(self.began + due));
+            let (now, window) = (self.now.get(), self.window.get());
+            let goes_on = self.taken.get().is_some_and(|taken| now <= taken + window);
+            let due = if goes_on { self.next_beat(now, window) } else { now + window };
+            self.due.set(Some(self.began + Duration::from_micros(due)));
             self.begun.notify_one();
         }
+    }
+
+    /// When this worker is the next to write, within a window.
+    fn next_beat(&self, now: u64, window: u64) -> u64 {
+        let (index, count) = self.place;
+        let offset = window * index as u64 / count as u64;
+        let passed = (now + window - offset).checked_rem(window);
+        now + window - passed.unwrap_or_default()
     }
 
     /// Waits until what waits is to be written, which may be never.
@@ -120,15 +138,17 @@ impl Coalescing {
     /// Takes out all that waits.
     pub(super) fn take(&self) -> (Vec<Rc<Room>>, Vec<Conn>) {
         self.due.set(None);
+        self.taken.set(Some(self.now.get()));
         (self.rooms.take(), self.connections.take())
     }
 
-    /// It took so long to write to all that had waited. If that is longer than the window, what comes meanwhile
-    /// would find nobody idle: it waits for as long, and more of it goes in one write.
+    /// It took so long to write to all that had waited. Where a window is not longer than that, the next sweep is due
+    /// when one is done: nothing else has its turn, and all wait for it. So it is half as long again, and more goes in
+    /// one write.
     pub(super) fn swept(&self, took: Duration) {
         if self.least > 0 {
-            let took = u64::try_from(took.min(COALESCE_MAX).as_micros()).unwrap_or(u64::MAX);
-            self.window.set(took.max(self.least));
+            let longer = (took * 3 / 2).min(COALESCE_MAX).as_micros();
+            self.window.set(u64::try_from(longer).unwrap_or(u64::MAX).max(self.least));
         }
     }
 }
@@ -142,10 +162,11 @@ mod tests {
     use super::*;
 
     const WINDOW: Duration = Duration::from_millis(10);
+    const ONLY: (usize, usize) = (0, 1);
 
     fn verdicts<const N: usize>(window: Duration, at_ms: [u64; N]) -> [Verdict; N] {
         let began = Instant::now();
-        let coalescing = Coalescing::new(window, began);
+        let coalescing = Coalescing::new(window, began, ONLY);
         let busy = Busy::default();
         at_ms.map(|ms| {
             coalescing.look(began + Duration::from_millis(ms));
@@ -163,7 +184,7 @@ mod tests {
     #[test]
     fn what_waits_is_due_a_window_after_the_first_of_it_came() {
         let began = Instant::now();
-        let coalescing = Coalescing::new(WINDOW, began);
+        let coalescing = Coalescing::new(WINDOW, began, ONLY);
         for (ms, due_ms) in [(3, 13), (7, 13), (12, 13)] {
             coalescing.look(began + Duration::from_millis(ms));
             coalescing.add_connection(Conn(ms));
@@ -173,9 +194,29 @@ mod tests {
         assert_eq!((coalescing.due.get(), coalescing.take().1.len()), (None, 0));
     }
 
+    #[test]
+    fn while_more_comes_all_the_time_workers_write_one_after_the_other() {
+        let due = |place, at_ms: [u64; 4]| {
+            let began = Instant::now();
+            let coalescing = Coalescing::new(WINDOW, began, place);
+            at_ms.map(|ms| {
+                coalescing.look(began + Duration::from_millis(ms));
+                coalescing.add_connection(Conn(ms));
+                let due = coalescing.due.get().unwrap();
+                coalescing.look(due);
+                coalescing.take();
+                (due - began).as_millis()
+            })
+        };
+        // The first after a quiet time waits for as long as the next may come.
+        assert_eq!(due((0, 2), [3, 14, 21, 57]), [13, 20, 30, 67]);
+        assert_eq!(due((1, 2), [3, 14, 21, 57]), [13, 15, 25, 67]);
+        assert_eq!(due((1, 4), [3, 14, 23, 60]), [13, 22, 32, 70]);
+    }
+
     #[tokio::test]
     async fn what_begins_to_wait_while_nothing_is_due_is_noticed() {
-        let coalescing = Coalescing::new(WINDOW, Instant::now());
+        let coalescing = Coalescing::new(WINDOW, Instant::now(), ONLY);
         let late = async {
             yield_now().await;
             coalescing.add_connection(Conn(1));
@@ -185,14 +226,14 @@ mod tests {
     }
 
     #[test]
-    fn the_window_is_no_shorter_than_the_last_sweep_took_and_bounded() {
+    fn the_window_is_longer_than_the_last_sweep_took_and_bounded() {
         let window = |least, took| {
-            let coalescing = Coalescing::new(least, Instant::now());
+            let coalescing = Coalescing::new(least, Instant::now(), ONLY);
             coalescing.swept(took);
             Duration::from_micros(coalescing.window.get())
         };
         assert_eq!(window(WINDOW, WINDOW / 2), WINDOW);
-        assert_eq!(window(WINDOW, WINDOW * 3), WINDOW * 3);
+        assert_eq!(window(WINDOW, WINDOW * 3), WINDOW * 9 / 2);
         assert_eq!(window(WINDOW, COALESCE_MAX * 2), COALESCE_MAX);
         assert_eq!(window(Duration::ZERO, WINDOW), Duration::ZERO, "turned off");
     }

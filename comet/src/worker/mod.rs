@@ -60,7 +60,8 @@ pub(crate) struct Worker {
 
 /// Runs a worker until it was told to close all connections and has done so, or nobody can reach it.
 pub(crate) async fn run(comet: Arc<Comet>, index: usize, mut mailbox: mpsc::Receiver<ToWorker>) {
-    let window = comet.config.coalesce();
+    let (window, began) = (comet.config.coalesce(), comet.began);
+    let place = (index, comet.presence.workers());
     let room_limits = comet.room_limits();
     let worker = Rc::new(Worker {
         index,
@@ -69,7 +70,7 @@ pub(crate) async fn run(comet: Arc<Comet>, index: usize, mut mailbox: mpsc::Rece
         rooms: RefCell::default(),
         scratch: RefCell::new(vec![0; READ_BYTES].into()),
         turn: Rc::default(),
-        coalescing: Rc::new(Coalescing::new(window, Instant::now())),
+        coalescing: Rc::new(Coalescing::new(window, began, place)),
         room_limits,
         closing: CancellationToken::new(),
         clock: Clock::new(Instant::now()),
