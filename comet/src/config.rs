@@ -9,7 +9,7 @@ use orrery_tls::limits::CERTIFICATES_MAX;
 use serde::{Deserialize, Serialize};
 
 use crate::error::StartError;
-use crate::limits::{COALESCE_MAX, WORKERS_MAX};
+use crate::limits::{COALESCE_MAX, READ_BYTES, WORKERS_MAX};
 
 /// What a comet is told before it starts.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -36,6 +36,11 @@ pub struct Config {
     pub workers: usize,
     /// Most connections at once. Default 100 000: about half a gigabyte with the kernel's part.
     pub connections_max: usize,
+    /// Most connections at once of one address, and of one network (/64) of IPv6, whose hosts choose their addresses
+    /// freely. 0 (default): no more than of all. Proxies and the gateways of carriers put thousands of devices behind
+    /// one address, and a comet cannot tell them from one that takes more than its share: who sets this knows what is
+    /// in front of the comet.
+    pub connections_per_address_max: usize,
     /// Most connections that are not authenticated yet; more are refused. Default 8192.
     pub handshakes_max: usize,
     /// Time from accept to successful authentication, in milliseconds. Default 5000, goim's own.
@@ -50,10 +55,16 @@ pub struct Config {
     /// at most 100. Who is idle is written to at once. 0: nothing waits. Default 10.
     pub coalesce_ms: u64,
     /// Frames a device may send per second over a longer time; above it the connection is closed.
-    /// Default 200.
+    /// A part of a WebSocket message counts as one, and so do pings. Default 200.
     pub frames_per_second: u32,
     /// Frames a device may send at once after a quiet time. Default 2000: goim's clients pipeline.
     pub frames_burst: u32,
+    /// Bytes a device may send per second over a longer time; above it the connection is closed. Default 262 144:
+    /// a message of 1 KiB in each frame that it may send, and some more.
+    pub bytes_per_second: u32,
+    /// Bytes a device may send at once after a quiet time, at least 16 KiB and a message of `orrery.json.v1`.
+    /// Default 4 MiB: 2 KiB in each frame that it may send so.
+    pub bytes_burst: u32,
     /// Longest message a device may send on `orrery.json.v1`, in bytes, at most 64 KiB. Default 8192.
     pub json_message_bytes: usize,
     /// How long a room without members stays listed, in milliseconds. Default 30 000: people come
@@ -117,6 +128,7 @@ impl Default for Config {
             advertise: Advertise::default(),
             workers: 0,
             connections_max: 100_000,
+            connections_per_address_max: 0,
             handshakes_max: 8192,
             handshake_ms: 5000,
             outbox_frames: 1024,
@@ -124,6 +136,8 @@ impl Default for Config {
             coalesce_ms: 10,
             frames_per_second: 200,
             frames_burst: 2000,
+            bytes_per_second: 256 << 10,
+            bytes_burst: 4 << 20,
             json_message_bytes: JSON_MESSAGE_BYTES_DEFAULT,
             room_linger_ms: 30_000,
             audit_ms: 600_000,
@@ -172,6 +186,7 @@ impl Config {
             ("outbox_bytes", self.outbox_bytes as u64),
             ("frames_per_second", self.frames_per_second.into()),
             ("frames_burst", self.frames_burst.into()),
+            ("bytes_per_second", self.bytes_per_second.into()),
             ("audit_ms", self.audit_ms),
             ("edge_request_ms", self.edge_request_ms),
             ("json_message_bytes", self.json_message_bytes as u64),
@@ -188,6 +203,10 @@ impl Config {
         if self.json_message_bytes > JSON_MESSAGE_BYTES_MAX {
             let what = "must be at most 65536";
             return Err(StartError::Config { key: "json_message_bytes", what });
+        }
+        if (self.bytes_burst as usize) < READ_BYTES.max(self.json_message_bytes) {
+            let what = "must be at least 16384, and json_message_bytes";
+            return Err(StartError::Config { key: "bytes_burst", what });
         }
         if self.delivery_advertise.as_deref() == Some("") {
             let what = "must not be empty; without it the address listened on is told";

@@ -133,6 +133,25 @@ pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 /// Connections bound again per second when the attach reply names no pace.
 pub(crate) const REBIND_PER_SECOND: u32 = 1000;
 
+/// Seconds after which a device may come back that was refused at the door, at least: those who hold the places of
+/// handshakes have gone by then.
+pub(crate) const RETRY_AFTER_S: u64 = 5;
+
+/// Seconds over which those who were refused at once are spread, on top of [`RETRY_AFTER_S`]: they do not come back
+/// as the storm they came as.
+pub(crate) const RETRY_AFTER_SPREAD_S: u64 = 10;
+
+/// How long a word to a device that is refused may take; others at its door wait meanwhile. A new connection has room
+/// for it as soon as the runtime has looked, so that one which takes longer is broken.
+pub(crate) const REFUSAL_TIMEOUT: Duration = Duration::from_millis(20);
+
+/// Most bytes that are read and thrown away from a device that is refused with a word, so that the kernel does not
+/// throw the word away: a request as devices send it. Nothing is waited for.
+pub(crate) const REFUSED_UNREAD_MAX: usize = 2048;
+
+/// Bits of an address of IPv6 that name its network; its hosts choose the others freely (RFC 4291, 2.5.1).
+pub(crate) const NETWORK_BITS: u32 = 64;
+
 /// Buffers of the WebSocket handshake, in bytes: a request line and the usual headers fit at once.
 pub(crate) const HANDSHAKE_BUFFER_BYTES: usize = 4096;
 

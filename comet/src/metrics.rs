@@ -13,6 +13,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use crate::admission::Refused;
+use crate::connection::Flood;
 
 /// One label and its value.
 type Label = [(&'static str, &'static str); 1];
@@ -21,6 +22,7 @@ type Label = [(&'static str, &'static str); 1];
 #[derive(Default)]
 pub(crate) struct Metrics {
     connections: Family<Label, Gauge>,
+    handshakes: Gauge,
     handshakes_refused: Family<Label, Counter>,
     pub(crate) handshakes_failed: Counter,
     tls_handshakes_refused: Family<Label, Counter>,
@@ -29,6 +31,7 @@ pub(crate) struct Metrics {
     pub(crate) tls_certificates_replaced: Counter,
     pub(crate) tls_certificates_refused: Counter,
     closes: Family<Label, Counter>,
+    floods: Family<Label, Counter>,
     deliveries: Family<Label, Counter>,
     pub(crate) room_sweeps: Counter,
     pub(crate) room_pushes: Counter,
@@ -44,19 +47,26 @@ pub(crate) struct Metrics {
 }
 
 /// Counts one connection while it lives.
-pub(crate) struct Connected(Gauge<i64, AtomicI64>);
+#[derive(Debug)]
+pub(crate) struct Counted(Gauge<i64, AtomicI64>);
 
-impl Drop for Connected {
+impl Drop for Counted {
     fn drop(&mut self) {
         self.0.dec();
     }
 }
 
 impl Metrics {
-    pub(crate) fn connected(&self, dialect: Dialect) -> Connected {
+    pub(crate) fn connected(&self, dialect: Dialect) -> Counted {
         let gauge = self.connections.get_or_create(&[("protocol", dialect.word())]).clone();
         gauge.inc();
-        Connected(gauge)
+        Counted(gauge)
+    }
+
+    /// Counts one that is not authenticated yet.
+    pub(crate) fn shakes_hands(&self) -> Counted {
+        self.handshakes.inc();
+        Counted(self.handshakes.clone())
     }
 
     /// Devices that are connected now.
@@ -72,6 +82,7 @@ impl Metrics {
         let limit = match refused {
             Refused::Connections => "connections",
             Refused::Handshakes => "handshakes",
+            Refused::Address => "address",
         };
         self.handshakes_refused.get_or_create(&[("limit", limit)]).inc();
     }
@@ -92,6 +103,14 @@ impl Metrics {
 
     pub(crate) fn closed(&self, reason: CloseReason) {
         self.closes.get_or_create(&[("reason", code_and_word(reason).1)]).inc();
+    }
+
+    pub(crate) fn flooded(&self, flood: Flood) {
+        let limit = match flood {
+            Flood::Frames => "frames",
+            Flood::Bytes => "bytes",
+        };
+        self.floods.get_or_create(&[("limit", limit)]).inc();
     }
 
     /// Counts what became of a delivery at each connection.
@@ -117,6 +136,11 @@ impl Metrics {
         let registry = registry.sub_registry_with_prefix("orrery_comet");
         registry.register("connections", "Connected devices by protocol", self.connections.clone());
         registry.register(
+            "handshakes",
+            "Connections that are not authenticated yet",
+            self.handshakes.clone(),
+        );
+        registry.register(
             "handshakes_refused",
             "Connections refused at the door, by the limit they met",
             self.handshakes_refused.clone(),
@@ -128,6 +152,11 @@ impl Metrics {
         );
         self.register_tls(registry);
         registry.register("closes", "Connections closed by us, by reason", self.closes.clone());
+        registry.register(
+            "floods",
+            "Connections closed because their devices sent more than they may, by the limit",
+            self.floods.clone(),
+        );
         registry.register(
             "deliveries",
             "What became of deliveries, once for each connection, by outcome",

@@ -75,7 +75,7 @@ pub async fn start(config: Config, host: Host) -> Result<Handle, StartError> {
         workers: workers.clone(),
         metrics: metrics.clone(),
     });
-    let admission = Admission::new(&config);
+    let admission = Admission::new(&config, metrics.clone());
     let comet = Arc::new(Comet {
         began: Instant::now(),
         config,

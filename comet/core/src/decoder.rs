@@ -88,11 +88,12 @@ impl Decoder {
         polled
     }
 
-    /// WebSocket control frames so far. The caller limits their rate.
-    pub fn control_frames(&self) -> u32 {
-        match &self.kind {
+    /// WebSocket frames since the last call that ended no message. The caller limits their rate along with that of
+    /// the inputs.
+    pub fn take_parts(&mut self) -> u32 {
+        match &mut self.kind {
             Kind::Tcp(_) => 0,
-            Kind::WebSocket(decoder, _) | Kind::Json(decoder) => decoder.control_frames(),
+            Kind::WebSocket(decoder, _) | Kind::Json(decoder) => decoder.take_parts(),
         }
     }
 }

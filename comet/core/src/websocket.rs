@@ -43,7 +43,8 @@ pub struct WebSocketDecoder {
     parts: BytesMut,
     parts_count: u32,
     message_max: u32,
-    control_frames: u32,
+    /// Frames that ended no message and are not charged yet.
+    uncharged: u32,
     strict: bool,
     state: State,
 }
@@ -76,7 +77,7 @@ impl WebSocketDecoder {
             parts: BytesMut::new(),
             parts_count: 0,
             message_max: u32::try_from(message_max).expect("limits fit 32 bits"),
-            control_frames: 0,
+            uncharged: 0,
             strict,
             state: State::Open,
         }
@@ -89,9 +90,10 @@ impl WebSocketDecoder {
         }
     }
 
-    /// Pings, pongs and closes so far; stops at 2^32 - 1. The caller limits their rate.
-    pub fn control_frames(&self) -> u32 {
-        self.control_frames
+    /// Frames since the last call that ended no message: they make no event, and are work all the same. The caller
+    /// limits their rate along with that of the events.
+    pub fn take_parts(&mut self) -> u32 {
+        std::mem::take(&mut self.uncharged)
     }
 
     /// The next message or control frame, or none until more bytes come (after a close: none for ever).
@@ -212,6 +214,7 @@ impl WebSocketDecoder {
         if !fin {
             self.parts.extend_from_slice(&payload);
             self.parts_count += 1;
+            self.uncharged = self.uncharged.saturating_add(1);
             return Ok(None);
         }
         let message = if self.parts_count == 0 {
@@ -228,8 +231,7 @@ impl WebSocketDecoder {
         Ok(Some(Event::Message(message.freeze())))
     }
 
-    fn control(&mut self, opcode: Opcode, payload: Bytes) -> Result<Event, WebSocketError> {
-        self.control_frames = self.control_frames.saturating_add(1);
+    fn control(&self, opcode: Opcode, payload: Bytes) -> Result<Event, WebSocketError> {
         match opcode {
             Opcode::Ping => Ok(Event::Ping(payload)),
             Opcode::Pong => Ok(Event::Pong),

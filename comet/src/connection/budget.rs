@@ -1,35 +1,92 @@
-//! Budget: how many frames a device may still send.
+//! Budget: how many frames and bytes a device may still send.
 
-/// A token bucket in frames: refilled at a rate, up to a burst.
+use crate::config::Config;
+
+/// What a device sent too much of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flood {
+    /// Frames, a part of a message being one, and control frames too.
+    Frames,
+    /// Bytes, within TLS where there is TLS.
+    Bytes,
+}
+
+/// A bucket of frames and one of bytes: each is refilled at a rate, up to a burst.
 #[derive(Debug)]
 pub(super) struct Budget {
     /// In thousandths of a frame.
-    left: u64,
+    frames: u64,
+    /// In thousandths of a byte.
+    bytes: u64,
     refilled_ms: u64,
 }
 
-/// The bucket's shape, the same for all connections.
+/// The shape of a bucket, the same for all connections.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Allowance {
-    pub(super) per_second: u32,
-    pub(super) burst: u32,
+struct Rate {
+    per_second: u32,
+    burst: u32,
 }
 
 impl Budget {
-    pub(super) fn full(allowance: Allowance, now_ms: u64) -> Self {
-        Self { left: u64::from(allowance.burst) * 1000, refilled_ms: now_ms }
+    pub(super) fn full(config: &Config, now_ms: u64) -> Self {
+        let [frames, bytes] = rates(config).map(Rate::full);
+        Self { frames, bytes, refilled_ms: now_ms }
     }
 
-    /// Takes one frame; false when the device sent too many.
-    pub(super) fn take(&mut self, allowance: Allowance, now_ms: u64) -> bool {
-        let elapsed_ms = now_ms.saturating_sub(self.refilled_ms);
-        let refill = elapsed_ms.saturating_mul(allowance.per_second.into());
-        self.left = self.left.saturating_add(refill).min(u64::from(allowance.burst) * 1000);
-        self.refilled_ms = now_ms;
-        let affordable = self.left >= 1000;
-        self.left = self.left.saturating_sub(1000);
-        affordable
+    /// Takes frames; an error when the device sent too many.
+    pub(super) fn take_frames(
+        &mut self,
+        count: u32,
+        config: &Config,
+        now_ms: u64,
+    ) -> Result<(), Flood> {
+        self.refill(config, now_ms);
+        take(&mut self.frames, count.into()).ok_or(Flood::Frames)
     }
+
+    /// Takes bytes; an error when the device sent too many.
+    pub(super) fn take_bytes(
+        &mut self,
+        count: usize,
+        config: &Config,
+        now_ms: u64,
+    ) -> Result<(), Flood> {
+        self.refill(config, now_ms);
+        take(&mut self.bytes, count as u64).ok_or(Flood::Bytes)
+    }
+
+    fn refill(&mut self, config: &Config, now_ms: u64) {
+        let elapsed_ms = now_ms.saturating_sub(self.refilled_ms);
+        let [frames, bytes] = rates(config);
+        self.frames = frames.refilled(self.frames, elapsed_ms);
+        self.bytes = bytes.refilled(self.bytes, elapsed_ms);
+        self.refilled_ms = now_ms;
+    }
+}
+
+impl Rate {
+    fn full(self) -> u64 {
+        u64::from(self.burst) * 1000
+    }
+
+    fn refilled(self, left: u64, elapsed_ms: u64) -> u64 {
+        let refill = elapsed_ms.saturating_mul(self.per_second.into());
+        left.saturating_add(refill).min(self.full())
+    }
+}
+
+/// Of frames, and of bytes.
+fn rates(config: &Config) -> [Rate; 2] {
+    [
+        Rate { per_second: config.frames_per_second, burst: config.frames_burst },
+        Rate { per_second: config.bytes_per_second, burst: config.bytes_burst },
+    ]
+}
+
+fn take(left: &mut u64, count: u64) -> Option<()> {
+    *left = left.checked_sub(count.saturating_mul(1000))?;
+    Some(())
 }
 
 #[cfg(test)]
@@ -38,11 +95,25 @@ mod tests {
 
     #[test]
     fn a_burst_passes_and_a_flood_does_not() {
-        let allowance = Allowance { per_second: 10, burst: 3 };
-        let mut budget = Budget::full(allowance, 0);
-        assert!((0..3).all(|_| budget.take(allowance, 0)));
-        assert!(!budget.take(allowance, 0));
-        assert!(budget.take(allowance, 100), "a tenth of a second gives one frame");
-        assert!(!budget.take(allowance, 150));
+        let config = Config { frames_per_second: 10, frames_burst: 3, ..Config::default() };
+        let mut budget = Budget::full(&config, 0);
+        assert_eq!(budget.take_frames(3, &config, 0), Ok(()));
+        assert_eq!(budget.take_frames(1, &config, 0), Err(Flood::Frames));
+        assert_eq!(budget.take_frames(1, &config, 100), Ok(()), "a tenth of a second gives one");
+        assert_eq!(budget.take_frames(1, &config, 150), Err(Flood::Frames));
+        assert_eq!(budget.take_frames(0, &config, 150), Ok(()));
+    }
+
+    #[test]
+    fn bytes_have_a_bucket_of_their_own() {
+        let config = Config { bytes_per_second: 1000, bytes_burst: 20_000, ..Config::default() };
+        let mut budget = Budget::full(&config, 0);
+        assert_eq!(budget.take_frames(1, &config, 0), Ok(()));
+        assert_eq!(budget.take_bytes(20_000, &config, 0), Ok(()));
+        assert_eq!(budget.take_bytes(1, &config, 0), Err(Flood::Bytes));
+        assert_eq!(budget.take_bytes(500, &config, 500), Ok(()));
+        assert_eq!(budget.take_frames(1, &config, 500), Ok(()), "none of them is a frame");
+        // However long it was quiet.
+        assert_eq!(budget.take_bytes(20_001, &config, 1_000_000), Err(Flood::Bytes));
     }
 }

@@ -27,6 +27,7 @@ use crate::outbox::{Outbox, OutboxLimits};
 use crate::presence::Names;
 use crate::worker::{Busy, Coalescing, Room, Turn};
 
+pub(crate) use self::budget::Flood;
 pub(crate) use self::pushing::Pushed;
 pub(crate) use self::task::run;
 pub(crate) use self::writing::Wrote;

@@ -15,7 +15,7 @@ use orrery_proto::edge::edge_request::Kind as Request;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::time::timeout;
 
-use super::budget::{Allowance, Budget};
+use super::budget::{Budget, Flood};
 use super::changes::{Changes, Moved};
 use super::member::Member;
 use super::{Change, Connection};
@@ -56,7 +56,6 @@ pub(super) struct Task {
     pub(super) member: Member,
     decoder: Decoder,
     budget: Budget,
-    allowance: Allowance,
     /// The count last reported; goim goes on reporting it after a room was left.
     room_count: i32,
 }
@@ -116,12 +115,9 @@ pub(crate) async fn run(worker: Rc<Worker>, arrival: Arrival) {
 impl Task {
     fn new(worker: Rc<Worker>, connection: Rc<Connection>) -> Self {
         let config = &worker.comet.config;
-        let allowance =
-            Allowance { per_second: config.frames_per_second, burst: config.frames_burst };
         Self {
             decoder: Decoder::new(connection.dialect(), config.json_message_bytes),
-            budget: Budget::full(allowance, worker.now_ms()),
-            allowance,
+            budget: Budget::full(config, worker.now_ms()),
             member: Member::new(worker.clone(), connection.clone()),
             worker,
             connection,
@@ -157,13 +153,15 @@ impl Task {
     /// Takes what the device said, writes what waits for it, then reads: one round of it.
     pub(super) fn poll_io(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
         while self.may_take() {
-            match self.decoder.poll() {
+            let polled = self.decoder.poll();
+            let now_ms = self.worker.now_ms();
+            let frames = self.decoder.take_parts() + u32::from(matches!(polled, Ok(Some(_))));
+            if let Err(flood) = self.budget.take_frames(frames, &self.worker.comet.config, now_ms) {
+                return Poll::Ready(Next::End(self.flooded(flood)));
+            }
+            match polled {
                 Ok(None) => break,
                 Ok(Some(input)) => {
-                    let now_ms = self.worker.now_ms();
-                    if !self.budget.take(self.allowance, now_ms) {
-                        return Poll::Ready(Next::End(self.close(CloseReason::BadProtocol)));
-                    }
                     let action = self.connection.session.borrow_mut().handle_input(input, now_ms);
                     match self.carry_out(action) {
                         Next::Continue => {}
@@ -198,8 +196,14 @@ impl Task {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(())) if buffer.filled().is_empty() => Poll::Ready(Next::End(End::Gone)),
             Poll::Ready(Ok(())) => {
-                self.decoder.feed(buffer.filled());
-                Poll::Ready(Next::Continue)
+                let (bytes, now_ms) = (buffer.filled(), self.worker.now_ms());
+                match self.budget.take_bytes(bytes.len(), &self.worker.comet.config, now_ms) {
+                    Ok(()) => {
+                        self.decoder.feed(bytes);
+                        Poll::Ready(Next::Continue)
+                    }
+                    Err(flood) => Poll::Ready(Next::End(self.flooded(flood))),
+                }
             }
             Poll::Ready(Err(error)) => Poll::Ready(Next::End(error.into())),
         }
@@ -244,6 +248,11 @@ impl Task {
                 message: Some(message.into()),
             }));
         }
+    }
+
+    fn flooded(&self, flood: Flood) -> End {
+        self.worker.comet.metrics.flooded(flood);
+        self.close(CloseReason::BadProtocol)
     }
 
     pub(super) fn close(&self, reason: CloseReason) -> End {

@@ -4,16 +4,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
-use orrery_host::{Host, Listener, Stream};
+use orrery_host::{Host, Listener, Random, Stream};
 use orrery_tls::Acceptor;
-use tokio::io::AsyncWriteExt;
-use tokio::time::{Instant, sleep};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::websocket;
 use crate::admission::Refused;
 use crate::comet::Comet;
 use crate::error::StartError;
-use crate::limits::ACCEPT_PAUSE;
+use crate::limits::{
+    ACCEPT_PAUSE, REFUSAL_TIMEOUT, REFUSED_UNREAD_MAX, RETRY_AFTER_S, RETRY_AFTER_SPREAD_S,
+};
 use crate::mailbox::{Arrival, Transport, Workers};
 
 /// A port where devices come in.
@@ -22,6 +24,7 @@ pub(crate) struct Door {
     address: SocketAddr,
     transport: Transport,
     tls: Option<Acceptor>,
+    random: Arc<dyn Random>,
 }
 
 impl Door {
@@ -38,7 +41,7 @@ impl Door {
         let failed = |source| StartError::Listen { address, source };
         let listener = host.net.listen(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        Ok(Self { listener, address, transport, tls })
+        Ok(Self { listener, address, transport, tls, random: host.random.clone() })
     }
 
     /// Where it is.
@@ -64,18 +67,26 @@ impl Door {
                     let arrival = Arrival { stream, remote, transport, tls, place, deadline };
                     workers.arrived(arrival).await;
                 }
-                Err(refused) => self.refuse(&comet, stream, refused),
+                Err(refused) => self.refuse(&comet, stream, refused).await,
             }
         }
     }
 
-    /// Sends a device away at the least expense: nothing is read, nothing is waited for. Within TLS a word would cost
-    /// a handshake, and outside of it nobody there would understand it.
-    fn refuse(&self, comet: &Comet, mut stream: Box<dyn Stream>, refused: Refused) {
+    /// Sends a device away at the least expense: nobody's answer is waited for. Who speaks HTTP is told when to come back.
+    /// Within TLS a word would cost a handshake, and goim's protocol has none: there it is a reset.
+    async fn refuse(&self, comet: &Comet, mut stream: Box<dyn Stream>, refused: Refused) {
         comet.metrics.refused(refused);
         if self.transport == Transport::WebSocket && self.tls.is_none() {
-            // A new connection has room for a line; where it does not, the hint is lost.
-            let _ = stream.write_all(websocket::OVERLOADED).now_or_never();
+            let retry_after_s = RETRY_AFTER_S + self.random.below(RETRY_AFTER_SPREAD_S + 1);
+            let word = websocket::overloaded(retry_after_s);
+            // A new connection has room for a line, as soon as the runtime has noticed; else the hint is lost.
+            let _ = timeout(REFUSAL_TIMEOUT, stream.write_all(word.as_bytes())).await;
+            let unread = async {
+                stream.shutdown().await?;
+                // Closing with unread input would make some kernels throw the word away.
+                stream.read(&mut [0; REFUSED_UNREAD_MAX]).await
+            };
+            let _ = unread.now_or_never();
         } else {
             stream.reset_on_drop();
         }

@@ -21,9 +21,13 @@ use crate::limits::{HANDSHAKE_BUFFER_BYTES, HANDSHAKE_BYTES_MAX};
 /// The only path there is.
 const PATH: &str = "/sub";
 
-/// What a device is told that comes when the comet is full.
-pub(crate) const OVERLOADED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
-    Retry-After: 5\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+/// What a device is told for which there is no place: to come back after so many seconds.
+pub(super) fn overloaded(retry_after_s: u64) -> String {
+    format!(
+        "HTTP/1.1 503 Service Unavailable\r\nRetry-After: {retry_after_s}\r\nContent-Length: 0\r\n\
+         Connection: close\r\n\r\n"
+    )
+}
 
 /// A key as the RFC wants it, where only the form of the others is checked.
 const ANY_KEY: HeaderValue = HeaderValue::from_static("AAAAAAAAAAAAAAAAAAAAAA==");

@@ -69,6 +69,11 @@ async fn a_value_that_makes_no_sense_is_named() {
         panic!("no comet can run without an outbox")
     };
     assert_eq!(error.to_string(), "outbox_frames must be at least 1");
+    for (bytes_burst, json_message_bytes) in [(16_383, 1), (20_000, 20_001)] {
+        let config = Config { bytes_burst, json_message_bytes, ..Config::default() };
+        let error = config.check().unwrap_err().to_string();
+        assert_eq!(error, "bytes_burst must be at least 16384, and json_message_bytes");
+    }
     let config = Config { delivery_advertise: Some(String::new()), ..Config::default() };
     let error = config.check().unwrap_err().to_string();
     assert!(error.starts_with("delivery_advertise must not be empty"), "{error}");

@@ -184,22 +184,29 @@ async fn floods_are_closed_and_say_so_where_they_can() {
     let change = |plan: &mut Plan| {
         plan.comet.frames_burst = 100;
         plan.comet.frames_per_second = 1;
+        plan.comet.bytes_burst = 100_000;
+        plan.comet.bytes_per_second = 1;
     };
     let stack = Plan::new().with(change).start().await;
     let mut bystander = stack.device(Transport::Tcp, &Who::key("bystander")).await;
     for transport in ALL {
+        // Small ones, of which there are too many, and large ones, of which a few are too much.
+        let (small, large) = (frame(1, 2, 1, b""), frame(1, 2, 1, &[b'x'; 4096]));
+        let text = br#"{"type":"ping"}"#;
+        let ping = (masked(FIN | PING, b""), 150);
         let floods = match transport.speaks {
-            Transport::Tcp => vec![frame(1, 2, 1, b"")],
+            Transport::Tcp => vec![(small, 150), (large, 50)],
             Transport::WebSocket => {
-                vec![masked(FIN | PING, b""), masked(0x82, &frame(1, 2, 1, b""))]
+                vec![ping, (masked(0x82, &small), 150), (masked(0x82, &large), 50)]
             }
             Transport::Json => {
-                vec![masked(FIN | PING, b""), masked(FIN | TEXT, br#"{"type":"ping"}"#)]
+                let long = [&text[..], &[b' '; 4000]].concat();
+                vec![ping, (masked(FIN | TEXT, text), 150), (masked(FIN | TEXT, &long), 50)]
             }
         };
-        for flood in floods {
+        for (flood, times) in floods {
             let mut device = stack.device(transport, &Who::key("flood")).await;
-            device.wire.send_bytes(&flood.repeat(150)).await;
+            device.wire.send_bytes(&flood.repeat(times)).await;
             let mut last = Vec::new();
             let ended = async {
                 while let Some(unit) = device.wire.unit().await {

@@ -4,13 +4,16 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-const FILES: [(&str, &str); 18] = [
+const FILES: [(&str, &str); 21] = [
     // Before the shorter names that some of these end with.
     ("conformance upgrade", "comet/tests/conformance/upgrade.rs"),
     ("conformance hostile", "comet/tests/conformance/hostile.rs"),
     ("conformance deadlines", "comet/tests/conformance/deadlines.rs"),
     ("conformance takeover", "comet/tests/conformance/takeover.rs"),
     ("comet tls", "comet/tests/comet/tls.rs"),
+    ("abuse floods", "comet/tests/abuse/floods.rs"),
+    ("abuse shares", "comet/tests/abuse/shares.rs"),
+    ("abuse storms", "comet/tests/abuse/storms.rs"),
     ("vectors", "comet/core/tests/suite/vectors.rs"),
     ("frame", "comet/core/tests/suite/frame.rs"),
     ("websocket", "comet/core/tests/suite/websocket.rs"),

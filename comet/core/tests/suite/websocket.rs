@@ -1,6 +1,6 @@
 //! The WebSocket's own rules: what goim tolerates, what `orrery.json.v1` does not.
 
-use orrery_comet_core::{Dialect, Violation, WebSocketError};
+use orrery_comet_core::{Decoder, Dialect, Input, Violation, WebSocketError};
 
 use crate::device::{Device, End, bytes, client_frame, client_header, frame, unmasked_frame};
 
@@ -115,9 +115,20 @@ fn a_ping_between_the_parts_of_a_message_is_answered_first() {
     assert_eq!(end, End::Open);
     let pong = br#"{"type":"pong"}"#;
     assert_eq!(written, [bytes("8a 03 \"now\" 81 0f").as_slice(), pong].concat());
-    assert_eq!(device.decoder.control_frames(), 1);
-    device.feed(&client_frame(0x8a, b""));
-    assert_eq!(device.decoder.control_frames(), 2);
+    assert_eq!(device.decoder.take_parts(), 1, "the head alone makes no input");
+}
+
+#[test]
+fn a_frame_that_ends_no_message_is_told_of_once() {
+    for dialect in [Dialect::WebSocket, Dialect::Json] {
+        let mut decoder = Decoder::new(dialect, 8192);
+        decoder.feed(&[client_frame(0x01, b""), client_frame(0x00, b"")].concat());
+        assert_eq!(decoder.poll(), Ok(None));
+        assert_eq!((decoder.take_parts(), decoder.take_parts()), (2, 0), "{dialect:?}");
+        decoder.feed(&client_frame(0x89, b""));
+        assert_eq!(decoder.poll(), Ok(Some(Input::Ping(bytes::Bytes::new()))));
+        assert_eq!(decoder.take_parts(), 0, "a ping is an input of its own");
+    }
 }
 
 #[test]
