@@ -109,11 +109,22 @@ impl Coalescing {
 
     fn wait(&self) {
         if self.due.get().is_none() {
-            let (now, window) = (self.now.get(), self.window.get());
-            let goes_on = self.taken.get().is_some_and(|taken| now <= taken + window);
-            let due = if goes_on { self.next_beat(now, window) } else { now + window };
-            self.due.set(Some(self.began + Duration::from_micros(due)));
+            self.due.set(Some(self.began + Duration::from_micros(self.next())));
             self.begun.notify_one();
+        }
+    }
+
+    /// When what begins to wait now is due.
+    fn next(&self) -> u64 {
+        let (now, window) = (self.now.get(), self.window.get());
+        match self.taken.get() {
+            // Workers have a beat together for as long as they have the same window.
+            Some(taken) if now <= taken + window && window == self.least => {
+                self.next_beat(now, window)
+            }
+            // It may have come while the sweep went on.
+            Some(taken) if now <= taken + window => taken + window,
+            _ => now + window,
         }
     }
 
@@ -149,6 +160,10 @@ impl Coalescing {
         if self.least > 0 {
             let longer = (took * 3 / 2).min(COALESCE_MAX).as_micros();
             self.window.set(u64::try_from(longer).unwrap_or(u64::MAX).max(self.least));
+            // What came meanwhile counted on a sweep as long as the last one.
+            if self.due.get().is_some() && self.window.get() > self.least {
+                self.due.set(Some(self.began + Duration::from_micros(self.next())));
+            }
         }
     }
 }
@@ -212,6 +227,39 @@ mod tests {
         assert_eq!(due((0, 2), [3, 14, 21, 57]), [13, 20, 30, 67]);
         assert_eq!(due((1, 2), [3, 14, 21, 57]), [13, 15, 25, 67]);
         assert_eq!(due((1, 4), [3, 14, 23, 60]), [13, 22, 32, 70]);
+    }
+
+    #[test]
+    fn a_sweep_that_takes_longer_than_the_window_is_followed_by_a_pause() {
+        let began = Instant::now();
+        let coalescing = Coalescing::new(WINDOW, began, (1, 2));
+        let wait = |ms: u64| {
+            coalescing.look(began + Duration::from_millis(ms));
+            coalescing.add_connection(Conn(ms));
+        };
+        let due_us = || (coalescing.due.get().unwrap() - began).as_micros();
+        let take = || {
+            coalescing.look(coalescing.due.get().unwrap());
+            coalescing.take();
+        };
+        wait(0);
+        take();
+        coalescing.swept(WINDOW * 4);
+        wait(51);
+        assert_eq!(due_us(), 70_000, "of the sixty milliseconds forty are over");
+        take();
+        wait(90);
+        assert_eq!(due_us(), 130_000);
+        coalescing.swept(Duration::from_micros(40_200));
+        assert_eq!(
+            due_us(),
+            130_300,
+            "what comes during a sweep does not make the next one come at its end"
+        );
+        take();
+        coalescing.swept(WINDOW / 2);
+        wait(136);
+        assert_eq!(due_us(), 145_000, "on its beat again");
     }
 
     #[tokio::test]
