@@ -153,17 +153,18 @@ async fn what_is_held_for_a_member_of_a_room_and_counted_reaches_it() {
     device.send(frame(7, 42, br#"{"key":"k","room_id":"live://1"}"#)).await;
     stage.logic.until("the bind", |logic| logic.held() > 0).await;
     let mut session = stage.session().await;
-    let mut queued = 0;
+    let mut queued = Vec::new();
     for n in 0..8 {
         let tally = session.deliver(to_room(5, &[n; 250], &room("live://1"))).await.tally.unwrap();
         assert_eq!(tally.queued + tally.dropped, 1, "each is counted");
-        queued += tally.queued;
+        // One by itself has to fit, of those that wait the last may not: which are dropped is a matter of time.
+        queued.extend((tally.queued == 1).then_some(n));
     }
-    assert!((1..8).contains(&queued), "what is held is bounded: {queued}");
+    assert!((1..8).contains(&queued.len()), "what is held is bounded: {queued:?}");
     stage.logic.release();
     assert_eq!(device.receive().await, frame(8, 42, b""));
-    for n in 0..queued {
-        pushed(&mut device, 5, &[n as u8; 250]).await;
+    for n in queued {
+        pushed(&mut device, 5, &[n; 250]).await;
     }
 }
 
