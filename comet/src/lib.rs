@@ -21,6 +21,7 @@ mod pace;
 mod presence;
 mod server;
 mod totals;
+mod unread;
 mod worker;
 
 pub use config::{Advertise, Config, Tls};

@@ -145,6 +145,10 @@ pub(crate) const RETRY_AFTER_SPREAD_S: u64 = 10;
 /// for it as soon as the runtime has looked, so that one which takes longer is broken.
 pub(crate) const REFUSAL_TIMEOUT: Duration = Duration::from_millis(20);
 
+/// Most bytes that are read and thrown away from a device that was sent its last word. More than one that behaves has
+/// on its way by then; one that floods us is not listened to for longer.
+pub(crate) const UNREAD_MAX: usize = 64 * 1024;
+
 /// Most bytes that are read and thrown away from a device that is refused with a word, so that the kernel does not
 /// throw the word away: a request as devices send it. Nothing is waited for.
 pub(crate) const REFUSED_UNREAD_MAX: usize = 2048;

@@ -12,7 +12,7 @@ use orrery_host::Stream;
 use orrery_model::message::{CloseReason, Message};
 use orrery_proto::edge::Received;
 use orrery_proto::edge::edge_request::Kind as Request;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::time::timeout;
 
 use super::budget::{Budget, Flood};
@@ -23,6 +23,7 @@ use crate::admission::Place;
 use crate::limits::FLUSH_TIMEOUT;
 use crate::listen::shake_hands;
 use crate::mailbox::{Arrival, Transport};
+use crate::unread::drain;
 use crate::worker::Worker;
 
 /// How a connection ended.
@@ -281,10 +282,7 @@ async fn finish(worker: &Worker, mut stream: Box<dyn Stream>, connection: &Conne
     let flush = async {
         poll_fn(|cx| connection.outbox.borrow_mut().poll_write(&mut stream, cx)).await?;
         stream.shutdown().await?;
-        // Closing with unread input would make the kernel throw the last word away.
-        let mut unread = [0; 512];
-        while listens && stream.read(&mut unread).await? > 0 {}
-        Ok::<_, io::Error>(())
+        if listens { drain(&mut stream).await } else { Ok(()) }
     };
     if timeout(FLUSH_TIMEOUT, flush).await.is_err() {
         stream.reset_on_drop();

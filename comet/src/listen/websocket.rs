@@ -17,6 +17,7 @@ use tokio_tungstenite::tungstenite::http::header::{
 use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode};
 
 use crate::limits::{HANDSHAKE_BUFFER_BYTES, HANDSHAKE_BYTES_MAX};
+use crate::unread::drain;
 
 /// The only path there is.
 const PATH: &str = "/sub";
@@ -137,8 +138,5 @@ async fn refuse(mut stream: Box<dyn Stream>, status: StatusCode, reason: &str) -
     );
     stream.write_all(answer.as_bytes()).await?;
     stream.shutdown().await?;
-    // Closing with unread input would make the kernel throw the answer away.
-    let mut unread = [0; 512];
-    while stream.read(&mut unread).await? > 0 {}
-    Ok(())
+    drain(&mut stream).await
 }

@@ -1,6 +1,7 @@
 //! Doors: a comet with all four of them, ways in, and how much memory the process has.
 
 use std::fs;
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -64,7 +65,12 @@ impl Doors {
 
     /// A connection on which nothing was said.
     pub(crate) async fn silent(&self, way: Way) -> Box<dyn Stream> {
-        self.stage.host.net.connect(&self.address(way).to_string()).await.unwrap()
+        self.try_silent(way).await.unwrap()
+    }
+
+    /// The same where it may be refused: a reset may come before the kernel says that it is connected.
+    pub(crate) async fn try_silent(&self, way: Way) -> io::Result<Box<dyn Stream>> {
+        self.stage.host.net.connect(&self.address(way).to_string()).await
     }
 
     /// One within TLS, where that is the way.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use crate::doors::{Doors, WAYS, check_growth, into_stream, masked, pour, resident};
@@ -148,4 +148,24 @@ async fn pings_of_a_device_that_reads_no_pongs_are_read_no_more() {
         assert_eq!(bystander.receive().await.op, 3);
     }
     check_growth(before, SLACK, "pings");
+}
+
+#[tokio::test]
+async fn whoever_goes_on_after_the_last_word_is_not_listened_to_for_long() {
+    const PIECES: usize = (256 << 20) / PIECE.len();
+    const PIECE: &[u8] = &[b'x'; 16 << 10];
+    let doors = Doors::with(|_| {}).await;
+    let few =
+        |sent: usize, what: &str| assert!(sent < 32 << 20, "{what} was read for {sent} bytes");
+    for way in WAYS.into_iter().filter(|way| way.transport == Transport::WebSocket) {
+        let mut refused = doors.open(way).await;
+        refused.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+        let mut answer = [0; 12];
+        refused.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 404");
+        few(pour(refused, PIECE, PIECES).await, "who was refused");
+        let mut json = doors.json(way.secured).await;
+        json.send_raw(&masked(0x8f, b"no such frame")).await;
+        few(pour(json.0.into_inner(), PIECE, PIECES).await, "who broke the protocol");
+    }
 }

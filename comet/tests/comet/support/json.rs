@@ -12,7 +12,7 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 
 use super::soon;
 
-pub(crate) struct JsonDevice(WebSocketStream<Box<dyn Stream>>);
+pub(crate) struct JsonDevice(pub(crate) WebSocketStream<Box<dyn Stream>>);
 
 impl JsonDevice {
     pub(crate) async fn connect(host: &Host, address: SocketAddr) -> Self {
