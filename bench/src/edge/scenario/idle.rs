@@ -1,6 +1,7 @@
 //! Idle: connections that do nothing, and the comet's memory for each.
 
 use std::fmt;
+use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
@@ -24,6 +25,13 @@ pub struct IdleOptions {
     #[arg(long, value_name = "N", default_value_t = 15_000,
           value_parser = clap::value_parser!(u32).range(1..))]
     pub connections: u32,
+    /// The number of the first one's user: several of these at once need users of their own.
+    #[arg(long, value_name = "NUMBER", default_value_t = FIRST_USER)]
+    pub first_user: u64,
+    /// Seconds for which the connections stay after they were measured; what broke meanwhile counts.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0,
+          value_parser = clap::value_parser!(u64).range(0..=86_400))]
+    pub hold: u64,
     /// What is loaded, and how.
     #[command(flatten)]
     pub target: TargetOptions,
@@ -60,24 +68,26 @@ pub struct Idle {
 /// When it cannot be measured.
 pub fn run(options: &IdleOptions) -> anyhow::Result<()> {
     let connections = options.connections as usize;
-    let measure = async |bench: &Bench| measure(bench, connections).await;
-    super::run("idle", &options.target, connections, measure)
+    super::run("idle", &options.target, connections, async |bench| measure(bench, options).await)
 }
 
-async fn measure(bench: &Bench, connections: usize) -> anyhow::Result<Idle> {
+async fn measure(bench: &Bench, options: &IdleOptions) -> anyhow::Result<Idle> {
+    let connections = options.connections as usize;
     let comets = bench.target.comet_pids();
     anyhow::ensure!(!comets.is_empty(), "whose memory to measure is what --target-pid says");
     let settling = || "waiting for the comet's memory to settle".to_owned();
     let before = progress::during(settling, Memory::settled(&comets)).await?;
     let usage = bench.usage();
     let entrance = Entrance { proving_life: true, ..bench.entrance() };
-    let guises =
-        (0..connections as u64).map(|nth| Guise { user: FIRST_USER + nth, room: None }).collect();
+    let users = options.first_user..options.first_user + u64::from(options.connections);
+    let guises = users.map(|user| Guise { user, room: None }).collect();
     let (crowd, connect) =
         Crowd::connect(&bench.host, &bench.net, bench.clock, &entrance, guises).await?;
     let connected = Memory::of_all(&comets)?;
     let cpu = bench.cpu_since(&usage);
     let settled = progress::during(settling, Memory::settled(&comets)).await?;
+    let held = || format!("{connections} connections are held");
+    progress::during(held, tokio::time::sleep(Duration::from_secs(options.hold))).await;
     Ok(Idle {
         connections,
         connects_per_second: connections as f64 / connect.took.as_secs_f64(),
