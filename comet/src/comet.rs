@@ -8,7 +8,9 @@ use tokio::time::Instant;
 use crate::admission::Admission;
 use crate::config::Config;
 use crate::edge::Edge;
+use crate::http::Sessions;
 use crate::limits::{ROOM_BYTES_MAX, ROOM_FRAMES_MAX};
+use crate::mailbox::Workers;
 use crate::metrics::Metrics;
 use crate::outbox::OutboxLimits;
 use crate::presence::Presence;
@@ -23,6 +25,8 @@ pub(crate) struct Comet {
     pub(crate) totals: Arc<Totals>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) admission: Admission,
+    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) workers: Workers,
 }
 
 impl Comet {

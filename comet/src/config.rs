@@ -9,7 +9,7 @@ use orrery_tls::limits::CERTIFICATES_MAX;
 use serde::{Deserialize, Serialize};
 
 use crate::error::StartError;
-use crate::limits::{COALESCE_MAX, READ_BYTES, WORKERS_MAX};
+use crate::limits::{COALESCE_MAX, POLL_WAIT_MAX, READ_BYTES, WORKERS_MAX};
 
 /// What a comet is told before it starts.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -65,6 +65,12 @@ pub struct Config {
     /// Bytes a device may send at once after a quiet time, at least 16 KiB and a message of `orrery.json.v1`.
     /// Default 4 MiB: 2 KiB in each frame that it may send so.
     pub bytes_burst: u32,
+    /// How long a long-poll waits for events, in milliseconds, at most 120 000; a request may ask for less. As long is
+    /// a stream of events quiet at most. Default 25 000: proxies give up after 30 s at the earliest.
+    pub poll_wait_ms: u64,
+    /// Origins (`https://app.example`) whose pages may use long-poll and SSE, as browsers ask of a comet on another host
+    /// or port; `*`: all of them. Default none.
+    pub allow_origins: Vec<String>,
     /// Longest message a device may send on `orrery.json.v1`, in bytes, at most 64 KiB. Default 8192.
     pub json_message_bytes: usize,
     /// How long a room without members stays listed, in milliseconds. Default 30 000: people come
@@ -138,6 +144,8 @@ impl Default for Config {
             frames_burst: 2000,
             bytes_per_second: 256 << 10,
             bytes_burst: 4 << 20,
+            poll_wait_ms: 25_000,
+            allow_origins: Vec::new(),
             json_message_bytes: JSON_MESSAGE_BYTES_DEFAULT,
             room_linger_ms: 30_000,
             audit_ms: 600_000,
@@ -190,6 +198,7 @@ impl Config {
             ("audit_ms", self.audit_ms),
             ("edge_request_ms", self.edge_request_ms),
             ("json_message_bytes", self.json_message_bytes as u64),
+            ("poll_wait_ms", self.poll_wait_ms),
         ];
         if let Some((key, _)) = positive.iter().find(|(_, value)| *value == 0) {
             return Err(StartError::Config { key, what: "must be at least 1" });
@@ -199,6 +208,10 @@ impl Config {
         }
         if self.coalesce() > COALESCE_MAX {
             return Err(StartError::Config { key: "coalesce_ms", what: "must be at most 100" });
+        }
+        if self.poll_wait() > POLL_WAIT_MAX {
+            let what = "must be at most 120000";
+            return Err(StartError::Config { key: "poll_wait_ms", what });
         }
         if self.json_message_bytes > JSON_MESSAGE_BYTES_MAX {
             let what = "must be at most 65536";
@@ -232,6 +245,10 @@ impl Config {
 
     pub(crate) fn coalesce(&self) -> Duration {
         Duration::from_millis(self.coalesce_ms)
+    }
+
+    pub(crate) fn poll_wait(&self) -> Duration {
+        Duration::from_millis(self.poll_wait_ms)
     }
 
     pub(crate) fn handshake(&self) -> Duration {

@@ -12,6 +12,7 @@ mod connection;
 mod delivery;
 mod edge;
 mod error;
+mod http;
 mod limits;
 mod listen;
 mod mailbox;

@@ -163,6 +163,35 @@ pub(crate) const HANDSHAKE_BUFFER_BYTES: usize = 4096;
 /// refused with 431.
 pub(crate) const HANDSHAKE_BYTES_MAX: usize = 16 * 1024;
 
+/// Most bytes of pushes that are handed to a session over HTTP before a response has taken them: what waits beyond
+/// that is in its outbox. A single longer one is handed on whole.
+pub(crate) const GIVE_BYTES_MAX: usize = 64 * 1024;
+
+/// How often a device over HTTP gives a sign of life at most by getting on with its events. Each sign counts as a
+/// frame, and a device that reads fast is no flood.
+pub(crate) const SIGN_PERIOD: Duration = Duration::from_millis(100);
+
+/// Longest time for which a stream of events lasts; then its device comes back, which shows that it still reads.
+pub(crate) const STREAM_MAX: Duration = Duration::from_secs(240);
+
+/// After how many milliseconds a browser comes back whose stream has ended.
+pub(crate) const STREAM_RETRY_MS: u64 = 1000;
+
+/// How long a device may take nothing of a response that is being written to it.
+pub(crate) const RESPONSE_STALL_MAX: Duration = Duration::from_secs(30);
+
+/// Sessions over HTTP that are over and remembered, so that their devices learn why; beyond it the oldest are
+/// forgotten, and their devices are told only that they are gone.
+pub(crate) const ENDED_SESSIONS_MAX: usize = 1024;
+/// For how long; see [`ENDED_SESSIONS_MAX`].
+pub(crate) const ENDED_SESSIONS_MAX_AGE: Duration = Duration::from_secs(60);
+
+/// For how long a browser may remember what pages of another origin may do, in seconds.
+pub(crate) const PREFLIGHT_MAX_AGE_S: u64 = 600;
+
+/// Longest that a poll may be configured to wait: networks in between give up on a request of a minute or two.
+pub(crate) const POLL_WAIT_MAX: Duration = Duration::from_secs(120);
+
 const _: () = assert!(CHANGES_WAITING_MAX < ANSWERS_WAITING_MAX);
 const _: () = assert!(EDGE_BATCH <= EDGE_UNANSWERED_MAX);
 const _: () = assert!(SWEEP_PERIOD.as_millis() < GAP_MAX.as_millis());

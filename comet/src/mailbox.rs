@@ -21,6 +21,8 @@ use crate::presence::{Names, worker_of};
 pub(crate) enum Transport {
     Tcp,
     WebSocket,
+    /// Over requests of their own, which the WebSocket's door takes.
+    Http,
 }
 
 /// An accepted connection on its way to its worker.

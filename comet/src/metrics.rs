@@ -71,7 +71,7 @@ impl Metrics {
 
     /// Devices that are connected now.
     pub(crate) fn connections(&self) -> u64 {
-        let dialects = [Dialect::Tcp, Dialect::WebSocket, Dialect::Json];
+        let dialects = [Dialect::Tcp, Dialect::WebSocket, Dialect::Json, Dialect::Http];
         let count = |dialect: Dialect| {
             self.connections.get_or_create(&[("protocol", dialect.word())]).get()
         };

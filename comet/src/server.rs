@@ -18,6 +18,7 @@ use crate::config::{Config, Tls};
 use crate::delivery;
 use crate::edge::Edge;
 use crate::error::StartError;
+use crate::http::Sessions;
 use crate::listen::{Door, Secured};
 use crate::mailbox::{Transport, Workers};
 use crate::metrics::Metrics;
@@ -84,6 +85,8 @@ pub async fn start(config: Config, host: Host) -> Result<Handle, StartError> {
         totals,
         metrics,
         admission,
+        sessions: Sessions::new(host.random.clone()),
+        workers: workers.clone(),
     });
 
     let mut threads = Vec::new();

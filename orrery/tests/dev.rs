@@ -16,7 +16,7 @@ use support::{DEADLINE, Dev, http, orrery, push_to_user, refusal};
 async fn connect(dev: &Dev, user: &str) -> Device {
     let address = dev.address("comet.websocket_listen").to_string();
     let options = Options::new(Transport::Json, address).user(user).room("live://1");
-    Device::connect(&*Host::system().net, options).await.unwrap()
+    Device::connect(&Host::system().net, options).await.unwrap()
 }
 
 async fn hear(device: &mut Device) -> Bytes {
@@ -58,6 +58,30 @@ async fn push_travels_from_backend_to_device_and_the_end_is_orderly() {
 }
 
 #[tokio::test]
+async fn devices_without_a_websocket_are_pushed_to() {
+    let data = tempfile::tempdir().unwrap();
+    let dev = Dev::start(data.path(), &[]).await;
+    for transport in [Transport::Poll, Transport::Sse] {
+        let address = dev.address("comet.websocket_listen").to_string();
+        let options = Options::new(transport, address).user("carol");
+        let mut carol = Device::connect(&Host::system().net, options).await.unwrap();
+        assert!(carol.welcome().seq.is_some());
+        carol.join(&["live://2", "live://3"]).await.unwrap();
+        carol.leave(&["live://2"]).await.unwrap();
+        carol.heartbeat().await.unwrap();
+        assert_eq!(carol.next().await, Event::HeartbeatReply { count: None });
+        let logic = dev.address("logic.http_listen");
+        for number in 0..50 {
+            let body = number.to_string();
+            let pushing = push_to_user(logic, "/v1/push", "carol", &body);
+            let (receipt, heard) = tokio::join!(pushing, hear(&mut carol));
+            assert_eq!((&receipt["summary"]["written"], heard), (&1.into(), Bytes::from(body)));
+        }
+        carol.close().await;
+    }
+}
+
+#[tokio::test]
 async fn three_nodes_two_logics_and_two_comets_work_as_one() {
     let data = tempfile::tempdir().unwrap();
     let mut last = 0;
@@ -69,7 +93,7 @@ async fn three_nodes_two_logics_and_two_comets_work_as_one() {
         last = seq;
         let second = dev.address("comet-2.websocket_listen").to_string();
         let options = Options::new(Transport::Json, second).user("bob");
-        let mut bob = Device::connect(&*Host::system().net, options).await.unwrap();
+        let mut bob = Device::connect(&Host::system().net, options).await.unwrap();
         for logic in ["logic.http_listen", "logic-2.http_listen"] {
             for (user, device) in [("alice", &mut alice), ("bob", &mut bob)] {
                 let receipt = push_to_user(dev.address(logic), "/v1/push", user, "one").await;

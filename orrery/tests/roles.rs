@@ -76,7 +76,7 @@ async fn three_processes_do_what_one_does() {
     ready(admins[2], &mut comet).await;
 
     let options = Options::new(Transport::Json, websocket.to_string()).user("alice");
-    let mut alice = Device::connect(&*Host::system().net, options).await.unwrap();
+    let mut alice = Device::connect(&Host::system().net, options).await.unwrap();
     let receipt = push_to_user(http_, "/v1/push", "alice", "hello").await;
     assert_eq!(receipt["summary"]["written"], 1, "{receipt}");
     let event = tokio::time::timeout(DEADLINE, alice.next()).await.unwrap();

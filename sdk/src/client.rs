@@ -16,7 +16,7 @@ use crate::error::{ConnectError, RequestError};
 use crate::event::Event;
 use crate::limits::{HINT_MAX, STABLE_AFTER};
 use crate::node_list::NodeList;
-use crate::options::{Options, Transport};
+use crate::options::Options;
 
 /// What happens to a client.
 #[derive(Debug)]
@@ -146,7 +146,7 @@ impl Client {
         if self.options.rooms.iter().any(|known| known == room) {
             return Ok(());
         }
-        let goim = self.options.transport != Transport::Json;
+        let goim = !self.options.transport.is_json();
         if goim && !self.options.rooms.is_empty() {
             return Err(RequestError::NotInProtocol("second room"));
         }
@@ -172,8 +172,8 @@ impl Client {
         let State::Connected { device, .. } = &mut self.state else { return Ok(()) };
         match self.options.transport {
             _ if self.options.rooms.len() == before => Ok(()),
-            Transport::Json => device.leave(&[room]).await,
-            Transport::Tcp | Transport::WebSocket => device.change_room(None).await,
+            transport if transport.is_json() => device.leave(&[room]).await,
+            _ => device.change_room(None).await,
         }
     }
 
@@ -195,7 +195,7 @@ impl Client {
         let address = self.nodes.current().to_owned();
         let (net, mut options) = (self.net.clone(), self.options.clone());
         options.address.clone_from(&address);
-        let connecting = async move { Device::connect(&*net, options).await }.boxed();
+        let connecting = async move { Device::connect(&net, options).await }.boxed();
         self.state = State::Connecting { connecting };
         ClientEvent::Connecting { address }
     }

@@ -122,8 +122,8 @@ impl Device {
     /// [`RequestError::Closed`].
     pub async fn send(&mut self, op: i32, body: &[u8]) -> Result<(), RequestError> {
         let outgoing = match self.transport {
-            Transport::Json => Outgoing::Json(ClientMessage::message(op, body)),
-            Transport::Tcp | Transport::WebSocket => {
+            transport if transport.is_json() => Outgoing::Json(ClientMessage::message(op, body)),
+            _ => {
                 let seq = self.next_seq();
                 let body = Bytes::copy_from_slice(body);
                 Outgoing::Frame(Frame { version: 1, op, seq, body })
@@ -138,7 +138,7 @@ impl Device {
     /// # Errors
     /// [`RequestError`].
     pub async fn send_frame(&mut self, frame: Frame) -> Result<(), RequestError> {
-        if self.transport == Transport::Json {
+        if self.transport.is_json() {
             return Err(RequestError::NotInProtocol("frame"));
         }
         self.wire.queue(Outgoing::Frame(frame));
@@ -150,7 +150,7 @@ impl Device {
     /// # Errors
     /// [`RequestError`].
     pub async fn send_text(&mut self, text: impl Into<String>) -> Result<(), RequestError> {
-        if self.transport != Transport::Json {
+        if !self.transport.is_json() {
             return Err(RequestError::NotInProtocol("text"));
         }
         self.wire.queue(Outgoing::Text(text.into()));
@@ -164,7 +164,8 @@ impl Device {
     }
 
     /// Has the kernel reset the connection when the device is dropped: no port stays taken for a minute, and
-    /// the comet sees what it would see of a device that lost its network and came back.
+    /// the comet sees what it would see of a device that lost its network and came back. Over HTTP there is none to
+    /// reset: the session falls silent.
     pub fn reset_on_drop(&self) {
         self.wire.reset_on_drop();
     }
@@ -215,10 +216,8 @@ impl Device {
     fn queue_heartbeat(&mut self) {
         let seq = self.next_seq();
         self.wire.queue(match self.transport {
-            Transport::Json => Outgoing::Json(ClientMessage::Ping { id: None }),
-            Transport::Tcp | Transport::WebSocket => {
-                Outgoing::Frame(Frame { version: 1, op: ops::HEARTBEAT, seq, body: Bytes::new() })
-            }
+            transport if transport.is_json() => Outgoing::Json(ClientMessage::Ping { id: None }),
+            _ => Outgoing::Frame(Frame { version: 1, op: ops::HEARTBEAT, seq, body: Bytes::new() }),
         });
     }
 
@@ -241,7 +240,7 @@ impl Device {
         body: Bytes,
         what: &'static str,
     ) -> Result<(), RequestError> {
-        if self.transport == Transport::Json {
+        if self.transport.is_json() {
             return Err(RequestError::NotInProtocol(what));
         }
         let seq = self.next_seq();
@@ -258,7 +257,7 @@ impl Device {
         message: impl FnOnce(Option<RequestId>) -> ClientMessage,
         what: &'static str,
     ) -> Result<(), RequestError> {
-        if self.transport != Transport::Json {
+        if !self.transport.is_json() {
             return Err(RequestError::NotInProtocol(what));
         }
         let asked = Some(RequestId::Number(i64::from(self.next_seq())));

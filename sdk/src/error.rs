@@ -42,6 +42,12 @@ pub enum ConnectError {
     /// It took too long. May be tried again.
     #[error("not established in time")]
     Timeout,
+    /// The comet has no place for a session over HTTP. May be tried again, not before it says.
+    #[error("the comet is full; come back after {retry_after:?}")]
+    Overloaded {
+        /// When to come back.
+        retry_after: Duration,
+    },
     /// The options ask for what goim's protocol cannot say. Trying again cannot help.
     #[error("goim's protocol has no {0}")]
     NotInGoim(&'static str),
@@ -54,7 +60,7 @@ impl ConnectError {
     /// Whether trying again, later or elsewhere, can help.
     pub fn may_retry(&self) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::Timeout => true,
+            Self::Unreachable { .. } | Self::Timeout | Self::Overloaded { .. } => true,
             // Another request would be refused alike; an overloaded server says so with a 5xx or 429.
             Self::Handshake(error) => match &**error {
                 tungstenite::Error::Http(response) => {
@@ -73,6 +79,9 @@ impl ConnectError {
 
     /// When the comet asked to come back, where it said so.
     pub fn retry_after(&self) -> Option<Duration> {
+        if let Self::Overloaded { retry_after } = self {
+            return Some(*retry_after);
+        }
         let Self::Handshake(error) = self else { return None };
         let tungstenite::Error::Http(response) = &**error else { return None };
         let seconds = response.headers().get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;

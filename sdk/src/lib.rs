@@ -8,6 +8,7 @@ mod client;
 mod device;
 mod error;
 mod event;
+mod http;
 pub mod limits;
 mod node_list;
 mod options;

@@ -34,5 +34,17 @@ pub(crate) const READ_BYTES: usize = 4096;
 pub(crate) const MESSAGE_BYTES_MAX: usize =
     6 * orrery_model::limits::PUSH_BODY_BYTES_MAX + READ_BYTES;
 
+/// How often in a row asking for events over HTTP may fail before the connection is given up.
+pub(crate) const HTTP_FAILURES_MAX: u32 = 5;
+
+/// The pause before events are asked for again over HTTP, for each failure in a row.
+pub(crate) const HTTP_PAUSE: Duration = Duration::from_millis(200);
+
+/// Longest answer over HTTP, in bytes: as much as a comet hands out at once, and one message that is longer.
+pub(crate) const ANSWER_BYTES_MAX: usize = 2 * MESSAGE_BYTES_MAX;
+
+/// Longest piece of a stream that is not an event yet, in bytes.
+pub(crate) const STREAM_LINE_BYTES_MAX: usize = ANSWER_BYTES_MAX;
+
 const _: () = assert!(BACKOFF_BASE.as_nanos() <= BACKOFF_CAP.as_nanos());
 const _: () = assert!(BACKOFF_CAP.as_nanos() <= HINT_MAX.as_nanos());

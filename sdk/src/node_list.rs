@@ -108,8 +108,8 @@ impl Advice {
         let port = match (transport, tls) {
             (Transport::Tcp, false) => data.tcp_port,
             (Transport::Tcp, true) => 0,
-            (Transport::WebSocket | Transport::Json, false) => data.ws_port,
-            (Transport::WebSocket | Transport::Json, true) => data.wss_port,
+            (_, false) => data.ws_port,
+            (_, true) => data.wss_port,
         };
         let address = |node: String| match (has_port(&node), port) {
             (true, _) => Ok(node),

@@ -14,6 +14,10 @@ pub enum Transport {
     WebSocket,
     /// `orrery.json.v1`.
     Json,
+    /// Its messages over HTTP, by long-poll.
+    Poll,
+    /// The same as a stream of events (SSE).
+    Sse,
 }
 
 impl Transport {
@@ -23,7 +27,14 @@ impl Transport {
             Self::Tcp => "tcp",
             Self::WebSocket => "websocket",
             Self::Json => "json",
+            Self::Poll => "poll",
+            Self::Sse => "sse",
         }
+    }
+
+    /// Whether its messages are those of `orrery.json.v1`.
+    pub(crate) fn is_json(self) -> bool {
+        matches!(self, Self::Json | Self::Poll | Self::Sse)
     }
 }
 

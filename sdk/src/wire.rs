@@ -1,12 +1,14 @@
-//! Wire: one established transport, alike for TCP and WebSocket, driven by polling.
+//! Wire: one established transport, alike for TCP, WebSocket and HTTP, driven by polling.
 
 use std::future::poll_fn;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use orrery_comet_core::Frame;
 use orrery_comet_core::json::{ClientMessage, ServerMessage};
 use orrery_model::message::Message;
 
+use crate::http::HttpWire;
 use crate::tcp::TcpWire;
 use crate::websocket::WebSocketWire;
 
@@ -47,6 +49,7 @@ pub(crate) enum Outgoing {
 pub(crate) enum Wire {
     Tcp(TcpWire),
     WebSocket(Box<WebSocketWire>),
+    Http(Box<HttpWire>),
 }
 
 impl Wire {
@@ -55,6 +58,7 @@ impl Wire {
         match self {
             Self::Tcp(wire) => wire.queue(outgoing),
             Self::WebSocket(wire) => wire.queue(outgoing),
+            Self::Http(wire) => wire.queue(outgoing),
         }
     }
 
@@ -82,6 +86,7 @@ impl Wire {
         match self {
             Self::Tcp(wire) => wire.close().await,
             Self::WebSocket(wire) => wire.close().await,
+            Self::Http(wire) => wire.close().await,
         }
     }
 
@@ -90,6 +95,16 @@ impl Wire {
         match self {
             Self::Tcp(wire) => wire.reset_on_drop(),
             Self::WebSocket(wire) => wire.reset_on_drop(),
+            // Its connections come and go; the session falls silent.
+            Self::Http(_) => {}
+        }
+    }
+
+    /// When the comet asked to come back, where it said so instead of an answer.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Tcp(_) | Self::WebSocket(_) => None,
+            Self::Http(wire) => wire.retry_after(),
         }
     }
 
@@ -97,6 +112,7 @@ impl Wire {
         match self {
             Self::Tcp(wire) => wire.poll_flush(cx),
             Self::WebSocket(wire) => wire.poll_flush(cx),
+            Self::Http(wire) => wire.poll_flush(cx),
         }
     }
 
@@ -104,6 +120,7 @@ impl Wire {
         match self {
             Self::Tcp(wire) => wire.poll_receive(cx),
             Self::WebSocket(wire) => wire.poll_receive(cx),
+            Self::Http(wire) => wire.poll_receive(cx),
         }
     }
 }

@@ -9,6 +9,7 @@ pub fn kind(error: &ConnectError) -> &'static str {
         ConnectError::Handshake(_) => "handshake",
         ConnectError::Closed { .. } => "closed",
         ConnectError::Refused { .. } => "refused",
+        ConnectError::Overloaded { .. } => "overloaded",
         ConnectError::Timeout => "timeout",
         ConnectError::NotInGoim(_) | ConnectError::BadOptions(_) => "impossible",
     }

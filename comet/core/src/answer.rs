@@ -14,7 +14,7 @@ pub(crate) fn framed(dialect: Dialect, frame: &Frame) -> Bytes {
     let bytes = frame.encode();
     match dialect {
         Dialect::Tcp => bytes,
-        Dialect::WebSocket | Dialect::Json => websocket_frame::binary(&bytes),
+        Dialect::WebSocket | Dialect::Json | Dialect::Http => websocket_frame::binary(&bytes),
     }
 }
 
@@ -23,8 +23,8 @@ pub(crate) fn framed(dialect: Dialect, frame: &Frame) -> Bytes {
 #[must_use = "a device waits for the answer"]
 pub struct Answer {
     done: Bytes,
-    /// Whether a failure can be told, and which request it is about.
-    json: Option<Option<RequestId>>,
+    /// Whether a failure can be told, in which dialect, and which request it is about.
+    json: Option<(Dialect, Option<RequestId>)>,
 }
 
 impl Answer {
@@ -32,14 +32,14 @@ impl Answer {
         Self { done, json: None }
     }
 
-    pub(crate) fn joined(id: Option<RequestId>, rooms: Vec<String>) -> Self {
-        let done = ServerMessage::Joined { id: id.clone(), rooms }.encode();
-        Self { done, json: Some(id) }
+    pub(crate) fn joined(dialect: Dialect, id: Option<RequestId>, rooms: Vec<String>) -> Self {
+        let done = ServerMessage::Joined { id: id.clone(), rooms }.frame(dialect);
+        Self { done, json: Some((dialect, id)) }
     }
 
-    pub(crate) fn left(id: Option<RequestId>, rooms: Vec<String>) -> Self {
-        let done = ServerMessage::Left { id: id.clone(), rooms }.encode();
-        Self { done, json: Some(id) }
+    pub(crate) fn left(dialect: Dialect, id: Option<RequestId>, rooms: Vec<String>) -> Self {
+        let done = ServerMessage::Left { id: id.clone(), rooms }.frame(dialect);
+        Self { done, json: Some((dialect, id)) }
     }
 
     /// The bytes that say it is done.
@@ -51,7 +51,7 @@ impl Answer {
     /// same as for success.
     pub fn failed(self, code: ErrorCode, detail: &str) -> Bytes {
         match self.json {
-            Some(id) => ServerMessage::error(code, detail, id).encode(),
+            Some((dialect, id)) => ServerMessage::error(code, detail, id).frame(dialect),
             None => self.done,
         }
     }

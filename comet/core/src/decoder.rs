@@ -6,6 +6,7 @@ use crate::dialect::Dialect;
 use crate::error::Violation;
 use crate::frame::Frame;
 use crate::goim_message::Frames;
+use crate::http::PostStream;
 use crate::stream::FrameStream;
 use crate::websocket::{Event, Rules, WebSocketDecoder};
 
@@ -16,7 +17,7 @@ pub enum Input {
     Frame(Frame),
     /// A message of `orrery.json.v1`: UTF-8, not yet known to be JSON.
     Text(Bytes),
-    /// A WebSocket ping.
+    /// A WebSocket ping; over HTTP a sign of life.
     Ping(Bytes),
     /// A WebSocket pong.
     Pong,
@@ -38,6 +39,7 @@ enum Kind {
     /// The frames are those of the last message that were not polled yet.
     WebSocket(WebSocketDecoder, Option<Frames>),
     Json(WebSocketDecoder),
+    Http(PostStream),
 }
 
 impl Decoder {
@@ -50,6 +52,8 @@ impl Decoder {
             Dialect::Json => {
                 Kind::Json(WebSocketDecoder::new(Rules::Json { message_max: json_message_max }))
             }
+            // Whoever takes a request limits its body.
+            Dialect::Http => Kind::Http(PostStream::default()),
         };
         Self { kind, failed: None }
     }
@@ -63,6 +67,7 @@ impl Decoder {
         match &mut self.kind {
             Kind::Tcp(stream) => stream.feed(bytes),
             Kind::WebSocket(decoder, _) | Kind::Json(decoder) => decoder.feed(bytes),
+            Kind::Http(stream) => stream.feed(bytes),
         }
     }
 
@@ -83,6 +88,7 @@ impl Decoder {
             Kind::Json(decoder) => {
                 decoder.poll().map(|event| event.map(Input::from_event)).map_err(Violation::from)
             }
+            Kind::Http(stream) => Ok(stream.poll()),
         };
         self.failed = polled.as_ref().err().copied();
         polled
@@ -92,7 +98,7 @@ impl Decoder {
     /// the inputs.
     pub fn take_parts(&mut self) -> u32 {
         match &mut self.kind {
-            Kind::Tcp(_) => 0,
+            Kind::Tcp(_) | Kind::Http(_) => 0,
             Kind::WebSocket(decoder, _) | Kind::Json(decoder) => decoder.take_parts(),
         }
     }

@@ -9,6 +9,8 @@ pub enum Dialect {
     WebSocket,
     /// The WebSocket sub-protocol [`Dialect::JSON_NAME`]: one JSON object a message.
     Json,
+    /// The same objects as events of a session over [HTTP](crate::http): one a line.
+    Http,
 }
 
 impl Dialect {
@@ -21,6 +23,12 @@ impl Dialect {
             Self::Tcp => "tcp",
             Self::WebSocket => "websocket",
             Self::Json => "json",
+            Self::Http => "http",
         }
+    }
+
+    /// Whether its messages are those of `orrery.json.v1`.
+    pub fn is_json(self) -> bool {
+        matches!(self, Self::Json | Self::Http)
     }
 }

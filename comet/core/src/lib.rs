@@ -14,6 +14,7 @@ pub mod dialect;
 pub mod error;
 pub mod frame;
 pub mod goim_message;
+pub mod http;
 pub mod json;
 pub mod limits;
 pub mod ops;

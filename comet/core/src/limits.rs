@@ -45,6 +45,17 @@ pub const NAME_BYTES_MAX: usize = orrery_model::limits::ID_BYTES_MAX;
 /// Longest explanation in an error of `orrery.json.v1`, in bytes; longer ones are cut.
 pub const DETAIL_BYTES_MAX: usize = 256;
 
+/// Most events of a session over HTTP that are kept after a socket has taken them, for a device whose stream broke
+/// off: a second or two of a busy room. Those of its newest response are kept in any case.
+pub const HTTP_KEPT_EVENTS_MAX: usize = 256;
+
+/// Most bytes of events that are kept so: what one device makes a comet remember that reads well.
+pub const HTTP_KEPT_BYTES_MAX: usize = 64 << 10;
+
+/// Most bytes that wait to be carried out of what a device has posted: the longest message and more.
+pub const HTTP_INBOX_BYTES_MAX: usize = 128 << 10;
+
+const _: () = assert!(JSON_MESSAGE_BYTES_MAX < HTTP_INBOX_BYTES_MAX);
 const _: () = assert!(CLIENT_PACKET_BYTES_MAX <= GOIM_MESSAGE_BYTES_MAX);
 const _: () = assert!(JSON_MESSAGE_BYTES_DEFAULT <= JSON_MESSAGE_BYTES_MAX);
 const _: () = assert!(JSON_MESSAGE_BYTES_MAX <= u32::MAX as usize);

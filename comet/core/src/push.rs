@@ -19,7 +19,7 @@ const VERSION: i16 = 1;
 const SEQ: i32 = 0;
 
 /// A pushed message with its wire forms, each made when the first connection needs it. The two forms of
-/// goim's protocol share their bytes.
+/// goim's protocol share their bytes, and so do the two of `orrery.json.v1`.
 #[derive(Debug)]
 pub struct Encoded {
     message: Message,
@@ -44,6 +44,7 @@ impl Encoded {
             Dialect::Tcp => self.tcp(),
             Dialect::WebSocket => self.websocket(),
             Dialect::Json => self.json(),
+            Dialect::Http => self.http(),
         }
     }
 
@@ -59,7 +60,26 @@ impl Encoded {
 
     /// A text WebSocket message: a JSON object.
     pub fn json(&self) -> Bytes {
-        self.json.get_or_init(|| ServerMessage::push(&self.message).encode()).clone()
+        let both = self.json_and_end();
+        both.slice(..both.len() - 1)
+    }
+
+    /// The same object as a line.
+    pub fn http(&self) -> Bytes {
+        let both = self.json_and_end();
+        both.slice(websocket_frame::header_len(both)..)
+    }
+
+    /// The WebSocket message and the end of a line: the forms share their bytes.
+    fn json_and_end(&self) -> &Bytes {
+        self.json.get_or_init(|| {
+            let text = ServerMessage::push(&self.message).to_text();
+            let mut out = websocket_frame::begin(Opcode::Text, text.len());
+            out.reserve(text.len() + 1);
+            out.put_slice(text.as_bytes());
+            out.put_u8(b'\n');
+            out.freeze()
+        })
     }
 }
 
@@ -69,12 +89,13 @@ pub struct Batch<'a> {
     messages: Vec<&'a Encoded>,
     websocket: OnceCell<Bytes>,
     json: OnceCell<Bytes>,
+    http: OnceCell<Bytes>,
 }
 
 impl<'a> Batch<'a> {
     /// Takes the messages; nothing is encoded yet.
     pub fn new(messages: Vec<&'a Encoded>) -> Self {
-        Self { messages, websocket: OnceCell::new(), json: OnceCell::new() }
+        Self { messages, websocket: OnceCell::new(), json: OnceCell::new(), http: OnceCell::new() }
     }
 
     /// The messages in it.
@@ -83,7 +104,7 @@ impl<'a> Batch<'a> {
     }
 
     /// The bytes to write to a connection of this dialect: on goim's WebSocket one binary message, an op 9 frame
-    /// around all of them; on TCP and on `orrery.json.v1` one after the other.
+    /// around all of them; elsewhere one after the other.
     pub fn bytes(&self, dialect: Dialect) -> Bytes {
         if let [only] = self.messages.as_slice() {
             return only.bytes(dialect);
@@ -94,7 +115,8 @@ impl<'a> Batch<'a> {
                 unwrapped(&self.websocket(), framed)
             }
             Dialect::WebSocket => self.websocket(),
-            Dialect::Json => self.json.get_or_init(|| self.texts()).clone(),
+            Dialect::Json => self.json.get_or_init(|| self.joined(Encoded::json)).clone(),
+            Dialect::Http => self.http.get_or_init(|| self.joined(Encoded::http)).clone(),
         }
     }
 
@@ -102,9 +124,9 @@ impl<'a> Batch<'a> {
         self.websocket.get_or_init(|| wrap(&self.messages)).clone()
     }
 
-    fn texts(&self) -> Bytes {
-        let texts: Vec<Bytes> = self.messages.iter().map(|message| message.json()).collect();
-        texts.concat().into()
+    fn joined(&self, form: impl Fn(&Encoded) -> Bytes) -> Bytes {
+        let forms: Vec<Bytes> = self.messages.iter().map(|message| form(message)).collect();
+        forms.concat().into()
     }
 }
 

@@ -1,8 +1,9 @@
 //! Session: the state of one connection's conversation, from its first input to its close.
 //!
 //! Before authentication goim's protocol ignores everything else; `orrery.json.v1` answers with an
-//! error. Afterwards only a heartbeat (op 2; on `orrery.json.v1` a ping, of either kind) moves the
-//! deadline: other traffic says that the network works, not that the device means to stay.
+//! error. Afterwards only a heartbeat (op 2; on `orrery.json.v1` a ping, of either kind; over HTTP any
+//! request) moves the deadline: other traffic says that the network works, not that the device means to
+//! stay.
 
 mod goim;
 mod json;
@@ -116,15 +117,16 @@ impl Session {
             return Action::Nothing;
         }
         match input {
-            Input::Frame(frame) if self.dialect != Dialect::Json => {
-                self.handle_frame(frame, now_ms)
-            }
-            Input::Text(text) if self.dialect == Dialect::Json => self.handle_text(text, now_ms),
+            Input::Frame(frame) if !self.dialect.is_json() => self.handle_frame(frame, now_ms),
+            Input::Text(text) if self.dialect.is_json() => self.handle_text(text, now_ms),
             Input::Ping(payload) => {
-                if self.dialect == Dialect::Json {
+                if self.dialect.is_json() {
                     self.refresh(now_ms);
                 }
-                Action::Reply(websocket_frame::pong(&payload))
+                match self.dialect {
+                    Dialect::Http => Action::Nothing,
+                    _ => Action::Reply(websocket_frame::pong(&payload)),
+                }
             }
             Input::Pong => Action::Nothing,
             Input::Close(code) => self.handle_goodbye(code),
@@ -162,7 +164,7 @@ impl Session {
                 heartbeat_ms: established.heartbeat_ms,
                 heartbeat_max_ms: established.heartbeat_max_ms,
             }
-            .encode(),
+            .frame(self.dialect),
         })
     }
 
@@ -171,7 +173,7 @@ impl Session {
         let error = match &mut self.phase {
             Phase::Authenticating(Asked::Json(id)) => {
                 let id = id.take().map(|id| *id);
-                ServerMessage::error(ErrorCode::Unauthorized, detail, id).encode()
+                ServerMessage::error(ErrorCode::Unauthorized, detail, id).frame(self.dialect)
             }
             _ => Bytes::new(),
         };
@@ -205,8 +207,14 @@ impl Session {
 
     fn close_with(&mut self, reason: CloseReason, code: u16, words: &str) -> Close {
         let over = std::mem::replace(&mut self.phase, Phase::Closed);
-        let silent = self.dialect != Dialect::Json || matches!(over, Phase::Closed);
-        let farewell = if silent { Bytes::new() } else { websocket_frame::close(code, words) };
+        let farewell = match self.dialect {
+            _ if matches!(over, Phase::Closed) => Bytes::new(),
+            Dialect::Tcp | Dialect::WebSocket => Bytes::new(),
+            Dialect::Json => websocket_frame::close(code, words),
+            Dialect::Http => {
+                ServerMessage::Close { code, reason: words.to_owned() }.frame(self.dialect)
+            }
+        };
         Close { reason, farewell }
     }
 
@@ -216,7 +224,7 @@ impl Session {
             (Dialect::Json, Some(code)) => websocket_frame::close(code, ""),
             (Dialect::Json, None) => websocket_frame::close_empty(),
             // goim ends the connection without a close frame.
-            (Dialect::Tcp | Dialect::WebSocket, _) => Bytes::new(),
+            (Dialect::Tcp | Dialect::WebSocket | Dialect::Http, _) => Bytes::new(),
         })
     }
 

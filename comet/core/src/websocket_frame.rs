@@ -65,6 +65,15 @@ pub(crate) fn begin(opcode: Opcode, payload_len: usize) -> BytesMut {
     out
 }
 
+/// Bytes in front of the payload of an unmasked frame.
+pub(crate) fn header_len(frame: &[u8]) -> usize {
+    match frame.get(1) {
+        Some(126) => 4,
+        Some(127) => HEADER_BYTES_MAX,
+        _ => 2,
+    }
+}
+
 fn frame(opcode: Opcode, payload: &[u8]) -> Bytes {
     let mut out = begin(opcode, payload.len());
     out.put_slice(payload);

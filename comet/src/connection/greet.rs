@@ -81,7 +81,7 @@ impl Task {
     ) -> Result<Identity, End> {
         let protocol = match self.connection.dialect() {
             Dialect::Tcp | Dialect::WebSocket => Protocol::Goim,
-            Dialect::Json => Protocol::Json,
+            Dialect::Json | Dialect::Http => Protocol::Json,
         };
         let question = Authenticate {
             protocol: protocol.into(),

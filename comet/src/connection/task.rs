@@ -20,8 +20,9 @@ use super::changes::{Changes, Moved};
 use super::member::Member;
 use super::{Change, Connection};
 use crate::admission::Place;
+use crate::http;
 use crate::limits::FLUSH_TIMEOUT;
-use crate::listen::shake_hands;
+use crate::listen::{Shaken, shake_hands};
 use crate::mailbox::{Arrival, Transport};
 use crate::unread::drain;
 use crate::worker::Worker;
@@ -68,10 +69,15 @@ pub(crate) async fn run(worker: Rc<Worker>, arrival: Arrival) {
     let Ok(stream) = stream.adopt() else { return };
     let (stream, dialect) = match (transport, tls) {
         (Transport::Tcp, None) => (stream, Dialect::Tcp),
+        (Transport::Http, _) => (stream, Dialect::Http),
         (transport, tls) => {
             let shaken = Box::pin(shake_hands(&worker.comet, stream, transport, tls, deadline));
             match worker.closing.run_until_cancelled(shaken).await {
-                Some(Some(shaken)) => shaken,
+                Some(Some(Shaken::Hands(stream, dialect))) => (stream, dialect),
+                // Whatever it opens is a connection of its own.
+                Some(Some(Shaken::Http(stream, read))) => {
+                    return Box::pin(http::serve(&worker, stream, read, remote, handshake)).await;
+                }
                 Some(None) | None => {
                     worker.comet.metrics.handshakes_failed.inc();
                     return;
@@ -277,6 +283,9 @@ async fn finish(worker: &Worker, mut stream: Box<dyn Stream>, connection: &Conne
             farewell
         }
     };
+    if connection.dialect() == Dialect::Http {
+        return finish_apart(stream, connection, &last_word).await;
+    }
     let listens = !last_word.is_empty();
     connection.answer(last_word);
     let flush = async {
@@ -286,6 +295,17 @@ async fn finish(worker: &Worker, mut stream: Box<dyn Stream>, connection: &Conne
     };
     if timeout(FLUSH_TIMEOUT, flush).await.is_err() {
         stream.reset_on_drop();
+    }
+}
+
+/// The same where nobody may ask for what waits: the last word is kept until somebody does.
+async fn finish_apart(mut stream: Box<dyn Stream>, connection: &Connection, last_word: &[u8]) {
+    let flush = poll_fn(|cx| connection.outbox.borrow_mut().poll_write(&mut stream, cx));
+    // What is not taken in time is lost, and was not written.
+    let _ = timeout(FLUSH_TIMEOUT, flush).await;
+    // Writing to memory waits for nothing.
+    if stream.shutdown().await.is_ok() {
+        let _ = stream.write_all(last_word).await;
     }
 }
 

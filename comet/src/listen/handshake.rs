@@ -4,6 +4,7 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
 
+use bytes::Bytes;
 use orrery_comet_core::Dialect;
 use orrery_host::Stream;
 use orrery_tls::Acceptor;
@@ -13,6 +14,14 @@ use super::websocket;
 use crate::comet::Comet;
 use crate::mailbox::Transport;
 
+/// What came of a handshake.
+pub(crate) enum Shaken {
+    /// The stream carries the dialect from now on.
+    Hands(Box<dyn Stream>, Dialect),
+    /// The stream began with the head of a request that is answered in [HTTP](crate::http), and maybe more: this.
+    Http(Box<dyn Stream>, Bytes),
+}
+
 /// Shakes hands with a device that has until the deadline. `None` where nothing came of it; the device was told as
 /// far as it can be, and its stream is gone. The caller boxes it, so that an idle connection does not keep its memory.
 pub(crate) async fn shake_hands(
@@ -21,13 +30,14 @@ pub(crate) async fn shake_hands(
     transport: Transport,
     tls: Option<Acceptor>,
     deadline: Instant,
-) -> Option<(Box<dyn Stream>, Dialect)> {
+) -> Option<Shaken> {
     let stream = match tls {
         Some(tls) => secure(comet, &tls, stream, deadline).await?,
         None => stream,
     };
     match transport {
-        Transport::Tcp => Some((stream, Dialect::Tcp)),
+        Transport::Tcp => Some(Shaken::Hands(stream, Dialect::Tcp)),
+        Transport::Http => Some(Shaken::Hands(stream, Dialect::Http)),
         Transport::WebSocket => in_time(deadline, websocket::upgrade(stream)).await?.ok(),
     }
 }

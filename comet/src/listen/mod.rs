@@ -6,5 +6,5 @@ mod tls;
 mod websocket;
 
 pub(crate) use self::door::Door;
-pub(crate) use self::handshake::shake_hands;
+pub(crate) use self::handshake::{Shaken, shake_hands};
 pub(crate) use self::tls::Secured;

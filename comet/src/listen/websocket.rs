@@ -4,6 +4,7 @@ use std::io;
 
 use bytes::{Buf, BytesMut};
 use orrery_comet_core::Dialect;
+use orrery_comet_core::http::Opening;
 use orrery_host::Stream;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -16,10 +17,11 @@ use tokio_tungstenite::tungstenite::http::header::{
 };
 use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode};
 
+use super::handshake::Shaken;
 use crate::limits::{HANDSHAKE_BUFFER_BYTES, HANDSHAKE_BYTES_MAX};
 use crate::unread::drain;
 
-/// The only path there is.
+/// The WebSocket's path.
 const PATH: &str = "/sub";
 
 /// What a device is told for which there is no place: to come back after so many seconds.
@@ -47,18 +49,22 @@ pub(crate) enum UpgradeError {
 /// What a device is told instead of being let in: a status, and why.
 type Refusal = (StatusCode, String);
 
-/// Shakes hands with a device. Afterwards the stream carries WebSocket frames of the dialect. The caller
-/// bounds the time.
+/// Shakes hands with a device, unless its request is one that is answered in [HTTP](crate::http): that it finds
+/// whole. Otherwise the stream carries WebSocket frames of the dialect afterwards. The caller bounds the time.
 ///
 /// # Errors
 /// [`UpgradeError`]; it is worth another try only with another request.
-pub(crate) async fn upgrade(
-    mut stream: Box<dyn Stream>,
-) -> Result<(Box<dyn Stream>, Dialect), UpgradeError> {
+pub(crate) async fn upgrade(mut stream: Box<dyn Stream>) -> Result<Shaken, UpgradeError> {
     let mut received = BytesMut::with_capacity(HANDSHAKE_BUFFER_BYTES);
     let answered = loop {
         if stream.read_buf(&mut received).await? == 0 {
             return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+        }
+        match Opening::of(&received) {
+            Opening::HttpHead => return Ok(Shaken::Http(stream, received.freeze())),
+            Opening::Http if received.len() < HANDSHAKE_BYTES_MAX => continue,
+            Opening::Http => break Err(too_long()),
+            Opening::Unknown | Opening::WebSocket => {}
         }
         if let Some(answered) = answer(&mut received) {
             break answered;
@@ -68,7 +74,7 @@ pub(crate) async fn upgrade(
         Ok((response, dialect)) => {
             stream.write_all(&response).await?;
             stream.flush().await?;
-            Ok((stream, dialect))
+            Ok(Shaken::Hands(stream, dialect))
         }
         Err((status, reason)) => {
             refuse(stream, status, &reason).await?;
@@ -86,16 +92,18 @@ fn answer(received: &mut BytesMut) -> Option<Result<(Vec<u8>, Dialect), Refusal>
             request
         }
         Ok(None) if received.len() < HANDSHAKE_BYTES_MAX => return None,
-        Ok(None) => {
-            let reason = format!("a request has at most {HANDSHAKE_BYTES_MAX} bytes");
-            return Some(Err((StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, reason)));
-        }
+        Ok(None) => return Some(Err(too_long())),
         Err(error) => return bad(error.to_string()),
     };
     if !received.is_empty() {
         return bad("nothing may follow a request before its answer".to_owned());
     }
     Some(choose(request))
+}
+
+fn too_long() -> Refusal {
+    let reason = format!("a request has at most {HANDSHAKE_BYTES_MAX} bytes");
+    (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, reason)
 }
 
 /// Chooses the dialect by what the device offers. goim knows no sub-protocols: a device that offers

@@ -141,7 +141,7 @@ struct FanOut<'a> {
     delivery: &'a Arc<Delivery>,
     encoded: &'a Encoded,
     /// The frame in each dialect that was needed so far.
-    forms: [Option<Bytes>; 3],
+    forms: [Option<Bytes>; 4],
     queued: u32,
     filtered: u32,
     dropped: u32,
@@ -149,7 +149,7 @@ struct FanOut<'a> {
 
 impl<'a> FanOut<'a> {
     fn new(delivery: &'a Arc<Delivery>, encoded: &'a Encoded) -> Self {
-        Self { delivery, encoded, forms: [None, None, None], queued: 0, filtered: 0, dropped: 0 }
+        Self { delivery, encoded, forms: [const { None }; 4], queued: 0, filtered: 0, dropped: 0 }
     }
 
     fn bytes(&mut self, dialect: Dialect) -> Bytes {
@@ -157,6 +157,7 @@ impl<'a> FanOut<'a> {
             Dialect::Tcp => &mut self.forms[0],
             Dialect::WebSocket => &mut self.forms[1],
             Dialect::Json => &mut self.forms[2],
+            Dialect::Http => &mut self.forms[3],
         };
         form.get_or_insert_with(|| self.encoded.bytes(dialect)).clone()
     }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::device::Who;
 use crate::stack::{Plan, Stack, id, mid};
-use crate::wire::{ALL, Transport};
+use crate::wire::{EVERY, Transport};
 use crate::{PATIENCE, until};
 
 /// A stack whose comet compares everything several times a second.
@@ -42,7 +42,7 @@ async fn comet(registry: &Client) -> CometRef {
 async fn a_connection_whose_route_vanished_is_closed_and_leaves_nothing_behind() {
     let stack = stack().await;
     let registry = stack.registry();
-    for transport in ALL {
+    for transport in EVERY {
         for by_key in [false, true] {
             let (mid, id) = (mid(), id("key"));
             let (user, key) = (user(&mid.to_string()), key(&id));
@@ -65,7 +65,7 @@ async fn a_connection_whose_route_vanished_is_closed_and_leaves_nothing_behind()
             .await;
         }
     }
-    assert_eq!(stack.counted("audit_missing_routes"), 2 * ALL.len() as u64);
+    assert_eq!(stack.counted("audit_missing_routes"), 2 * EVERY.len() as u64);
     assert_eq!(stack.counted("audit_stray_routes"), 0);
 }
 

@@ -3,7 +3,7 @@
 use crate::bytes::{frame, token};
 use crate::device::{Device, Who};
 use crate::stack::{id, mid, shared};
-use crate::wire::{GOIM, Transport};
+use crate::wire::{EVERY, GOIM, Transport};
 
 #[tokio::test]
 async fn frames_before_authentication_are_read_and_dropped() {
@@ -113,7 +113,7 @@ async fn what_is_pushed_right_after_the_answer_arrives() {
 async fn a_mid_has_as_many_keys_as_it_likes() {
     let mid = mid();
     let mut devices = Vec::new();
-    for transport in [Transport::Tcp, Transport::WebSocket, Transport::Json] {
+    for transport in EVERY {
         for doors in &shared().comets {
             devices.push(Device::connect(doors, transport, &Who::user(mid, &id("key"))).await);
         }

@@ -4,14 +4,14 @@ use std::time::{Duration, Instant};
 
 use crate::device::{Device, Who};
 use crate::stack::{Plan, id};
-use crate::wire::ALL;
+use crate::wire::{ALL, EVERY};
 
 #[tokio::test]
 async fn everybody_who_accepts_the_operation_gets_it_once() {
     let stack = Plan::new().with(|plan| plan.comets = 2).start().await;
     let mut accepting = Vec::new();
     let mut others = Vec::new();
-    for transport in ALL {
+    for transport in EVERY {
         for number in 0..2 {
             let doors = stack.comets[number];
             let yes = Who::key(&id("yes")).accepts(&[7, 8]);

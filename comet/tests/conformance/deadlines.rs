@@ -7,7 +7,7 @@ use tokio::time::sleep;
 use crate::bytes::{FIN, PING, frame, masked};
 use crate::device::{Device, Who};
 use crate::stack::{Plan, Stack, id};
-use crate::wire::{ALL, GOIM, SOCKETS, Transport, Wire};
+use crate::wire::{ALL, EVERY, GOIM, SOCKETS, Transport, Wire};
 use crate::{soon, until};
 
 /// What the stacks of this file allow.
@@ -155,7 +155,7 @@ async fn only_heartbeats_count_as_signs_of_life() {
 async fn a_device_that_sends_heartbeats_stays() {
     let stack = chatty().await;
     let mut watched = Vec::new();
-    for transport in ALL {
+    for transport in EVERY {
         let mut device = stack.device(transport, &Who::key(&id("key"))).await;
         watched.push(async move {
             let ends = Instant::now() + SILENCE * 2;

@@ -8,12 +8,12 @@ use crate::device::{Device, Who};
 use crate::http::Http;
 use crate::soon;
 use crate::stack::{Plan, id, mid, shared};
-use crate::wire::{ALL, GOIM, Transport, Wire};
+use crate::wire::{EVERY, GOIM, Transport, Wire};
 
 #[tokio::test]
 async fn key_mid_and_room_pushes_reach_every_transport_on_every_comet() {
     let mut http = shared().http().await;
-    for transport in ALL {
+    for transport in EVERY {
         for doors in &shared().comets {
             let (mid, key, room) = (mid(), id("key"), id("room"));
             let who = Who { room: format!("live://{room}"), ..Who::user(mid, &key) };
@@ -32,7 +32,7 @@ async fn key_mid_and_room_pushes_reach_every_transport_on_every_comet() {
 #[tokio::test]
 async fn accepts_filters_keys_and_mids_and_not_rooms() {
     let mut http = shared().http().await;
-    for transport in ALL {
+    for transport in EVERY {
         let (mid, key, room) = (mid(), id("key"), id("room"));
         let who = Who { mid, key: key.clone(), room: format!("live://{room}"), accepts: vec![] };
         let mut device = shared().device(transport, &who).await;
@@ -50,7 +50,7 @@ async fn accepts_filters_keys_and_mids_and_not_rooms() {
 async fn any_number_can_be_pushed_as_an_operation() {
     let ops = [0, 1, 2, 3, 5, 7, 8, 9, 10, 13, -1, i32::MAX, i32::MIN];
     let mut http = shared().http().await;
-    for transport in ALL {
+    for transport in EVERY {
         let (mid, key, room) = (mid(), id("key"), id("room"));
         let who = Who { room: format!("live://{room}"), ..Who::user(mid, &key).accepts(&ops) };
         let mut device = shared().device(transport, &who).await;
@@ -71,7 +71,7 @@ async fn any_number_can_be_pushed_as_an_operation() {
 #[tokio::test]
 async fn empty_and_large_bodies_arrive_whole() {
     let mut http = shared().http().await;
-    for transport in ALL {
+    for transport in EVERY {
         let key = id("key");
         let mut device = shared().device(transport, &Who::key(&key)).await;
         for len in [0, 1, 4096, 4097, 100_000, 1 << 20] {
@@ -86,7 +86,7 @@ async fn empty_and_large_bodies_arrive_whole() {
 async fn a_body_is_bytes_and_arrives_as_it_was_sent() {
     let mut http = shared().http().await;
     let body: Vec<u8> = (0..=255).collect();
-    for transport in ALL {
+    for transport in EVERY {
         let key = id("key");
         let mut device = shared().device(transport, &Who::key(&key)).await;
         http.push(&format!("keys?operation=1000&keys={key}"), &body).await;
@@ -112,7 +112,7 @@ async fn a_room_reaches_all_its_members_on_all_comets_once_and_nobody_else() {
     let room = id("room");
     let mut members = Vec::new();
     let mut others = Vec::new();
-    for transport in ALL {
+    for transport in EVERY {
         for doors in &shared().comets {
             let in_room = Who::member(&format!("live://{room}"));
             members.push(Device::connect(doors, transport, &in_room).await);
@@ -156,7 +156,7 @@ async fn two_thousand_room_pushes_from_eight_callers_all_arrive() {
     const EACH: usize = 250;
     let room = id("room");
     let mut devices = Vec::new();
-    for transport in ALL {
+    for transport in EVERY {
         let who = Who::member(&format!("live://{room}"));
         devices.push(shared().device(transport, &who).await);
     }

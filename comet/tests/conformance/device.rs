@@ -77,7 +77,7 @@ impl Device {
 
     /// Sends the credentials over a connection and does not wait for the answer.
     pub(crate) async fn begin(mut wire: Wire, who: &Who) -> Self {
-        if wire.transport == Transport::Json {
+        if wire.transport.speaks.is_json() {
             wire.send(who.hello().to_string().as_bytes()).await;
         } else {
             let token = token(who.mid, &who.key, &who.room, &who.accepts);
@@ -93,7 +93,7 @@ impl Device {
 
     /// Waits for the answer to the credentials.
     pub(crate) async fn let_in(&mut self) {
-        if self.wire.transport == Transport::Json {
+        if self.wire.transport.speaks.is_json() {
             let welcome = self.json().await;
             assert_eq!(welcome["type"], "welcome", "{welcome}");
         } else {
@@ -103,7 +103,7 @@ impl Device {
 
     /// Gives a sign of life and expects its answer next: nothing else came in between.
     pub(crate) async fn beat(&mut self) {
-        if self.wire.transport == Transport::Json {
+        if self.wire.transport.speaks.is_json() {
             self.wire.send(br#"{"type":"ping"}"#).await;
             assert_eq!(self.json().await, json!({"type": "pong"}));
         } else {
@@ -123,7 +123,7 @@ impl Device {
 
     /// The next push: its operation and body. Anything else is a failure.
     pub(crate) async fn pushed(&mut self) -> (i32, Vec<u8>) {
-        if self.wire.transport == Transport::Json {
+        if self.wire.transport.speaks.is_json() {
             let message = self.json().await;
             assert_eq!(message["type"], "message", "{message}");
             let op = i32::try_from(message["op"].as_i64().unwrap()).unwrap();
@@ -176,7 +176,10 @@ impl Device {
 
     /// Expects the end: without a word on goim's protocol, with this code in JSON.
     pub(crate) async fn expect_closed(&mut self, code: u16) {
-        if self.wire.transport == Transport::Json {
+        if self.wire.transport.speaks.is_http() {
+            let close = self.json().await;
+            assert_eq!((&close["type"], &close["code"]), (&json!("close"), &json!(code)));
+        } else if self.wire.transport.speaks.is_json() {
             let (first, payload) = self.wire.socket_frame().await;
             assert_eq!(first, FIN | CLOSE, "{payload:?}");
             let found = u16::from_be_bytes(payload[..2].try_into().unwrap());
@@ -187,6 +190,10 @@ impl Device {
 
     /// The next JSON message.
     pub(crate) async fn json(&mut self) -> Value {
+        if self.wire.transport.speaks.is_http() {
+            let event = soon("an event", self.wire.unit()).await.expect("an event, not the end");
+            return serde_json::from_slice(&event).unwrap();
+        }
         let (first, payload) = self.wire.socket_frame().await;
         assert_eq!(first, FIN | TEXT, "{payload:?}");
         serde_json::from_slice(&payload).unwrap()

@@ -6,7 +6,7 @@ use crate::device::{Device, Who};
 use crate::http::{Answer, Http};
 use crate::stack::{Plan, id, mid, shared};
 use crate::until;
-use crate::wire::{ALL, Transport, Wire};
+use crate::wire::{ALL, EVERY, Transport, Wire};
 
 const JSON: &str = "application/json; charset=utf-8";
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -200,12 +200,12 @@ async fn online_room_counts_the_rooms_that_were_asked_for() {
     let mut http = http().await;
     let room = id("room");
     let mut devices = Vec::new();
-    for transport in ALL {
+    for transport in EVERY {
         devices.push(shared().device(transport, &Who::member(&format!("live://{room}"))).await);
     }
     let target = format!("/goim/online/room?type=live&rooms={room}&rooms=nobody");
     until("all are counted", async || {
-        data(&http.get(&target).await) == json!({room.as_str(): ALL.len(), "nobody": 0})
+        data(&http.get(&target).await) == json!({room.as_str(): EVERY.len(), "nobody": 0})
     })
     .await;
     refused(&http.get("/goim/online/room?type=live").await, &required(&["Rooms"]));

@@ -9,12 +9,12 @@ use crate::device::{Device, Who};
 use crate::soon;
 use crate::stack::{Plan, id, shared};
 use crate::until;
-use crate::wire::{ALL, GOIM, SOCKETS, Transport, Wire, upgrade_request};
+use crate::wire::{ALL, EVERY, GOIM, SOCKETS, Transport, Wire, upgrade_request};
 
 /// Devices on all workers of the first comet, who must not notice anything.
 async fn bystanders() -> Vec<Device> {
     let mut bystanders = Vec::new();
-    for transport in ALL {
+    for transport in EVERY {
         for _ in 0..2 {
             bystanders.push(shared().device(transport, &Who::key(&id("bystander"))).await);
         }
@@ -195,6 +195,7 @@ async fn floods_are_closed_and_say_so_where_they_can() {
         let text = br#"{"type":"ping"}"#;
         let ping = (masked(FIN | PING, b""), 150);
         let floods = match transport.speaks {
+            Transport::Poll | Transport::Events => unreachable!("it is none of these"),
             Transport::Tcp => vec![(small, 150), (large, 50)],
             Transport::WebSocket => {
                 vec![ping, (masked(0x82, &small), 150), (masked(0x82, &large), 50)]

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::device::{Device, Who};
 use crate::link::Link;
 use crate::stack::{Plan, Stack, id, mid};
-use crate::wire::{ALL, Transport, Wire};
+use crate::wire::{EVERY, Transport, Wire};
 use crate::{PATIENCE, until};
 
 /// Long enough that the comet is let go of well before it gives up on logic, which is after two of them.
@@ -52,7 +52,7 @@ async fn a_comet_cut_off_past_its_lease_keeps_its_devices_and_binds_them_again_a
     let mut devices = Vec::new();
     for number in 0..DEVICES {
         let who = Who { room: format!("t://{room}"), ..Who::user(mid(), &id("key")) };
-        devices.push((stack.device(ALL[number % ALL.len()], &who).await, who));
+        devices.push((stack.device(EVERY[number % EVERY.len()], &who).await, who));
     }
     link.hold(true);
     let last = devices[DEVICES - 1].1.mid;

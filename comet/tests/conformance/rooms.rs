@@ -6,7 +6,7 @@ use crate::bytes::frame;
 use crate::device::{Device, Who};
 use crate::stack::{id, shared};
 use crate::until;
-use crate::wire::{ALL, GOIM, Transport, Wire};
+use crate::wire::{ALL, EVERY, GOIM, Transport, Wire};
 
 #[tokio::test]
 async fn changing_to_the_room_one_is_alone_in_already_keeps_it() {
@@ -93,7 +93,7 @@ async fn a_room_that_was_left_by_all_others_counts_right_when_it_fills_again() {
 #[tokio::test]
 async fn the_first_message_to_a_quiet_room_does_not_wait() {
     let mut http = shared().http().await;
-    for transport in ALL {
+    for transport in EVERY {
         let room = id("quiet");
         let mut device = shared().device(transport, &Who::member(&format!("live://{room}"))).await;
         let begun = Instant::now();

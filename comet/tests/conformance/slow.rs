@@ -8,7 +8,7 @@ use crate::bytes::frame;
 use crate::device::{Device, Who};
 use crate::link::Link;
 use crate::stack::{Plan, id, shared};
-use crate::wire::{ALL, GOIM, Transport, Way, Wire};
+use crate::wire::{EVERY, GOIM, Transport, Way, Wire};
 
 /// A device that reads nothing, and so many pushes that its outbox is full.
 async fn stuck(transport: impl Into<Way>, key: &str) -> Device {
@@ -32,7 +32,7 @@ async fn stuck(transport: impl Into<Way>, key: &str) -> Device {
 #[tokio::test]
 async fn a_slow_device_keeps_nobody_else_from_their_push() {
     let mut http = shared().http().await;
-    for transport in ALL {
+    for transport in EVERY {
         let (slow, fast) = (id("slow"), id("fast"));
         let _stuck = stuck(transport, &slow).await;
         let mut device = shared().device(transport, &Who::key(&fast)).await;
@@ -49,7 +49,7 @@ async fn a_slow_device_keeps_nobody_else_from_their_push() {
 #[tokio::test]
 async fn a_connection_with_a_full_outbox_is_replaced_like_any_other() {
     let mut http = shared().http().await;
-    for transport in ALL {
+    for transport in EVERY {
         let key = id("key");
         // The old one's socket stays as it is until the end.
         let stuck = stuck(transport, &key).await;

@@ -8,7 +8,7 @@ use crate::device::{Device, Who};
 use crate::soon;
 use crate::stack::{id, mid, shared};
 use crate::until;
-use crate::wire::{ALL, Transport, Wire};
+use crate::wire::{ALL, EVERY, Transport, Wire};
 
 async fn connections(path: &str) -> Vec<Value> {
     let list = shared().http().await.get(&format!("/v1/{path}/connections")).await.json();
@@ -20,7 +20,7 @@ async fn the_goodbye_of_a_replaced_connection_does_not_take_the_new_one_along() 
     let mut http = shared().http().await;
     let [first, second] = &shared().comets[..] else { panic!("two comets are shared") };
     for (old, new) in [(first, first), (first, second), (second, first)] {
-        for transport in ALL {
+        for transport in EVERY {
             let (mid, key) = (mid(), id("key"));
             let who = Who::user(mid, &key);
             let mut replaced = Device::connect(old, transport, &who).await;
@@ -41,8 +41,8 @@ async fn the_goodbye_of_a_replaced_connection_does_not_take_the_new_one_along() 
 #[tokio::test]
 async fn a_key_is_taken_over_from_any_transport_by_any_other() {
     let mut http = shared().http().await;
-    for old in ALL {
-        for new in ALL {
+    for old in EVERY {
+        for new in EVERY {
             let key = id("key");
             let mut replaced = shared().device(old, &Who::key(&key)).await;
             let mut device = shared().device(new, &Who::key(&key)).await;

@@ -12,6 +12,7 @@ use crate::bytes::{BINARY, FIN, TEXT, masked, unmasked};
 use crate::certificates::secured;
 use crate::soon;
 use crate::stack::CometDoors;
+use crate::web::Visit;
 
 /// The protocol that a device speaks, and what carries it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +20,22 @@ pub(crate) enum Transport {
     Tcp,
     WebSocket,
     Json,
+    /// Long-poll.
+    Poll,
+    /// SSE.
+    Events,
+}
+
+impl Transport {
+    /// Whether its messages are JSON.
+    pub(crate) fn is_json(self) -> bool {
+        !matches!(self, Self::Tcp | Self::WebSocket)
+    }
+
+    /// Whether it is a session of requests.
+    pub(crate) fn is_http(self) -> bool {
+        matches!(self, Self::Poll | Self::Events)
+    }
 }
 
 /// How a device talks to a comet.
@@ -73,7 +90,17 @@ pub(crate) const SOCKETS: [Way; 4] = [
     Way::secured(Transport::WebSocket),
     Way::secured(Transport::Json),
 ];
-/// All of them.
+/// Those that are no connection of their own, but requests.
+pub(crate) const HTTP: [Way; 4] = [
+    Way::plain(Transport::Poll),
+    Way::plain(Transport::Events),
+    Way::secured(Transport::Poll),
+    Way::secured(Transport::Events),
+];
+/// Those that are, and those that are not.
+pub(crate) const EVERY: [Way; 10] =
+    [ALL[0], ALL[1], ALL[2], ALL[3], ALL[4], ALL[5], HTTP[0], HTTP[1], HTTP[2], HTTP[3]];
+/// All that are a connection of their own: they end with it.
 pub(crate) const ALL: [Way; 6] = [
     Way::plain(Transport::Tcp),
     Way::plain(Transport::WebSocket),
@@ -97,8 +124,12 @@ pub(crate) fn upgrade_request(target: &str, headers: &str) -> String {
 /// A connection to a comet.
 pub(crate) struct Wire {
     pub(crate) transport: Way,
-    stream: Either<TcpStream, Box<TlsStream<TcpStream>>>,
-    unread: Vec<u8>,
+    pub(super) stream: Either<TcpStream, Box<TlsStream<TcpStream>>>,
+    pub(super) unread: Vec<u8>,
+    /// Where it leads, if that is a comet.
+    pub(super) doors: Option<CometDoors>,
+    /// Over HTTP.
+    pub(crate) visit: Visit,
 }
 
 impl Wire {
@@ -116,6 +147,7 @@ impl Wire {
         socket.set_recv_buffer_size(SMALL_BUFFER).unwrap();
         let stream = socket.connect(door(doors, way)).await.unwrap();
         let mut wire = Self::over(stream, way).await;
+        wire.doors = Some(*doors);
         wire.upgrade().await;
         wire
     }
@@ -123,7 +155,10 @@ impl Wire {
     /// Connects, within TLS where that is the way, and says nothing.
     pub(crate) async fn silent(doors: &CometDoors, way: impl Into<Way>) -> Self {
         let way = way.into();
-        Self::over(TcpStream::connect(door(doors, way)).await.unwrap(), way).await
+        let stream = TcpStream::connect(door(doors, way)).await.unwrap();
+        let mut wire = Self::over(stream, way).await;
+        wire.doors = Some(*doors);
+        wire
     }
 
     /// Connects to anything and says nothing.
@@ -137,12 +172,13 @@ impl Wire {
             true => Either::Right(Box::new(secured(stream).await.unwrap())),
             false => Either::Left(stream),
         };
-        Self { transport: way, stream, unread: Vec::new() }
+        let visit = Visit::default();
+        Self { transport: way, stream, unread: Vec::new(), doors: None, visit }
     }
 
     async fn upgrade(&mut self) {
         let headers = match self.transport.speaks {
-            Transport::Tcp => return,
+            Transport::Tcp | Transport::Poll | Transport::Events => return,
             Transport::WebSocket => "",
             Transport::Json => "Sec-WebSocket-Protocol: orrery.json.v1\r\n",
         };
@@ -163,6 +199,7 @@ impl Wire {
             Transport::Tcp => payload.to_vec(),
             Transport::WebSocket => masked(FIN | BINARY, payload),
             Transport::Json => masked(FIN | TEXT, payload),
+            Transport::Poll | Transport::Events => return self.say(payload).await,
         };
         self.send_bytes(&bytes).await;
     }
@@ -192,6 +229,10 @@ impl Wire {
 
     /// Expects the end, and not a byte before it.
     pub(crate) async fn expect_end(&mut self) {
+        if !self.visit.session.is_empty() {
+            assert_eq!(soon("the end", self.event()).await, None);
+            return;
+        }
         let mut byte = [0];
         let transport = self.transport;
         let read = soon("the end", self.stream.read(&mut byte)).await;
@@ -240,6 +281,7 @@ impl Wire {
                 let len = i32::from_be_bytes(self.unread[..4].try_into().unwrap());
                 self.take(usize::try_from(len).unwrap()).await
             }
+            Transport::Poll | Transport::Events => self.event().await,
             Transport::WebSocket | Transport::Json => {
                 self.fill(2).await?;
                 assert_eq!(self.unread[0] & 0x70, 0, "no extension was agreed");
@@ -280,7 +322,7 @@ impl Wire {
     }
 
     /// Reads until so many bytes are there.
-    async fn fill(&mut self, len: usize) -> Option<()> {
+    pub(super) async fn fill(&mut self, len: usize) -> Option<()> {
         while self.unread.len() < len {
             if !matches!(self.stream.read_buf(&mut self.unread).await, Ok(1..)) {
                 return None;
@@ -294,7 +336,7 @@ fn door(doors: &CometDoors, way: Way) -> SocketAddr {
     match (way.speaks, way.secured) {
         (Transport::Tcp, false) => doors.tcp,
         (Transport::Tcp, true) => doors.tls_tcp,
-        (Transport::WebSocket | Transport::Json, false) => doors.websocket,
-        (Transport::WebSocket | Transport::Json, true) => doors.tls_websocket,
+        (_, false) => doors.websocket,
+        (_, true) => doors.tls_websocket,
     }
 }

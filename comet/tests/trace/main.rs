@@ -24,6 +24,9 @@ mod spans;
 #[path = "../conformance/stack.rs"]
 mod stack;
 #[allow(dead_code, reason = "shared with tests that use all of it")]
+#[path = "../conformance/web.rs"]
+mod web;
+#[allow(dead_code, reason = "shared with tests that use all of it")]
 #[path = "../conformance/wire.rs"]
 mod wire;
 

@@ -1,6 +1,7 @@
 //! Connecting: the socket, the transport's handshake, the device's introduction.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,6 +13,7 @@ use tokio::time::{Instant, timeout};
 
 use super::{Device, Welcome};
 use crate::error::ConnectError;
+use crate::http::{HttpWire, Kind};
 use crate::options::{Options, Transport};
 use crate::tcp::TcpWire;
 use crate::websocket::WebSocketWire;
@@ -26,12 +28,15 @@ impl Device {
     ///
     /// # Errors
     /// [`ConnectError`], which says whether to try again.
-    pub async fn connect(net: &dyn Net, options: Options) -> Result<Self, ConnectError> {
+    pub async fn connect(net: &Arc<dyn Net>, options: Options) -> Result<Self, ConnectError> {
         let introduction = introduction(&options)?;
         let established = timeout(options.connect_timeout, async {
             let mut wire = open(net, &options).await?;
             wire.queue(introduction);
-            let welcome = welcome(&mut wire).await?;
+            let welcome = welcome(&mut wire).await.map_err(|error| match wire.retry_after() {
+                Some(retry_after) => ConnectError::Overloaded { retry_after },
+                None => error,
+            })?;
             Ok::<_, ConnectError>((wire, welcome))
         });
         let (wire, welcome) = established.await.map_err(|_| ConnectError::Timeout)??;
@@ -49,8 +54,14 @@ impl Device {
     }
 }
 
-async fn open(net: &dyn Net, options: &Options) -> Result<Wire, ConnectError> {
+async fn open(net: &Arc<dyn Net>, options: &Options) -> Result<Wire, ConnectError> {
     let address = &options.address;
+    let http = |kind| Ok(Wire::Http(Box::new(HttpWire::new(net.clone(), address, kind))));
+    match options.transport {
+        Transport::Poll => return http(Kind::Poll),
+        Transport::Sse => return http(Kind::Sse),
+        Transport::Tcp | Transport::WebSocket | Transport::Json => {}
+    }
     let stream = net
         .connect(address)
         .await
@@ -58,7 +69,7 @@ async fn open(net: &dyn Net, options: &Options) -> Result<Wire, ConnectError> {
     let dialect = match options.transport {
         Transport::Tcp => return Ok(Wire::Tcp(TcpWire::new(stream))),
         Transport::WebSocket => Dialect::WebSocket,
-        Transport::Json => Dialect::Json,
+        _ => Dialect::Json,
     };
     let wire = WebSocketWire::connect(stream, address, dialect).await?;
     Ok(Wire::WebSocket(Box::new(wire)))
@@ -97,7 +108,9 @@ async fn welcome(wire: &mut Wire) -> Result<Welcome, ConnectError> {
 
 fn introduction(options: &Options) -> Result<Outgoing, ConnectError> {
     match options.transport {
-        Transport::Json => hello(options).map_err(ConnectError::BadOptions).map(Outgoing::Json),
+        Transport::Json | Transport::Poll | Transport::Sse => {
+            hello(options).map_err(ConnectError::BadOptions).map(Outgoing::Json)
+        }
         Transport::Tcp | Transport::WebSocket => {
             let body = token(options)?;
             Ok(Outgoing::Frame(Frame { version: 1, op: ops::AUTH, seq: AUTH_SEQ, body }))

@@ -16,7 +16,7 @@ fn push(transport: Transport, op: i32, body: &'static [u8]) -> Bytes {
     Encoded::new(Message { op, body: Bytes::from_static(body) }).bytes(match transport {
         Transport::Tcp => Dialect::Tcp,
         Transport::WebSocket => Dialect::WebSocket,
-        Transport::Json => Dialect::Json,
+        Transport::Json | Transport::Poll | Transport::Sse => Dialect::Json,
     })
 }
 
@@ -26,7 +26,7 @@ fn message(op: i32, body: &'static [u8]) -> Event {
 
 async fn connected(transport: Transport) -> (Peer, Device) {
     let peer = Peer::start(transport, Mood::Kind, None).await;
-    let device = Device::connect(&*peer.host.net, peer.options(transport)).await.unwrap();
+    let device = Device::connect(&peer.host.net, peer.options(transport)).await.unwrap();
     (peer, device)
 }
 
@@ -39,7 +39,7 @@ async fn connect_error(mood: Mood, transport: Transport) -> ConnectError {
     let peer = Peer::start(transport, mood, None).await;
     let mut options = peer.options(transport);
     options.connect_timeout = Duration::from_millis(200);
-    match Device::connect(&*peer.host.net, options).await {
+    match Device::connect(&peer.host.net, options).await {
         Ok(_) => panic!("connected over {transport:?}"),
         Err(error) => error,
     }
@@ -72,7 +72,7 @@ async fn the_introduction_says_what_the_options_say() {
     for transport in [Transport::Tcp, Transport::WebSocket] {
         let mut peer = Peer::start(transport, Mood::Kind, None).await;
         let options = peer.options(transport).key("k").room("live://1").accepts([1, 2]);
-        Device::connect(&*peer.host.net, options.platform("web")).await.unwrap();
+        Device::connect(&peer.host.net, options.platform("web")).await.unwrap();
         let Some(Action::Authenticate { credentials }) = peer.actions.recv().await else {
             panic!("an authentication");
         };
@@ -88,7 +88,7 @@ async fn the_introduction_says_what_the_options_say() {
     let mut peer = Peer::start(Transport::Json, Mood::Kind, None).await;
     let mut options = peer.options(Transport::Json).room("a").room("b");
     options.labels.insert("v".into(), "1".into());
-    let device = Device::connect(&*peer.host.net, options).await.unwrap();
+    let device = Device::connect(&peer.host.net, options).await.unwrap();
     let Some(Action::Authenticate { credentials }) = peer.actions.recv().await else {
         panic!("an authentication");
     };
@@ -114,7 +114,7 @@ async fn heartbeats_are_sent_by_themselves_when_asked_for() {
     for transport in ALL {
         let peer = Peer::start(transport, Mood::Kind, None).await;
         let options = peer.options(transport).heartbeat(Duration::from_millis(5));
-        let mut device = Device::connect(&*peer.host.net, options).await.unwrap();
+        let mut device = Device::connect(&peer.host.net, options).await.unwrap();
         for _ in 0..3 {
             assert!(matches!(next(&mut device).await, Event::HeartbeatReply { .. }));
         }
@@ -126,7 +126,7 @@ async fn a_push_that_overtakes_an_answer_is_kept() {
     for transport in ALL {
         let first = push(transport, 1000, b"early");
         let peer = Peer::start(transport, Mood::Kind, Some(first)).await;
-        let mut device = Device::connect(&*peer.host.net, peer.options(transport)).await.unwrap();
+        let mut device = Device::connect(&peer.host.net, peer.options(transport)).await.unwrap();
         // The peer writes the push just before this request's answer.
         match transport {
             Transport::Json => device.join(&["a"]).await.unwrap(),
@@ -160,7 +160,7 @@ async fn rooms_and_subscriptions_are_changed_as_the_protocol_has_it() {
 async fn a_refused_join_says_why() {
     let peer = Peer::start(Transport::Json, Mood::Full, None).await;
     let options = peer.options(Transport::Json);
-    let mut device = Device::connect(&*peer.host.net, options).await.unwrap();
+    let mut device = Device::connect(&peer.host.net, options).await.unwrap();
     match device.join(&["a"]).await {
         Err(RequestError::Refused { code: ErrorCode::TooManyRooms, message }) => {
             assert_eq!(message, "full");
@@ -276,7 +276,7 @@ async fn a_port_nobody_listens_on_is_unreachable() {
         let listener = host.net.listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         drop(listener);
-        let connected = Device::connect(&*host.net, Options::new(transport, address)).await;
+        let connected = Device::connect(&host.net, Options::new(transport, address)).await;
         assert!(matches!(connected.err(), Some(ConnectError::Unreachable { .. })));
     }
 }
@@ -287,12 +287,12 @@ async fn options_that_the_protocol_cannot_say_are_refused_before_connecting() {
     let nowhere = |transport| Options::new(transport, "127.0.0.1:1");
     for transport in [Transport::Tcp, Transport::WebSocket] {
         for options in [nowhere(transport).user("alice"), nowhere(transport).room("a").room("b")] {
-            let connected = Device::connect(&*host.net, options).await;
+            let connected = Device::connect(&host.net, options).await;
             assert!(matches!(connected.err(), Some(ConnectError::NotInGoim(_))));
         }
     }
     for options in [nowhere(Transport::Json).user(""), nowhere(Transport::Json).room("")] {
-        let connected = Device::connect(&*host.net, options).await;
+        let connected = Device::connect(&host.net, options).await;
         assert!(matches!(connected.err(), Some(ConnectError::BadOptions(_))));
     }
 }

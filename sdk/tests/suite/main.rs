@@ -5,4 +5,5 @@
 
 mod client;
 mod device;
+mod http;
 mod peer;

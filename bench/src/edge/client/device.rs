@@ -74,6 +74,9 @@ impl Device {
             Transport::Tcp => return Ok(device),
             Transport::WebSocket => Dialect::WebSocket,
             Transport::Json => Dialect::Json,
+            Transport::Poll | Transport::Sse => {
+                anyhow::bail!("devices of a benchmark do not speak {}", transport.word())
+            }
         };
         let mut request = format!("ws://{comet}/sub").into_client_request()?;
         if dialect == Dialect::Json {
@@ -163,8 +166,8 @@ fn introduction(transport: Transport, guise: &Guise) -> Bytes {
 
 fn heartbeat(transport: Transport) -> Bytes {
     match transport {
-        Transport::Json => masked(Opcode::Text, br#"{"type":"ping"}"#),
         Transport::Tcp | Transport::WebSocket => carried(transport, ops::HEARTBEAT, Bytes::new()),
+        _ => masked(Opcode::Text, br#"{"type":"ping"}"#),
     }
 }
 
@@ -173,7 +176,7 @@ fn carried(transport: Transport, op: i32, body: Bytes) -> Bytes {
     let frame = Frame { version: 1, op, seq: SEQ, body }.encode();
     match transport {
         Transport::Tcp => frame,
-        Transport::WebSocket | Transport::Json => masked(Opcode::Binary, &frame),
+        _ => masked(Opcode::Binary, &frame),
     }
 }
 

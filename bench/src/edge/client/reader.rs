@@ -88,7 +88,7 @@ fn walk<'a>(
 ) -> Result<&'a [u8], ReadError> {
     match transport {
         Transport::Tcp => Ok(walk_frames(bytes, Carrier::Stream, each)?),
-        Transport::WebSocket | Transport::Json => walk_messages(bytes, each),
+        _ => walk_messages(bytes, each),
     }
 }
 

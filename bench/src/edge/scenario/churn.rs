@@ -186,7 +186,7 @@ impl Worker {
             .platform("bench")
             .accepts([OP]);
         options.connect_timeout = CONNECT_TIMEOUT;
-        let connected = Device::connect(&*self.net, options).await;
+        let connected = Device::connect(&self.net, options).await;
         let now_ns = self.clock.now_ns();
         (beat, connected.map(drop), now_ns)
     }

@@ -152,7 +152,7 @@ fn frame(transport: Transport, body: Bytes) -> Bytes {
     Encoded::new(Message { op: OP, body }).bytes(match transport {
         Transport::Tcp => Dialect::Tcp,
         Transport::WebSocket => Dialect::WebSocket,
-        Transport::Json => Dialect::Json,
+        _ => Dialect::Json,
     })
 }
 

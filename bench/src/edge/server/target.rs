@@ -83,7 +83,7 @@ impl Target {
         let net = net(addresses.trusted.as_deref().map(str::as_bytes))?;
         let comets = match transport {
             Transport::Tcp => addresses.tcp,
-            Transport::WebSocket | Transport::Json => addresses.websocket,
+            _ => addresses.websocket,
         };
         let push = match api {
             ApiKind::Grpc => addresses.grpc,

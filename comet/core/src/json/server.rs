@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::payload::Payload;
 use super::request_id::RequestId;
+use crate::dialect::Dialect;
 use crate::websocket_frame;
 
 /// Why a request was refused. The words never change their meaning; new ones may join.
@@ -25,6 +26,12 @@ pub enum ErrorCode {
     Unauthorized,
     /// Could not be done now; may be tried again.
     Unavailable,
+    /// Over HTTP: the request is not what its path wants.
+    BadRequest,
+    /// Over HTTP: there is nothing to go on from at this cursor.
+    BadCursor,
+    /// Over HTTP: there is no such session, or none any more.
+    NoSuchSession,
     /// A word that this version does not know.
     #[serde(other)]
     Other,
@@ -92,6 +99,13 @@ pub enum ServerMessage {
         /// Why, for people.
         message: String,
     },
+    /// Over HTTP: the session is over. On a WebSocket a close frame says the same.
+    Close {
+        /// The code of the close frame.
+        code: u16,
+        /// Its word.
+        reason: String,
+    },
 }
 
 impl ServerMessage {
@@ -113,11 +127,22 @@ impl ServerMessage {
         serde_json::from_slice(text)
     }
 
+    /// The message's text: one line.
+    pub fn to_text(&self) -> String {
+        serde_json::to_string(self).expect("texts and numbers always have a JSON form")
+    }
+
     /// The message as a WebSocket frame.
     pub fn encode(&self) -> Bytes {
-        websocket_frame::text(
-            &serde_json::to_string(self).expect("texts and numbers always have a JSON form"),
-        )
+        websocket_frame::text(&self.to_text())
+    }
+
+    /// The message as a dialect of `orrery.json.v1` carries it: as a WebSocket frame, or as a line.
+    pub fn frame(&self, dialect: Dialect) -> Bytes {
+        match dialect {
+            Dialect::Http => (self.to_text() + "\n").into(),
+            Dialect::Tcp | Dialect::WebSocket | Dialect::Json => self.encode(),
+        }
     }
 }
 

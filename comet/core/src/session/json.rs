@@ -14,7 +14,7 @@ impl Session {
         match ClientMessage::parse(&text) {
             Ok(message) if self.is_ready() => self.handle_request(message, now_ms),
             Ok(message) => self.handle_before_ready(message, text),
-            Err(bad) => refuse_bad(bad),
+            Err(bad) => self.refuse_bad(bad),
         }
     }
 
@@ -24,29 +24,29 @@ impl Session {
                 self.phase = Phase::Authenticating(Asked::Json(hello.id.map(Box::new)));
                 Action::Authenticate { credentials: text }
             }
-            ClientMessage::Hello(hello) => refuse_hello(hello.id),
+            ClientMessage::Hello(hello) => self.refuse_hello(hello.id),
             ClientMessage::Ping { id }
             | ClientMessage::Join { id, .. }
             | ClientMessage::Leave { id, .. }
             | ClientMessage::Message { id, .. } => {
-                refuse(ErrorCode::NotReady, "the first message is a hello", id)
+                self.refuse(ErrorCode::NotReady, "the first message is a hello", id)
             }
         }
     }
 
     fn handle_request(&mut self, message: ClientMessage, now_ms: u64) -> Action {
         match message {
-            ClientMessage::Hello(hello) => refuse_hello(hello.id),
+            ClientMessage::Hello(hello) => self.refuse_hello(hello.id),
             ClientMessage::Ping { id } => {
                 self.refresh(now_ms);
-                Action::Reply(ServerMessage::Pong { id }.encode())
+                Action::Reply(ServerMessage::Pong { id }.frame(self.dialect))
             }
             ClientMessage::Join { id, rooms } => {
-                let answer = Answer::joined(id, texts(&rooms));
+                let answer = Answer::joined(self.dialect, id, texts(&rooms));
                 Action::Join { rooms, answer }
             }
             ClientMessage::Leave { id, rooms } => {
-                let answer = Answer::left(id, texts(&rooms));
+                let answer = Answer::left(self.dialect, id, texts(&rooms));
                 Action::Leave { rooms, answer }
             }
             ClientMessage::Message { id, op, data, data_base64 } => {
@@ -54,21 +54,21 @@ impl Session {
                     Ok(body) => {
                         Action::Upstream { message: Message { op, body }, reply: Bytes::new() }
                     }
-                    Err(detail) => refuse_bad(BadMessage::new(detail, id)),
+                    Err(detail) => self.refuse_bad(BadMessage::new(detail, id)),
                 }
             }
         }
     }
-}
 
-fn refuse_hello(id: Option<RequestId>) -> Action {
-    refuse(ErrorCode::AlreadyReady, "there was a hello already", id)
-}
+    fn refuse_hello(&self, id: Option<RequestId>) -> Action {
+        self.refuse(ErrorCode::AlreadyReady, "there was a hello already", id)
+    }
 
-fn refuse_bad(bad: BadMessage) -> Action {
-    refuse(ErrorCode::BadMessage, &bad.detail, bad.id)
-}
+    fn refuse_bad(&self, bad: BadMessage) -> Action {
+        self.refuse(ErrorCode::BadMessage, &bad.detail, bad.id)
+    }
 
-fn refuse(code: ErrorCode, detail: &str, id: Option<RequestId>) -> Action {
-    Action::Reply(ServerMessage::error(code, detail, id).encode())
+    fn refuse(&self, code: ErrorCode, detail: &str, id: Option<RequestId>) -> Action {
+        Action::Reply(ServerMessage::error(code, detail, id).frame(self.dialect))
+    }
 }

@@ -1,6 +1,7 @@
 //! A scripted device at one end of a decoder and a session, with a cluster that says yes to everything.
 
 use bytes::Bytes;
+use orrery_comet_core::http::Inbox;
 use orrery_comet_core::{
     Accepts, Action, Close, Decoder, Dialect, Established, Frame, Session, Violation,
 };
@@ -46,7 +47,7 @@ impl Device {
     pub(crate) fn ready(dialect: Dialect) -> Self {
         let mut device = Self::new(dialect);
         match dialect {
-            Dialect::Json => device.says(br#"{"type":"hello","user":"alice"}"#),
+            Dialect::Json | Dialect::Http => device.says(br#"{"type":"hello","user":"alice"}"#),
             _ => device.says(&frame(1, 7, 1, b"{}")),
         };
         assert!(device.session.is_ready());
@@ -60,6 +61,7 @@ impl Device {
             Dialect::Tcp => payload.to_vec(),
             Dialect::WebSocket => client_frame(0x82, payload),
             Dialect::Json => client_frame(0x81, payload),
+            Dialect::Http => posted(payload),
         };
         let (written, end) = self.feed(&wire);
         assert_eq!(end, End::Open, "after {payload:?}");
@@ -112,7 +114,7 @@ impl Device {
                     heartbeat_max_ms: HEARTBEAT_MAX_MS,
                 };
                 let accepts = match self.dialect {
-                    Dialect::Json => Accepts::All,
+                    Dialect::Json | Dialect::Http => Accepts::All,
                     _ => Accepts::only([1000]),
                 };
                 self.session.handle_established(&established, accepts, self.now_ms).unwrap()
@@ -125,6 +127,13 @@ impl Device {
             Action::Close(_) | Action::Goodbye(_) => unreachable!("handled by the caller"),
         }
     }
+}
+
+/// A text as an inbox hands it on.
+fn posted(text: &[u8]) -> Vec<u8> {
+    let mut inbox = Inbox::default();
+    inbox.post(text).unwrap();
+    inbox.take(usize::MAX).to_vec()
 }
 
 /// A goim frame.

@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-const FILES: [(&str, &str); 21] = [
+const FILES: [(&str, &str); 25] = [
     // Before the shorter names that some of these end with.
     ("conformance upgrade", "comet/tests/conformance/upgrade.rs"),
     ("conformance hostile", "comet/tests/conformance/hostile.rs"),
     ("conformance deadlines", "comet/tests/conformance/deadlines.rs"),
     ("conformance takeover", "comet/tests/conformance/takeover.rs"),
+    ("conformance long_poll", "comet/tests/conformance/long_poll.rs"),
+    ("conformance sse", "comet/tests/conformance/sse.rs"),
     ("comet tls", "comet/tests/comet/tls.rs"),
     ("abuse floods", "comet/tests/abuse/floods.rs"),
     ("abuse shares", "comet/tests/abuse/shares.rs"),
@@ -20,11 +22,13 @@ const FILES: [(&str, &str); 21] = [
     ("session", "comet/core/tests/suite/session.rs"),
     ("json", "comet/core/tests/suite/json.rs"),
     ("hostile", "comet/core/tests/suite/hostile.rs"),
+    ("unit refusal", "comet/core/src/http/refusal.rs"),
     ("unit accepts", "comet/core/src/accepts.rs"),
     ("unit ops", "comet/core/src/ops.rs"),
     ("unit token", "comet/core/src/token.rs"),
     ("sdk device", "sdk/tests/suite/device.rs"),
     ("sdk client", "sdk/tests/suite/client.rs"),
+    ("sdk http", "sdk/tests/suite/http.rs"),
     ("sdk backoff", "sdk/src/backoff.rs"),
     ("sdk node_list", "sdk/src/node_list.rs"),
 ];

@@ -6,6 +6,7 @@ mod device;
 mod document;
 mod frame;
 mod hostile;
+mod http;
 mod json;
 mod session;
 mod vectors;

@@ -103,7 +103,7 @@ impl Device {
         });
         self.process.invoke(None, op.clone());
         let options = self.options(&door, transport, &rooms);
-        match sdk::Device::connect(&*self.bed.host.net, options).await {
+        match sdk::Device::connect(&self.bed.host.net, options).await {
             Ok(device) => {
                 if let Some(seq) = device.welcome().seq {
                     self.edge.named(&self.user, seq, conn);
@@ -131,7 +131,7 @@ impl Device {
     fn options(&mut self, door: &Door, transport: Transport, rooms: &BTreeSet<String>) -> Options {
         let address = match transport {
             Transport::Tcp => &door.tcp,
-            Transport::WebSocket | Transport::Json => &door.websocket,
+            _ => &door.websocket,
         };
         let platform = ["web", "ios", "android"][self.chance.random_range(0..3)];
         let options = Options::new(transport, address.clone());
@@ -141,8 +141,8 @@ impl Device {
         options.answer_timeout = ANSWER_TIMEOUT;
         // goim's protocol cannot say that it accepts everything.
         match transport {
-            Transport::Json => options,
             Transport::Tcp | Transport::WebSocket => options.accepts([OP]),
+            _ => options,
         }
     }
 

@@ -1,0 +1,306 @@
+//! Visit: what is answered to the requests of one connection of HTTP.
+
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::{Request, Response, StatusCode};
+use orrery_comet_core::http::{self, Cursor, Refusal, SessionId, Verdict};
+use orrery_comet_core::json::{BadMessage, ClientMessage};
+use tokio::time::{Instant, timeout};
+
+use super::reply::{EventStream, Reply};
+use super::session::{Next, PollSession};
+use super::socket::{Given, OnFlush, Orphan};
+use crate::admission::Handshake;
+use crate::comet::Comet;
+use crate::limits::{PREFLIGHT_MAX_AGE_S, UNREAD_MAX};
+use crate::mailbox::{Arrival, Transport};
+use crate::worker::Worker;
+
+type Answer = Result<Response<Reply>, Refusal>;
+
+/// One connection of HTTP.
+pub(super) struct Visit {
+    worker: Rc<Worker>,
+    remote: SocketAddr,
+    on_flush: Rc<OnFlush>,
+    /// Its place among those that are not authenticated; kept until it brings a hello or names a session.
+    handshake: RefCell<Option<Handshake>>,
+}
+
+impl Visit {
+    pub(super) fn new(
+        worker: Rc<Worker>,
+        remote: SocketAddr,
+        on_flush: Rc<OnFlush>,
+        handshake: Handshake,
+    ) -> Self {
+        Self { worker, remote, on_flush, handshake: RefCell::new(Some(handshake)) }
+    }
+
+    /// Answers a request. After a refusal the connection closes: who sends what is refused gets no more of it for one
+    /// place at the door.
+    pub(super) async fn answer(
+        self: Rc<Self>,
+        request: Request<Incoming>,
+    ) -> Result<Response<Reply>, Infallible> {
+        let origin = request.headers().get(header::ORIGIN).cloned();
+        let answered = match read(&request) {
+            Ok(asked) => self.carry_out(asked, request.into_body()).await,
+            Err(refusal) => Err(refusal),
+        };
+        let mut response = answered.unwrap_or_else(|refusal| self.refused(&refusal));
+        let headers = response.headers_mut();
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(allowed) = origin.and_then(|origin| self.allowed(origin)) {
+            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
+            headers.insert(header::VARY, HeaderValue::from_static("origin"));
+        }
+        Ok(response)
+    }
+
+    async fn carry_out(&self, asked: http::Request, body: Incoming) -> Answer {
+        match asked {
+            http::Request::Hello => self.greet(self.message(body).await?).await,
+            http::Request::Poll { session, cursor, wait_ms } => {
+                self.poll(&self.find(session)?, cursor, wait_ms).await
+            }
+            http::Request::Events { session, cursor } => {
+                let session = self.find(session)?;
+                let turn = session.begin(cursor, Instant::now())?;
+                let (on_flush, quiet_max) =
+                    (self.on_flush.clone(), self.comet().config.poll_wait());
+                let stream = EventStream::new(session, turn, cursor, on_flush, quiet_max);
+                Ok(events(Reply::Stream(Box::new(stream))))
+            }
+            http::Request::Send(session) => {
+                let session = self.find(session)?;
+                session.post(&self.message(body).await?, Instant::now())?;
+                Ok(empty())
+            }
+            http::Request::Close(session) => {
+                self.find(session)?.hang_up();
+                Ok(empty())
+            }
+            http::Request::Preflight => Ok(preflight()),
+        }
+    }
+
+    /// Opens a session for a hello, and waits for what becomes of it.
+    async fn greet(&self, hello: Bytes) -> Answer {
+        match ClientMessage::parse(&hello) {
+            Ok(ClientMessage::Hello(_)) => {}
+            Ok(_) => return Err(Refusal::NoHello),
+            Err(bad) => return Err(Refusal::BadMessage(bad)),
+        }
+        let comet = self.comet();
+        // The session has a place of its own.
+        self.handshake.take();
+        if self.worker.closing.is_cancelled() {
+            return Err(Refusal::Overloaded);
+        }
+        let place = comet.admission.admit(self.remote.ip()).map_err(|refused| {
+            comet.metrics.refused(refused);
+            Refusal::Overloaded
+        })?;
+        let now = Instant::now();
+        let (session, stream) = comet.sessions.open();
+        let orphan = Orphan::new(session.clone());
+        session.post(&hello, now)?;
+        let turn = session.begin(Cursor(0), now)?;
+        let arrival = Arrival {
+            stream: Box::new(stream),
+            remote: self.remote,
+            transport: Transport::Http,
+            tls: None,
+            place,
+            deadline: now + comet.config.handshake(),
+        };
+        comet.workers.arrived(arrival).await;
+        self.verdict(session, turn, orphan).await
+    }
+
+    async fn verdict(&self, session: Arc<PollSession>, turn: u64, orphan: Orphan) -> Answer {
+        let (mut events, mut cursor) = (Vec::new(), Cursor(0));
+        loop {
+            match poll_fn(|cx| session.poll_next(turn, cursor, cx)).await {
+                Next::Events(more, upto) => {
+                    events.extend(more);
+                    cursor = upto;
+                }
+                // Its worker took no more connections.
+                Next::Superseded | Next::Over => return Err(Refusal::Overloaded),
+            }
+            match Verdict::of(&events) {
+                Verdict::Open => {}
+                Verdict::Welcome { heartbeat_max_ms } => {
+                    session.welcome(Duration::from_millis(heartbeat_max_ms.into()));
+                    let wait = session.wait(self.comet().config.poll_wait());
+                    let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+                    let body = http::welcome(session.id(), cursor, wait_ms, &events);
+                    let given = Given { session, upto: cursor, orphan: Some(orphan) };
+                    return Ok(json(StatusCode::OK, self.giving(body, given)));
+                }
+                Verdict::Refused(status) => {
+                    let status = StatusCode::from_u16(status).expect("it is one of ours");
+                    let mut response = json(status, Reply::plain(http::end(&events)));
+                    if status == StatusCode::SERVICE_UNAVAILABLE {
+                        self.come_back(&mut response);
+                    }
+                    close(&mut response);
+                    return Ok(response);
+                }
+            }
+        }
+    }
+
+    async fn poll(
+        &self,
+        session: &Arc<PollSession>,
+        cursor: Cursor,
+        wait_ms: Option<u64>,
+    ) -> Answer {
+        let turn = session.begin(cursor, Instant::now())?;
+        let longest = self.comet().config.poll_wait();
+        let wait = wait_ms.map_or(longest, |ms| longest.min(Duration::from_millis(ms)));
+        let next = poll_fn(|cx| session.poll_next(turn, cursor, cx));
+        let reply = match timeout(session.wait(wait), next).await {
+            Ok(Next::Events(events, upto)) => {
+                let given = Given { session: session.clone(), upto, orphan: None };
+                self.giving(http::events(upto, &events), given)
+            }
+            Ok(Next::Over) => return Err(session.refusal()),
+            Ok(Next::Superseded) | Err(_) => Reply::plain(http::events(cursor, &[])),
+        };
+        Ok(json(StatusCode::OK, reply))
+    }
+
+    fn giving(&self, body: Bytes, given: Given) -> Reply {
+        Reply::giving(body, self.on_flush.clone(), given)
+    }
+
+    fn find(&self, id: SessionId) -> Result<Arc<PollSession>, Refusal> {
+        let session = self.comet().sessions.find(id).ok_or(Refusal::NoSuchSession)?;
+        self.handshake.take();
+        Ok(session)
+    }
+
+    /// The text of a message.
+    async fn message(&self, mut body: Incoming) -> Result<Bytes, Refusal> {
+        let config = &self.comet().config;
+        let most = config.json_message_bytes;
+        let read = timeout(config.handshake(), Limited::new(&mut body, most).collect()).await;
+        let text = match read {
+            Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => {
+                // A kernel with unread input would throw the answer away.
+                let rest = Limited::new(&mut body, UNREAD_MAX).collect();
+                let _ = timeout(config.handshake(), rest).await;
+                return Err(Refusal::TooLong(most));
+            }
+            Ok(Err(_)) | Err(_) => return Err(Refusal::Incomplete),
+        };
+        match std::str::from_utf8(&text) {
+            Ok(characters) if !characters.is_empty() => Ok(text),
+            Ok(_) => Err(bad("there is no body")),
+            Err(_) => Err(bad("the body is not UTF-8")),
+        }
+    }
+
+    fn refused(&self, refusal: &Refusal) -> Response<Reply> {
+        let status = StatusCode::from_u16(refusal.status()).expect("it is one of ours");
+        let mut response = json(status, Reply::plain(refusal.body()));
+        if let Refusal::NoSuchMethod(allowed) = refusal {
+            let allowed = HeaderValue::from_str(&allowed.join(", ")).expect("methods are ASCII");
+            response.headers_mut().insert(header::ALLOW, allowed);
+        }
+        if refusal.may_retry() {
+            self.come_back(&mut response);
+        }
+        close(&mut response);
+        response
+    }
+
+    /// Says after how long to come back.
+    fn come_back(&self, response: &mut Response<Reply>) {
+        let seconds = HeaderValue::from(self.comet().sessions.retry_after_s());
+        response.headers_mut().insert(header::RETRY_AFTER, seconds);
+    }
+
+    /// The origin whose pages may read the answer, if this one's may.
+    fn allowed(&self, origin: HeaderValue) -> Option<HeaderValue> {
+        let allowed = &self.comet().config.allow_origins;
+        let any = allowed.iter().any(|allowed| allowed == "*");
+        let named = || allowed.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes());
+        (any || named()).then_some(origin)
+    }
+
+    fn comet(&self) -> &Comet {
+        &self.worker.comet
+    }
+}
+
+fn read(request: &Request<Incoming>) -> Result<http::Request, Refusal> {
+    let uri = request.uri();
+    let last = request.headers().get(HeaderName::from_static("last-event-id"));
+    let last = last.map(|last| last.to_str().unwrap_or("not a cursor"));
+    http::Request::parse(
+        request.method().as_str(),
+        uri.path(),
+        uri.query().unwrap_or_default(),
+        last,
+    )
+}
+
+fn bad(detail: &str) -> Refusal {
+    Refusal::BadMessage(BadMessage { detail: detail.to_owned(), id: None })
+}
+
+fn respond(status: StatusCode, kind: &'static str, reply: Reply) -> Response<Reply> {
+    let mut response = Response::new(reply);
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}
+
+fn json(status: StatusCode, reply: Reply) -> Response<Reply> {
+    respond(status, "application/json", reply)
+}
+
+fn events(reply: Reply) -> Response<Reply> {
+    let mut response = respond(StatusCode::OK, "text/event-stream", reply);
+    // nginx would gather events otherwise.
+    let name = HeaderName::from_static("x-accel-buffering");
+    response.headers_mut().insert(name, HeaderValue::from_static("no"));
+    response
+}
+
+fn empty() -> Response<Reply> {
+    let mut response = Response::new(Reply::plain(Bytes::new()));
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}
+
+fn preflight() -> Response<Reply> {
+    let mut response = empty();
+    let headers = response.headers_mut();
+    let methods = HeaderValue::from_static(http::ALLOWED_METHODS);
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, methods);
+    let names = HeaderValue::from_static(http::ALLOWED_HEADERS);
+    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, names);
+    headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from(PREFLIGHT_MAX_AGE_S));
+    response
+}
+
+fn close(response: &mut Response<Reply>) {
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+}

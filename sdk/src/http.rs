@@ -1,0 +1,356 @@
+//! HTTP: a session by long-poll or SSE, over as many requests and connections as it takes.
+
+mod link;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use http_body_util::BodyExt;
+use hyper::body::Incoming as Body;
+use orrery_comet_core::close::codes;
+use orrery_comet_core::json::ServerMessage;
+use orrery_host::Net;
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::time::sleep;
+
+use self::link::{Answer, Door, Link, drive};
+use crate::limits::{HTTP_FAILURES_MAX, HTTP_PAUSE, STREAM_LINE_BYTES_MAX};
+use crate::wire::{Incoming, Outgoing};
+
+/// How events are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Poll,
+    Sse,
+}
+
+pub(crate) struct HttpWire {
+    door: Arc<Door>,
+    kind: Kind,
+    /// Once the hello is answered.
+    session: Option<String>,
+    cursor: String,
+    outgoing: VecDeque<String>,
+    arrived: VecDeque<Incoming>,
+    receiving: Option<BoxFuture<'static, Received>>,
+    sending: Option<BoxFuture<'static, Result<Link, String>>>,
+    /// Connections that nothing is asked on: of events, and of what the device says.
+    events: Option<Link>,
+    posts: Option<Link>,
+    /// The beginning of an event of a stream.
+    text: BytesMut,
+    /// How often in a row asking for events failed.
+    failures: u32,
+    over: bool,
+    retry_after: Option<Duration>,
+}
+
+/// What came of asking for events.
+enum Received {
+    Answer(Option<Link>, Answer),
+    /// More of a stream.
+    Stream(Link, Body, Option<Bytes>),
+    Ended(Link),
+    Failed(String),
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Answered {
+    session: Option<String>,
+    cursor: Option<String>,
+    events: Vec<Value>,
+}
+
+impl HttpWire {
+    pub(crate) fn new(net: Arc<dyn Net>, address: &str, kind: Kind) -> Self {
+        Self {
+            door: Arc::new(Door { net, address: address.to_owned() }),
+            kind,
+            session: None,
+            cursor: "0".to_owned(),
+            outgoing: VecDeque::new(),
+            arrived: VecDeque::new(),
+            receiving: None,
+            sending: None,
+            events: None,
+            posts: None,
+            text: BytesMut::new(),
+            failures: 0,
+            over: false,
+            retry_after: None,
+        }
+    }
+
+    /// When the comet asked to come back, if it had no place.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+
+    pub(crate) fn queue(&mut self, outgoing: Outgoing) {
+        self.outgoing.push_back(match outgoing {
+            Outgoing::Json(message) => message.to_text(),
+            Outgoing::Text(text) => text,
+            Outgoing::Frame(_) => unreachable!("HTTP carries JSON only"),
+        });
+    }
+
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Incoming>> {
+        loop {
+            if let Some(sending) = &mut self.sending {
+                let sent = ready!(sending.poll_unpin(cx));
+                self.sending = None;
+                match sent {
+                    Ok(link) => self.posts = Some(link),
+                    // Nobody knows whether it was carried out: it is not said twice.
+                    Err(error) => return Poll::Ready(Err(Incoming::broken(error))),
+                }
+            }
+            // The hello is sent by whoever waits for its answer.
+            let (Some(session), false) = (&self.session, self.outgoing.is_empty()) else {
+                return Poll::Ready(Ok(()));
+            };
+            let target = format!("/sub/send?session={session}");
+            let text = self.outgoing.pop_front().unwrap_or_default();
+            self.sending = Some(send(self.door.clone(), self.posts.take(), target, text).boxed());
+        }
+    }
+
+    pub(crate) fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Incoming> {
+        loop {
+            if let Some(incoming) = self.arrived.pop_front() {
+                self.over |= matches!(incoming, Incoming::Closed { .. });
+                return Poll::Ready(incoming);
+            }
+            if self.over {
+                return Poll::Ready(Incoming::broken("the session is over"));
+            }
+            if self.receiving.is_none() && !self.ask() {
+                // Nothing is said yet, and whoever says something flushes it.
+                return Poll::Pending;
+            }
+            let Some(receiving) = &mut self.receiving else { continue };
+            let received = ready!(receiving.poll_unpin(cx));
+            self.receiving = None;
+            self.take(received);
+        }
+    }
+
+    /// Says goodbye.
+    pub(crate) async fn close(&mut self) {
+        let Some(session) = self.session.take() else { return };
+        let target = format!("/sub/close?session={session}");
+        // The session ends all the same, only later.
+        let _ = send(self.door.clone(), self.posts.take(), target, String::new()).await;
+    }
+
+    /// Begins to ask for events, or for a session; whether there is anything to ask.
+    fn ask(&mut self) -> bool {
+        let (door, link) = (self.door.clone(), self.events.take());
+        let Some(session) = &self.session else {
+            let Some(hello) = self.outgoing.pop_front() else { return false };
+            let hello = async move { fetch(&door, link, "POST", "/sub/poll", "", hello).await };
+            self.receiving = Some(hello.boxed());
+            return true;
+        };
+        let cursor = self.cursor.clone();
+        let pause = HTTP_PAUSE * self.failures;
+        self.receiving = Some(match self.kind {
+            Kind::Poll => {
+                let target = format!("/sub/poll?session={session}&cursor={cursor}");
+                let poll = async move {
+                    sleep(pause).await;
+                    fetch(&door, link, "GET", &target, "", String::new()).await
+                };
+                poll.boxed()
+            }
+            Kind::Sse => {
+                self.text.clear();
+                let target = format!("/sub/events?session={session}&cursor={cursor}");
+                let open = async move {
+                    sleep(pause).await;
+                    fetch(&door, link, "GET", &target, &cursor, String::new()).await
+                };
+                open.boxed()
+            }
+        });
+        true
+    }
+
+    fn take(&mut self, received: Received) {
+        match received {
+            Received::Answer(link, answer) => {
+                self.events = link;
+                self.failures = 0;
+                self.take_answer(&answer);
+            }
+            Received::Stream(link, body, piece) => {
+                self.failures = 0;
+                self.take_text(&piece.unwrap_or_default());
+                self.receiving = Some(read(link, body).boxed());
+            }
+            // It ends now and then, for us to come back.
+            Received::Ended(link) => self.events = Some(link),
+            // A hello is not said twice: its session may be there.
+            Received::Failed(why) if self.session.is_none() => self.end(None, why),
+            Received::Failed(why) => {
+                self.failures += 1;
+                if self.failures > HTTP_FAILURES_MAX {
+                    self.end(None, why);
+                }
+            }
+        }
+    }
+
+    fn take_answer(&mut self, answer: &Answer) {
+        let Ok(answered) = serde_json::from_slice::<Answered>(&answer.body) else {
+            self.retry_after = answer.retry_after;
+            let overloaded = (answer.status == 503).then_some(codes::TRY_AGAIN_LATER);
+            return self.end(overloaded, format!("answered with {}", answer.status));
+        };
+        let is_refused = answer.status != 200;
+        if is_refused {
+            self.retry_after = answer.retry_after;
+        } else {
+            self.session = answered.session.or(self.session.take());
+            self.cursor = answered.cursor.unwrap_or_default();
+        }
+        answered.events.into_iter().for_each(|event| self.take_event(event));
+        if is_refused && self.arrived.is_empty() {
+            match ServerMessage::parse(&answer.body) {
+                Ok(ServerMessage::Close { code, reason }) => self.end(Some(code), reason),
+                Ok(ServerMessage::Error { message, .. }) => self.end(None, message),
+                _ => self.end(None, format!("answered with {}", answer.status)),
+            }
+        }
+    }
+
+    /// Reads the lines of a stream (WHATWG HTML, 9.2.6), as a comet writes them. The network cuts it anywhere.
+    fn take_text(&mut self, piece: &[u8]) {
+        if self.text.len() + piece.len() > STREAM_LINE_BYTES_MAX {
+            return self.end(None, "an event is too long".to_owned());
+        }
+        // What was there before has no end of a block in it.
+        let mut from = self.text.len().saturating_sub(1);
+        self.text.extend_from_slice(piece);
+        while let Some(end) = self.text[from..].windows(2).position(|pair| pair == b"\n\n") {
+            let block = self.text.split_to(from + end);
+            self.text.advance(2);
+            from = 0;
+            for line in block.as_ref().split(|byte: &u8| *byte == b'\n') {
+                if let Some(id) = line.strip_prefix(b"id: ") {
+                    self.cursor = String::from_utf8_lossy(id).into_owned();
+                } else if let Some(data) = line.strip_prefix(b"data: ") {
+                    self.take_event(serde_json::from_slice(data).unwrap_or_default());
+                }
+                // Else a comment, or when to come back.
+            }
+        }
+        if self.text.is_empty() {
+            self.text = BytesMut::new();
+        }
+    }
+
+    fn take_event(&mut self, event: Value) {
+        match ServerMessage::deserialize(event) {
+            Ok(ServerMessage::Close { code, reason }) => self.end(Some(code), reason),
+            Ok(message) => self.arrived.push_back(Incoming::Json(message)),
+            // Of a type that this version does not know.
+            Err(_) => {}
+        }
+    }
+
+    fn end(&mut self, code: Option<u16>, reason: String) {
+        self.arrived.push_back(Incoming::Closed { code, reason });
+    }
+}
+
+/// Asks for something, over a connection that is there or another one.
+async fn fetch(
+    door: &Door,
+    link: Option<Link>,
+    method: &'static str,
+    target: &str,
+    last_event_id: &str,
+    body: String,
+) -> Received {
+    let asked = async {
+        let mut link = door.link(link).await?;
+        let response = link.ask(door, method, target, last_event_id, body).await?;
+        Ok::<_, String>((link, response))
+    };
+    let (mut link, response) = match asked.await {
+        Ok(asked) => asked,
+        Err(error) => return Received::Failed(error),
+    };
+    if link::is_stream(&response) {
+        return Received::Stream(link, response.into_body(), None);
+    }
+    match link.collect(response).await {
+        Ok(answer) => Received::Answer(answer.keeps.then_some(link), answer),
+        Err(error) => Received::Failed(error),
+    }
+}
+
+/// Reads the next piece of a stream.
+async fn read(mut link: Link, mut body: Body) -> Received {
+    match drive(&mut link.connection, body.frame()).await {
+        Some(Ok(frame)) => Received::Stream(link, body, frame.into_data().ok()),
+        Some(Err(error)) => Received::Failed(error.to_string()),
+        None => Received::Ended(link),
+    }
+}
+
+/// Says something.
+async fn send(
+    door: Arc<Door>,
+    link: Option<Link>,
+    target: String,
+    text: String,
+) -> Result<Link, String> {
+    let mut link = door.link(link).await?;
+    let response = link.ask(&door, "POST", &target, "", text).await?;
+    let answer = link.collect(response).await?;
+    match answer.status {
+        204 => Ok(link),
+        status => Err(format!("what was said was answered with {status}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use orrery_host::Host;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stream_means_the_same_in_any_cut() {
+        let message = r#"{"type":"message","op":9,"data":"zwölf ☃"}"#;
+        let text = format!("retry: 1\n\nid: 7\ndata: {message}\n\n:\n\nid: 8\ndata: {message}\n\n");
+        for cut in 0..=text.len() {
+            let mut wire = HttpWire::new(Host::system().net, "nowhere:1", Kind::Sse);
+            wire.take_text(&text.as_bytes()[..cut]);
+            wire.take_text(&text.as_bytes()[cut..]);
+            assert_eq!((wire.cursor.as_str(), wire.arrived.len()), ("8", 2), "{cut}");
+            let expected = ServerMessage::parse(message.as_bytes()).unwrap();
+            for incoming in &wire.arrived {
+                assert!(matches!(incoming, Incoming::Json(found) if *found == expected), "{cut}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn an_event_without_an_end_is_not_kept() {
+        let mut wire = HttpWire::new(Host::system().net, "nowhere:1", Kind::Sse);
+        wire.take_text(&vec![b'x'; STREAM_LINE_BYTES_MAX]);
+        assert!(wire.arrived.is_empty());
+        wire.take_text(b"x");
+        assert!(matches!(wire.arrived.pop_front(), Some(Incoming::Closed { .. })));
+    }
+}
