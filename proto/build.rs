@@ -13,6 +13,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "orrery/cluster/v1/cluster.proto",
         "orrery/edge/v1/edge.proto",
         "orrery/delivery/v1/delivery.proto",
+        "orrery/comet/v1/comet.proto",
         "orrery/push/v1/push.proto",
     ];
     println!("cargo:rerun-if-changed=proto");

@@ -21,6 +21,8 @@ pub(crate) enum Refused {
     Handshakes,
     /// As many connections of its address, or network, as allowed.
     Address,
+    /// The comet sends its devices elsewhere.
+    Draining,
 }
 
 /// The door of a comet.

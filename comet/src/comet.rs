@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use orrery_host::Random;
 use orrery_model::Address;
 use tokio::time::Instant;
 
 use crate::admission::Admission;
 use crate::config::Config;
+use crate::drain::Drain;
 use crate::edge::Edge;
 use crate::http::Sessions;
 use crate::limits::{ROOM_BYTES_MAX, ROOM_FRAMES_MAX};
@@ -27,6 +29,8 @@ pub(crate) struct Comet {
     pub(crate) admission: Admission,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) workers: Workers,
+    pub(crate) drain: Drain,
+    pub(crate) random: Arc<dyn Random>,
 }
 
 impl Comet {

@@ -9,7 +9,7 @@ use orrery_tls::limits::CERTIFICATES_MAX;
 use serde::{Deserialize, Serialize};
 
 use crate::error::StartError;
-use crate::limits::{COALESCE_MAX, POLL_WAIT_MAX, READ_BYTES, WORKERS_MAX};
+use crate::limits::{COALESCE_MAX, DRAIN_SPREAD_MS_MAX, POLL_WAIT_MAX, READ_BYTES, WORKERS_MAX};
 
 /// What a comet is told before it starts.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -81,6 +81,12 @@ pub struct Config {
     pub audit_ms: u64,
     /// How long logic may take to answer before a request is repeated, in milliseconds. Default 5000.
     pub edge_request_ms: u64,
+    /// Devices sent elsewhere per second when the comet is drained or stopped. One that is stopped sends them faster
+    /// where they would not all have gone in time. Default 1000: others have to take them.
+    pub drain_per_second: u32,
+    /// Over what time the devices that are sent elsewhere are spread on top, in milliseconds, at most 600 000: each is
+    /// told its own pause, where its protocol has a word for it. Default 2000.
+    pub drain_spread_ms: u64,
     /// How long stopping may take, in milliseconds. Default 8000.
     pub stop_ms: u64,
 }
@@ -150,6 +156,8 @@ impl Default for Config {
             room_linger_ms: 30_000,
             audit_ms: 600_000,
             edge_request_ms: 5000,
+            drain_per_second: 1000,
+            drain_spread_ms: 2000,
             stop_ms: 8000,
         }
     }
@@ -199,6 +207,7 @@ impl Config {
             ("edge_request_ms", self.edge_request_ms),
             ("json_message_bytes", self.json_message_bytes as u64),
             ("poll_wait_ms", self.poll_wait_ms),
+            ("drain_per_second", self.drain_per_second.into()),
         ];
         if let Some((key, _)) = positive.iter().find(|(_, value)| *value == 0) {
             return Err(StartError::Config { key, what: "must be at least 1" });
@@ -212,6 +221,12 @@ impl Config {
         if self.poll_wait() > POLL_WAIT_MAX {
             let what = "must be at most 120000";
             return Err(StartError::Config { key: "poll_wait_ms", what });
+        }
+        if self.drain_spread_ms > DRAIN_SPREAD_MS_MAX {
+            return Err(StartError::Config {
+                key: "drain_spread_ms",
+                what: "must be at most 600000",
+            });
         }
         if self.json_message_bytes > JSON_MESSAGE_BYTES_MAX {
             let what = "must be at most 65536";
@@ -265,6 +280,10 @@ impl Config {
 
     pub(crate) fn edge_request(&self) -> Duration {
         Duration::from_millis(self.edge_request_ms)
+    }
+
+    pub(crate) fn drain_spread(&self) -> Duration {
+        Duration::from_millis(self.drain_spread_ms)
     }
 
     pub(crate) fn stop(&self) -> Duration {

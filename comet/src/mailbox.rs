@@ -13,8 +13,10 @@ use tokio::time::Instant;
 
 use crate::admission::Place;
 use crate::delivery::Delivery;
+use crate::drain::Elsewhere;
 use crate::limits::WORKER_QUEUE;
 use crate::presence::{Names, worker_of};
+use crate::slow::SlowPage;
 
 /// How a device reached us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +53,10 @@ pub(crate) enum ToWorker {
     CallRoll { from: usize, incarnation: Incarnation, answer: oneshot::Sender<Roll> },
     /// Closes any one connection; answers whether there was one.
     CloseOne(CloseReason, oneshot::Sender<bool>),
+    /// Sends so many connections elsewhere, at most; answers how many.
+    SendAway { most: usize, elsewhere: Arc<Elsewhere>, answer: oneshot::Sender<usize> },
+    /// Tells the slowest devices in some slots, from this one on, at most so many.
+    FindSlow { from: usize, most: usize, answer: oneshot::Sender<SlowPage> },
     /// Closes all connections and takes no more.
     CloseAll(CloseReason),
     /// Has a connection bind again under the comet's new incarnation.
@@ -130,6 +136,32 @@ impl Workers {
             }
         }
         false
+    }
+
+    /// Sends so many connections elsewhere, from each worker alike as far as it has them; tells how many.
+    pub(crate) async fn send_away(&self, count: usize, elsewhere: &Arc<Elsewhere>) -> usize {
+        let (workers, mut left) = (self.mailboxes.len(), count);
+        // Not always the same worker gives the odd one.
+        let first = self.turn.fetch_add(1, Ordering::Relaxed) % workers;
+        for turn in 0..workers {
+            let most = left.div_ceil(workers - turn);
+            if most == 0 {
+                break;
+            }
+            let (answer, answered) = oneshot::channel();
+            let elsewhere = elsewhere.clone();
+            self.tell((first + turn) % workers, ToWorker::SendAway { most, elsewhere, answer })
+                .await;
+            left -= answered.await.unwrap_or(0).min(left);
+        }
+        count - left
+    }
+
+    /// A part of a worker's slow devices; empty where the worker has ended.
+    pub(crate) async fn find_slow(&self, worker: usize, from: usize, most: usize) -> SlowPage {
+        let (answer, answered) = oneshot::channel();
+        self.tell(worker, ToWorker::FindSlow { from, most, answer }).await;
+        answered.await.unwrap_or_default()
     }
 
     pub(crate) async fn close_all(&self, reason: CloseReason) {

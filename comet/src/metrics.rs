@@ -78,11 +78,17 @@ impl Metrics {
         dialects.into_iter().map(count).sum::<i64>().try_into().unwrap_or(0)
     }
 
+    /// Connections that are not authenticated yet.
+    pub(crate) fn handshakes(&self) -> u64 {
+        self.handshakes.get().try_into().unwrap_or(0)
+    }
+
     pub(crate) fn refused(&self, refused: Refused) {
         let limit = match refused {
             Refused::Connections => "connections",
             Refused::Handshakes => "handshakes",
             Refused::Address => "address",
+            Refused::Draining => "drain",
         };
         self.handshakes_refused.get_or_create(&[("limit", limit)]).inc();
     }
@@ -142,7 +148,7 @@ impl Metrics {
         );
         registry.register(
             "handshakes_refused",
-            "Connections refused at the door, by the limit they met",
+            "Connections refused at the door, by the limit they met; `drain`: the comet takes none",
             self.handshakes_refused.clone(),
         );
         registry.register(

@@ -16,9 +16,11 @@ use crate::admission::Admission;
 use crate::comet::Comet;
 use crate::config::{Config, Tls};
 use crate::delivery;
+use crate::drain::{self, Drain, Elsewhere, Hurry, Wish};
 use crate::edge::Edge;
 use crate::error::StartError;
 use crate::http::Sessions;
+use crate::limits::FLUSH_TIMEOUT;
 use crate::listen::{Door, Secured};
 use crate::mailbox::{Transport, Workers};
 use crate::metrics::Metrics;
@@ -38,6 +40,8 @@ pub struct Handle {
     comet: Arc<Comet>,
     workers: Workers,
     delivery: delivery::Server,
+    /// Sends devices elsewhere, when that is wished.
+    draining: Task,
     listeners: Vec<Task>,
     /// Has certificates replaced.
     _certificates: Option<Task>,
@@ -87,6 +91,8 @@ pub async fn start(config: Config, host: Host) -> Result<Handle, StartError> {
         admission,
         sessions: Sessions::new(host.random.clone()),
         workers: workers.clone(),
+        drain: Drain::new(),
+        random: host.random.clone(),
     });
 
     let mut threads = Vec::new();
@@ -102,6 +108,7 @@ pub async fn start(config: Config, host: Host) -> Result<Handle, StartError> {
         delivering,
         delivery_address,
     );
+    let draining = host.tasks.spawn("drain", drain::run(comet.clone(), workers.clone()));
     let opened =
         |door: Door| host.tasks.spawn("accept", door.accept(comet.clone(), workers.clone()));
     let listeners = doors.into_iter().map(opened).collect();
@@ -118,6 +125,7 @@ pub async fn start(config: Config, host: Host) -> Result<Handle, StartError> {
         comet,
         workers,
         delivery,
+        draining,
         listeners,
         _certificates: certificates,
         threads,
@@ -156,6 +164,9 @@ impl Handle {
     /// # Errors
     /// Why they cannot, for people.
     pub fn ready(&self) -> Result<(), String> {
+        if self.comet.drain.is_on() {
+            return Err("draining: devices are sent elsewhere".to_owned());
+        }
         match *self.comet.presence.life().borrow() {
             Life::Attached(_) => Ok(()),
             Life::Attaching => Err("not attached to the cluster".to_owned()),
@@ -176,20 +187,40 @@ impl Handle {
         self.comet.metrics.register(registry);
     }
 
-    /// Stops in order: takes no more devices, sends those it has elsewhere, has the registry
-    /// acknowledge that they are gone, and leaves the cluster. Takes no longer than configured.
+    /// What hurries [`Handle::stop`].
+    pub fn hurry(&self) -> Hurry {
+        Hurry(self.comet.clone())
+    }
+
+    /// Stops in order: takes no more devices, sends those it has elsewhere at the configured pace, has the registry
+    /// acknowledge that they are gone, and leaves the cluster. Takes no longer than configured: where there are too many
+    /// for that, the pace is faster.
     pub async fn stop(self) {
-        let deadline = Instant::now() + self.comet.config.stop();
+        let comet = &self.comet;
+        let now = Instant::now();
+        let deadline = now + comet.config.stop();
+        let goodbyes_at = deadline.checked_sub(DETACH_SHARE).unwrap_or(now).max(now);
+        // Each device may take so long to accept what waits for it.
+        let until = goodbyes_at.checked_sub(FLUSH_TIMEOUT).unwrap_or(now).max(now);
+        let per_second = comet.config.drain_per_second;
+        let spread = comet.config.drain_spread();
+        let elsewhere = Arc::new(Elsewhere { spread, nodes: Vec::new() });
+        let last = Wish { per_second, until: Some(until), elsewhere, last: true };
+        // Refused only where this was said before.
+        let _ = comet.drain.begin(last);
         drop(self.listeners);
         let in_order = async {
+            comet.emptied().await;
+            // Those that were still shaking hands.
             self.workers.close_all(CloseReason::Drain).await;
             for thread in self.threads {
                 thread.join().await;
             }
         };
-        if timeout_at(deadline - DETACH_SHARE, in_order).await.is_err() {
+        if timeout_at(goodbyes_at, in_order).await.is_err() {
             tracing::warn!("devices were still being sent away when time was up");
         }
+        drop(self.draining);
         self.comet.presence.leave(deadline).await;
         drop(self.presence);
         self.delivery.stop().await;

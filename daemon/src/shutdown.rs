@@ -1,12 +1,13 @@
 //! The end of a process: asked for by Ctrl-C or SIGTERM, in order, within a deadline.
 
 use std::io;
+use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Exit code of a process that was told twice to end: 128 + SIGINT, as shells say it.
+/// Exit code of a process that was told to end and did not wait for it: 128 + SIGINT, as shells say it.
 pub const IMPATIENT_EXIT: i32 = 130;
 
 /// The signals that ask a process to end. Made before anything starts, so that none is missed.
@@ -36,14 +37,30 @@ impl Signals {
         }
     }
 
-    /// Runs an orderly end; a second signal ends the process at once.
-    pub async fn or_exit<T>(&mut self, end: impl Future<Output = T>) -> T {
+    /// Runs an orderly end. A second signal hurries it, where it can be hurried; the next one ends the process at once.
+    pub async fn or_exit<T>(
+        &mut self,
+        end: impl Future<Output = T>,
+        hurry: Option<impl FnOnce()>,
+    ) -> T {
+        let mut end = pin!(end);
+        if let Some(hurry) = hurry {
+            tokio::select! {
+                biased;
+                // What is done is done: a signal that arrives with it changes nothing.
+                ended = &mut end => return ended,
+                name = self.next() => {
+                    tracing::warn!(signal = name, "told twice to end: hurrying");
+                    hurry();
+                }
+            }
+        }
         tokio::select! {
             biased;
-            // What is done is done: a signal that arrives with it changes nothing.
+            // As above.
             ended = end => ended,
             name = self.next() => {
-                tracing::warn!(signal = name, "told twice to end: exiting at once");
+                tracing::warn!(signal = name, "told again to end: exiting at once");
                 std::process::exit(IMPATIENT_EXIT);
             }
         }

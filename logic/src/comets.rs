@@ -28,6 +28,13 @@ pub(crate) struct Living {
     pub(crate) session: Option<Arc<DeliverySession>>,
 }
 
+impl Living {
+    /// Whether it takes no more devices, as far as it has told this logic.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.session.as_ref().is_some_and(|session| session.is_draining())
+    }
+}
+
 /// Where to deliver to a comet in one of its lives.
 pub(crate) enum Found {
     /// Here.

@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::future::{Either, pending};
@@ -51,6 +52,7 @@ pub(crate) struct DeliverySession {
     queue: mpsc::Sender<Outgoing>,
     bytes: Arc<Semaphore>,
     channel: Channel,
+    draining: Arc<AtomicBool>,
     _task: Task,
 }
 
@@ -69,6 +71,7 @@ impl DeliverySession {
         host: &Host,
     ) -> Self {
         let (queue, outgoing) = mpsc::channel(DELIVERIES_WAITING_MAX);
+        let draining = Arc::<AtomicBool>::default();
         let driver = Driver {
             comet,
             client: DeliveryClient::new(channel.clone())
@@ -78,17 +81,23 @@ impl DeliverySession {
             gather: Gather::new(window),
             unanswered: HashMap::new(),
             last_id: 0,
+            draining: draining.clone(),
             metrics,
             host: host.clone(),
         };
         let task = host.tasks.spawn("delivery session", driver.run());
         let bytes = Arc::new(Semaphore::new(DELIVERIES_WAITING_BYTES_MAX));
-        Self { queue, bytes, channel, _task: task }
+        Self { queue, bytes, channel, draining, _task: task }
     }
 
     /// The connection it uses, for other calls to the same comet.
     pub(crate) fn channel(&self) -> Channel {
         self.channel.clone()
+    }
+
+    /// Whether the comet has said on the present session that it takes no more devices.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
     }
 
     /// Queues deliveries in order, all or none, without waiting.
@@ -125,6 +134,7 @@ struct Driver {
     gather: Gather,
     unanswered: HashMap<u64, oneshot::Sender<Receipt>>,
     last_id: u64,
+    draining: Arc<AtomicBool>,
     metrics: Metrics,
     host: Host,
 }
@@ -160,6 +170,8 @@ impl Driver {
             Err(status) => return status,
         };
         let _open = self.metrics.delivery_session();
+        // It may be another one at this address by now. One that is draining says so first.
+        self.draining.store(false, Ordering::Relaxed);
         let mut forget = tokio::time::interval(FORGET_EVERY);
         forget.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -181,7 +193,12 @@ impl Driver {
                 biased;
                 // Answers first: they end waits and make room.
                 received = receipts.message() => match received {
-                    Ok(Some(receipts)) => answer(&mut self.unanswered, receipts),
+                    Ok(Some(receipts)) => {
+                        if let Some(draining) = receipts.draining {
+                            self.draining.store(draining, Ordering::Relaxed);
+                        }
+                        answer(&mut self.unanswered, receipts);
+                    }
                     Ok(None) => return tonic::Status::unavailable("the comet ended the session"),
                     Err(status) => return status,
                 },
@@ -273,7 +290,7 @@ mod tests {
                         answers.lock().await.recv().await;
                         let receipt = |it: &Deliver| Receipt { id: it.id, ..Receipt::default() };
                         let receipts = batch.deliveries.iter().map(receipt).collect();
-                        let _ = sent.send(Ok(Receipts { receipts })).await;
+                        let _ = sent.send(Ok(Receipts { receipts, draining: None })).await;
                     };
                     Host::system().tasks.spawn("answer", answer).detach();
                 }

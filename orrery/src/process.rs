@@ -47,7 +47,11 @@ impl Process {
     }
 }
 
-/// Ends the process in order: not ready any more, then the steps, the admin port last.
+/// What hurries the end of a process.
+pub(crate) type Hurry = Box<dyn FnOnce() + Send>;
+
+/// Ends the process in order: not ready any more, then the steps, the admin port last. Told again to end it hurries,
+/// where it can, and ends at once where it cannot, or is told once more.
 ///
 /// # Errors
 /// When a part did not end in time.
@@ -55,6 +59,7 @@ pub(crate) async fn end(
     signals: &mut Signals,
     admin: Option<Admin>,
     steps: Vec<Step>,
+    hurry: Option<Hurry>,
 ) -> anyhow::Result<()> {
     if let Some(admin) = &admin {
         admin.drain();
@@ -63,7 +68,7 @@ pub(crate) async fn end(
         Step::new(Part::Admin.word(), ADMIN_STEP_TIMEOUT, async { admin.stop().await })
     });
     let steps = steps.into_iter().chain(admin).collect();
-    let late = signals.or_exit(shutdown::in_order(steps)).await;
+    let late = signals.or_exit(shutdown::in_order(steps), hurry).await;
     if !late.is_empty() {
         bail!("did not stop in time: {}", late.join(", "));
     }

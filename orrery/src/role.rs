@@ -54,7 +54,7 @@ async fn serve<S: Service>(
     let admin = match process.open(config, host, Router::new()).await {
         Ok(admin) => admin,
         Err(error) => {
-            process::end(signals, None, vec![service.step()]).await?;
+            process::end(signals, None, vec![service.step()], None).await?;
             return Err(error);
         }
     };
@@ -66,7 +66,8 @@ async fn serve<S: Service>(
         }
         reason = service.ended() => Some(reason),
     };
-    process::end(signals, Some(admin), vec![service.step()]).await?;
+    let hurry = service.hurry();
+    process::end(signals, Some(admin), vec![service.step()], hurry).await?;
     match ended {
         Some(reason) => Err(anyhow::anyhow!("{} ended: {reason}", S::ROLE.word())),
         None => Ok(()),

@@ -9,6 +9,7 @@ use orrery_daemon::shutdown::Step;
 use prometheus_client::registry::Registry;
 
 use crate::config::Role;
+use crate::process::Hurry;
 
 /// How long one service may take to stop: against a hang only, each has a shorter time of its own.
 const STOP_TIMEOUT: Duration = Duration::from_secs(60);
@@ -31,6 +32,11 @@ pub(crate) trait Service: Sized + Send + Sync + 'static {
 
     /// Waits until it has ended by itself, and says why.
     fn ended(&self) -> impl Future<Output = String> + Send;
+
+    /// What hurries its end, where something can.
+    fn hurry(&self) -> Option<Hurry> {
+        None
+    }
 
     /// Ends it in order.
     fn stop(self) -> BoxFuture<'static, ()>;
@@ -163,6 +169,11 @@ impl Service for orrery_comet::Handle {
     async fn ended(&self) -> String {
         self.ended().await;
         "another instance runs under its id".to_owned()
+    }
+
+    fn hurry(&self) -> Option<Hurry> {
+        let hurry = self.hurry();
+        Some(Box::new(move || hurry.hurry()))
     }
 
     fn stop(self) -> BoxFuture<'static, ()> {

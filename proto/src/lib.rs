@@ -10,6 +10,7 @@ mod contracts {
 }
 
 pub use contracts::orrery::cluster::v1 as cluster;
+pub use contracts::orrery::comet::v1 as comet;
 pub use contracts::orrery::common::v1 as common;
 pub use contracts::orrery::delivery::v1 as delivery;
 pub use contracts::orrery::edge::v1 as edge;

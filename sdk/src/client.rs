@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use orrery_comet_core::close::codes;
+use orrery_comet_core::json::ServerMessage;
 use orrery_host::Net;
 use tokio::time::{Instant, sleep_until};
 
@@ -77,6 +78,14 @@ pub struct Client {
     lost_at: Option<Instant>,
     /// Told right after the connection it belongs to.
     gap: Option<Duration>,
+    /// What the comet said that is about to end the connection.
+    sent_away: Option<SentAway>,
+}
+
+/// When to come back, and where else.
+struct SentAway {
+    pause: Duration,
+    nodes: Vec<String>,
 }
 
 enum State {
@@ -98,7 +107,7 @@ impl Client {
     ) -> Self {
         let state = State::Waiting { until: Instant::now() };
         let backoff = Backoff::new(pacing, seed);
-        Self { net, options, nodes, backoff, state, lost_at: None, gap: None }
+        Self { net, options, nodes, backoff, state, lost_at: None, gap: None, sent_away: None }
     }
 
     /// Waits for the next event, connecting and pausing as it must. Cancel-safe.
@@ -117,7 +126,13 @@ impl Client {
             }
             State::Connected { device, .. } => match device.next().await {
                 Event::Closed { code, reason } => self.handle_lost(code, reason),
-                event => ClientEvent::Device(event),
+                event => {
+                    if let Event::Json(ServerMessage::Drain { retry_after_ms, nodes }) = &event {
+                        let pause = Duration::from_millis((*retry_after_ms).into());
+                        self.sent_away = Some(SentAway { pause, nodes: nodes.clone() });
+                    }
+                    ClientEvent::Device(event)
+                }
             },
             State::Ended { reason } => ClientEvent::Ended { reason: reason.clone() },
         }
@@ -226,13 +241,15 @@ impl Client {
             self.backoff.reset();
         }
         self.lost_at = Some(now);
+        let sent_away = self.sent_away.take();
         if let Some(codes::REPLACED | codes::KICKED | codes::UNAUTHORIZED) = code {
             return self.end(reason);
         }
-        if code == Some(codes::SERVICE_RESTART) {
-            self.nodes.advance();
+        if code == Some(codes::SERVICE_RESTART) || sent_away.is_some() {
+            let named = sent_away.as_ref().map_or(&[][..], |sent_away| &sent_away.nodes);
+            self.nodes.advance_to(named);
         }
-        let pause = self.wait(None);
+        let pause = self.wait(sent_away.map(|sent_away| sent_away.pause));
         ClientEvent::Lost { code, reason, pause }
     }
 

@@ -85,6 +85,21 @@ impl NodeList {
         self.at = (self.at + 1) % self.addresses.len();
     }
 
+    /// Goes on to another one of those that a comet named which goes away: the first of them that is in the list, else
+    /// the next in the list. One without a port is meant with that of the current one.
+    pub fn advance_to(&mut self, named: &[String]) {
+        let port = self.current().rsplit_once(':').map_or("", |(_, port)| port).to_owned();
+        let find = |node: &String| {
+            let with_port = if has_port(node) { node.clone() } else { join(node, &port) };
+            let at = self.addresses.iter().position(|address| *address == with_port)?;
+            (at != self.at).then_some(at)
+        };
+        match named.iter().find_map(find) {
+            Some(at) => self.at = at,
+            None => self.advance(),
+        }
+    }
+
     /// All of them.
     pub fn addresses(&self) -> &[String] {
         &self.addresses
@@ -114,8 +129,7 @@ impl Advice {
         let address = |node: String| match (has_port(&node), port) {
             (true, _) => Ok(node),
             (false, 0) => Err(NodeListError::NoPort { transport, tls }),
-            (false, port) if node.contains(':') => Ok(format!("[{node}]:{port}")),
-            (false, port) => Ok(format!("{node}:{port}")),
+            (false, port) => Ok(join(&node, &port.to_string())),
         };
         let addresses = data.nodes.into_iter().map(address).collect::<Result<Vec<_>, _>>()?;
         Ok(Self {
@@ -164,6 +178,13 @@ fn has_port(node: &str) -> bool {
             (!host.contains(':') || host.ends_with(']')) && port.parse::<u16>().is_ok()
         }
         None => false,
+    }
+}
+
+fn join(node: &str, port: &str) -> String {
+    match node.contains(':') && !node.starts_with('[') {
+        true => format!("[{node}]:{port}"),
+        false => format!("{node}:{port}"),
     }
 }
 
@@ -235,6 +256,23 @@ mod tests {
             r#"{"code":0,"data":{"tcp_port":9,"nodes":["h:1","h","::1","[::1]:7","1.2.3.4:5"]}}"#;
         let advice = Advice::parse(text.as_bytes(), Transport::Tcp, false).unwrap();
         assert_eq!(advice.nodes.addresses(), ["h:1", "h:9", "[::1]:9", "[::1]:7", "1.2.3.4:5"]);
+    }
+
+    #[test]
+    fn whoever_is_sent_away_goes_to_a_named_one_that_it_knows_and_never_back() {
+        let list = NodeList::new(["a:1", "b:1", "c:1", "[::1]:1"]).unwrap();
+        for (named, then) in [
+            (&["x:1", "c", "b:1"][..], "c:1"),
+            (&["a", "c:1"], "c:1"),
+            (&["::1"], "[::1]:1"),
+            (&["c:2"], "b:1"),
+            (&["a:1"], "b:1"),
+            (&[], "b:1"),
+        ] {
+            let mut list = list.clone();
+            list.advance_to(&named.iter().map(|&node| node.to_owned()).collect::<Vec<_>>());
+            assert_eq!(list.current(), then, "{named:?}");
+        }
     }
 
     #[test]

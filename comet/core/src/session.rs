@@ -205,6 +205,17 @@ impl Session {
         self.close_with(reason, code, word)
     }
 
+    /// Ends the session because the comet goes away. A device that has a protocol for it is told when to come back, and
+    /// where else.
+    pub fn drain(&mut self, retry_after_ms: u32, nodes: Vec<String>) -> Close {
+        let mut close = self.close(CloseReason::Drain);
+        if !close.farewell.is_empty() {
+            let hint = ServerMessage::Drain { retry_after_ms, nodes }.frame(self.dialect);
+            close.farewell = [hint, close.farewell].concat().into();
+        }
+        close
+    }
+
     fn close_with(&mut self, reason: CloseReason, code: u16, words: &str) -> Close {
         let over = std::mem::replace(&mut self.phase, Phase::Closed);
         let farewell = match self.dialect {

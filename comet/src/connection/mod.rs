@@ -22,9 +22,11 @@ use orrery_model::message::{CloseReason, Delivered, DropReason};
 use orrery_model::{Address, Conn, Id, Incarnation, Seq};
 
 use crate::delivery::{Delivery, Slip, Work};
+use crate::drain::Hint;
 use crate::limits::{CHANGES_WAITING_MAX, HELD_MAX};
-use crate::outbox::{Outbox, OutboxLimits};
+use crate::outbox::{Lag, Outbox, OutboxLimits};
 use crate::presence::Names;
+use crate::slow::SlowDevice;
 use crate::worker::{Busy, Coalescing, Room, Turn};
 
 pub(crate) use self::budget::Flood;
@@ -229,6 +231,32 @@ impl Connection {
         self.wake();
     }
 
+    /// Has the task close it, after a word when to come back, and where else.
+    pub(crate) fn send_away(&self, hint: Hint) {
+        let Hint { retry_after_ms, nodes } = hint;
+        let close = self.session.borrow_mut().drain(retry_after_ms, nodes);
+        self.closing.borrow_mut().get_or_insert(close);
+        self.wake();
+    }
+
+    /// How far its device is behind, where it is or was.
+    pub(crate) fn lag(&self) -> Option<Lag> {
+        self.outbox.borrow().lag()
+    }
+
+    /// The device with what was found of it.
+    pub(crate) fn slow_device(&self, lag: Lag) -> SlowDevice {
+        let names = self.names.borrow();
+        let (primary, secondary) = match &*names {
+            Some(names) => {
+                let secondary = names.secondary.as_ref().map(|(address, _)| address.clone());
+                (Some(names.primary.0.clone()), secondary)
+            }
+            None => (None, None),
+        };
+        SlowDevice { conn: self.conn, primary, secondary, dialect: self.dialect, lag }
+    }
+
     /// Has it bind again under the comet's new incarnation. One that is being bound does so anyway.
     pub(crate) fn rebind(&self) {
         if self.is_ready() {
@@ -243,7 +271,7 @@ impl Connection {
             self.closing.borrow_mut().get_or_insert(close);
             self.wake();
         }
-        self.outbox.borrow_mut().tidy();
+        self.outbox.borrow_mut().sweep();
         self.held.borrow_mut().retain(|held| !held.is_late());
         let mut changes = self.changes.borrow_mut();
         if changes.is_empty() && changes.capacity() > 0 {

@@ -81,6 +81,11 @@ impl Connection {
         }
     }
 
+    /// Counts a push to one of its rooms that it has no room for.
+    pub(crate) fn had_no_room(&self) {
+        self.outbox.borrow_mut().dropped(1);
+    }
+
     /// Whether another one of its rooms has something for it that waits.
     pub(crate) fn waits_elsewhere(&self, room: &Room) -> bool {
         let rooms = self.rooms.borrow();
@@ -124,6 +129,7 @@ impl Connection {
         let pending = slip.is_some();
         // A slip whose frame does not fit must not say that the connection closed.
         if !outbox.has_room(bytes.len(), self.limits) {
+            outbox.dropped(1);
             if let Some(slip) = slip {
                 slip.dropped(Delivered::Dropped(DropReason::OutboxFull));
                 return Pushed::Pending;

@@ -275,18 +275,19 @@ impl Connection {
 
 /// Lets the device have what waits for it and a last word, for a short time.
 async fn finish(worker: &Worker, mut stream: Box<dyn Stream>, connection: &Connection, end: End) {
-    let last_word = match end {
+    let (last_word, drained) = match end {
         End::Gone => return,
-        End::Goodbye(farewell) => farewell,
+        End::Goodbye(farewell) => (farewell, false),
         End::Closed(Close { reason, farewell }) => {
             worker.comet.metrics.closed(reason);
-            farewell
+            (farewell, reason == CloseReason::Drain)
         }
     };
     if connection.dialect() == Dialect::Http {
         return finish_apart(stream, connection, &last_word).await;
     }
-    let listens = !last_word.is_empty();
+    // Whoever did nothing wrong gets what it was sent, whatever it says meanwhile.
+    let listens = drained || !last_word.is_empty();
     connection.answer(last_word);
     let flush = async {
         poll_fn(|cx| connection.outbox.borrow_mut().poll_write(&mut stream, cx)).await?;

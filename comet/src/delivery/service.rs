@@ -23,6 +23,7 @@ use super::{census, session};
 use crate::comet::Comet;
 use crate::limits::RECEIPTS_OUTBOUND;
 use crate::mailbox::Workers;
+use crate::operating::Operating;
 use crate::presence::Life;
 
 /// How long the transport may take to say goodbye when the server stops.
@@ -49,6 +50,7 @@ impl Server {
     ) -> Self {
         let stop = CancellationToken::new();
         let life = comet.presence.life();
+        let operating = Operating::service(comet.clone(), workers.clone());
         let service = Service { comet, workers, host: host.clone(), stop: stop.clone() };
         let service =
             DeliveryServer::new(service).max_decoding_message_size(INTERNAL_MESSAGE_BYTES_MAX);
@@ -59,6 +61,7 @@ impl Server {
             .http2_keepalive_interval(Some(KEEP_ALIVE))
             .add_service(health_service)
             .add_service(service)
+            .add_service(operating)
             .serve_with_incoming_shutdown(orrery_host::grpc::incoming(listener), stopped);
         let task = host.tasks.spawn("delivery", async move {
             let served = tokio::select! {

@@ -10,13 +10,14 @@ use orrery_model::{Address, Conn, Id, Incarnation, Seq};
 use orrery_proto::convert::WireError;
 use orrery_proto::delivery::deliver::Kind;
 use orrery_proto::delivery::{self as wire, Deliver, Deliveries, Receipt, Receipts};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::Instant;
 use tonic::{Status, Streaming};
 
 use super::expiry::Expiry;
 use super::{Delivery, Due, ReplyTo, Sent, Target, Work};
 use crate::comet::Comet;
+use crate::drain::Wish;
 use crate::limits::{DELIVERIES_UNANSWERED_MAX, RECEIPTS_BATCH, RECEIPTS_GATHER};
 use crate::mailbox::Workers;
 use crate::metrics::Metrics;
@@ -36,6 +37,7 @@ pub(super) struct Reader {
 pub(super) struct Writer {
     receipts: mpsc::Receiver<Sent>,
     due: mpsc::Receiver<Due>,
+    drain: watch::Receiver<Option<Wish>>,
     metrics: Arc<Metrics>,
     outbound: mpsc::Sender<Result<Receipts, Status>>,
 }
@@ -49,10 +51,10 @@ pub(super) fn new(
     let (receipts, sent) = mpsc::channel(DELIVERIES_UNANSWERED_MAX);
     let (due, expiring) = mpsc::channel(DELIVERIES_UNANSWERED_MAX);
     let places = Arc::new(Semaphore::new(DELIVERIES_UNANSWERED_MAX));
-    let metrics = comet.metrics.clone();
+    let (metrics, drain) = (comet.metrics.clone(), comet.drain.watch());
     (
         Reader { comet, workers, places, receipts, due },
-        Writer { receipts: sent, due: expiring, metrics, outbound },
+        Writer { receipts: sent, due: expiring, drain, metrics, outbound },
     )
 }
 
@@ -161,7 +163,17 @@ impl Writer {
         let mut expiry = Expiry::default();
         let mut sent = Vec::with_capacity(RECEIPTS_BATCH);
         let mut gather = Gather::new(RECEIPTS_GATHER);
+        // A logic that was told nothing takes it that devices are taken.
+        let mut told_draining = false;
         loop {
+            let draining = self.drain.borrow_and_update().is_some();
+            if draining != told_draining {
+                told_draining = draining;
+                let word = Receipts { receipts: Vec::new(), draining: Some(draining) };
+                if self.outbound.send(Ok(word)).await.is_err() {
+                    return;
+                }
+            }
             let receipts = async {
                 if self.receipts.len() < RECEIPTS_BATCH {
                     gather.ready().await;
@@ -170,6 +182,8 @@ impl Writer {
             };
             tokio::select! {
                 biased;
+                // Rare, and waited for by whoever is about to send devices here.
+                Ok(()) = self.drain.changed() => {}
                 n = receipts => {
                     if n == 0 {
                         return;
@@ -177,7 +191,7 @@ impl Writer {
                     sent.iter().for_each(|(receipt, _)| self.metrics.receipt(receipt));
                     // The places are free once the batch is on its way.
                     let (receipts, places): (Vec<_>, Vec<_>) = sent.drain(..).unzip();
-                    if self.outbound.send(Ok(Receipts { receipts })).await.is_err() {
+                    if self.outbound.send(Ok(Receipts { receipts, draining: None })).await.is_err() {
                         return;
                     }
                     gather.sent();

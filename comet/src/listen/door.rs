@@ -15,6 +15,7 @@ use crate::comet::Comet;
 use crate::error::StartError;
 use crate::limits::{
     ACCEPT_PAUSE, REFUSAL_TIMEOUT, REFUSED_UNREAD_MAX, RETRY_AFTER_S, RETRY_AFTER_SPREAD_S,
+    RETRY_ELSEWHERE_AFTER_S, RETRY_ELSEWHERE_SPREAD_S,
 };
 use crate::mailbox::{Arrival, Transport, Workers};
 
@@ -60,7 +61,11 @@ impl Door {
                     continue;
                 }
             };
-            match comet.admission.admit(remote.ip()) {
+            let admitted = match comet.drain.is_on() {
+                true => Err(Refused::Draining),
+                false => comet.admission.admit(remote.ip()),
+            };
+            match admitted {
                 Ok(place) => {
                     let (transport, tls) = (self.transport, self.tls.clone());
                     let deadline = Instant::now() + comet.config.handshake();
@@ -77,7 +82,11 @@ impl Door {
     async fn refuse(&self, comet: &Comet, mut stream: Box<dyn Stream>, refused: Refused) {
         comet.metrics.refused(refused);
         if self.transport == Transport::WebSocket && self.tls.is_none() {
-            let retry_after_s = RETRY_AFTER_S + self.random.below(RETRY_AFTER_SPREAD_S + 1);
+            let (least, spread) = match refused {
+                Refused::Draining => (RETRY_ELSEWHERE_AFTER_S, RETRY_ELSEWHERE_SPREAD_S),
+                _ => (RETRY_AFTER_S, RETRY_AFTER_SPREAD_S),
+            };
+            let retry_after_s = least + self.random.below(spread + 1);
             let word = websocket::overloaded(retry_after_s);
             // A new connection has room for a line, as soon as the runtime has noticed; else the hint is lost.
             let _ = timeout(REFUSAL_TIMEOUT, stream.write_all(word.as_bytes())).await;

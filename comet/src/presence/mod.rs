@@ -150,6 +150,16 @@ impl Presence {
         self.state.lock().incarnation
     }
 
+    /// Its id in the cluster.
+    pub(crate) fn id(&self) -> &CometId {
+        &self.id
+    }
+
+    /// How many connections live, or still have a goodbye to say.
+    pub(crate) fn living(&self) -> usize {
+        self.state.lock().conns.living()
+    }
+
     /// The trace of what is begun here, where anybody follows its span.
     pub(crate) fn trace(&self, span: &Span) -> Option<Trace> {
         Trace::of(span, None, &*self.host.random)
@@ -179,7 +189,7 @@ impl Presence {
     /// the deadline: the end of the incarnation takes with it what is left.
     pub(crate) async fn leave(&self, deadline: Instant) {
         let farewell = async {
-            while self.incarnation().is_some() && self.state.lock().conns.living() > 0 {
+            while self.incarnation().is_some() && self.living() > 0 {
                 // Goodbyes end one by one in batches; a coarse look is enough for a shutdown.
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }

@@ -10,7 +10,7 @@ mod rooms;
 mod sweep;
 mod turn;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -33,12 +33,14 @@ use self::sweep::Sweep;
 pub(crate) use self::turn::Turn;
 use crate::comet::Comet;
 use crate::connection;
+use crate::drain::Elsewhere;
 use crate::limits::{
-    AUDIT_PAGE, DELIVERIES_PER_TURN, MAIL_BATCH, MEMBERS_PER_TURN, READ_BYTES, SWEEP_PERIOD,
-    WRITES_MAX,
+    AUDIT_PAGE, DELIVERIES_PER_TURN, MAIL_BATCH, MEMBERS_PER_TURN, READ_BYTES, SLOW_PAGE,
+    SWEEP_PERIOD, WRITES_MAX,
 };
 use crate::mailbox::{Roll, ToWorker};
 use crate::outbox::OutboxLimits;
+use crate::slow::{SlowPage, Slowest};
 
 /// One worker's own things.
 pub(crate) struct Worker {
@@ -56,6 +58,8 @@ pub(crate) struct Worker {
     pub(crate) closing: CancellationToken,
     clock: Clock,
     sweep: Sweep,
+    /// The slot at which the next connection is looked for that is sent elsewhere.
+    sent_away: Cell<usize>,
 }
 
 /// Runs a worker until it was told to close all connections and has done so, or nobody can reach it.
@@ -75,6 +79,7 @@ pub(crate) async fn run(comet: Arc<Comet>, index: usize, mut mailbox: mpsc::Rece
         closing: CancellationToken::new(),
         clock: Clock::new(Instant::now()),
         sweep: Sweep::default(),
+        sent_away: Cell::default(),
     });
     let mut tasks = Tasks { connections: JoinSet::new(), broadcasts: JoinSet::new() };
     let mut sweep = interval(SWEEP_PERIOD);
@@ -241,6 +246,14 @@ impl Worker {
                 // Whoever asked may have stopped waiting.
                 let _ = answer.send(any.is_some());
             }
+            ToWorker::SendAway { most, elsewhere, answer } => {
+                // Whoever asked may have stopped waiting.
+                let _ = answer.send(self.send_away(most, &elsewhere));
+            }
+            ToWorker::FindSlow { from, most, answer } => {
+                // As above.
+                let _ = answer.send(self.find_slow(from, most));
+            }
             ToWorker::CloseAll(reason) => self.close_all(reason),
             ToWorker::Rebind(conn) => {
                 if let Some(connection) = self.connections.borrow().get(conn) {
@@ -248,6 +261,44 @@ impl Worker {
                 }
             }
         }
+    }
+
+    /// Sends some connections elsewhere; gives how many.
+    fn send_away(&self, most: usize, elsewhere: &Elsewhere) -> usize {
+        let connections = self.connections.borrow();
+        let slots = connections.slots();
+        // Begins where it stopped the last time: those before that one are mostly gone.
+        let from = self.sent_away.get();
+        let mut sent = 0;
+        for slot in (0..slots).map(|step| (from + step) % slots) {
+            if sent == most {
+                self.sent_away.set(slot);
+                break;
+            }
+            if let Some(connection) = connections.at(slot).filter(|it| !it.is_closing()) {
+                let hint = elsewhere.hint(&*self.comet.random);
+                connection.send_away(hint);
+                sent += 1;
+            }
+        }
+        sent
+    }
+
+    /// The slowest devices in some slots.
+    fn find_slow(&self, from: usize, most: usize) -> SlowPage {
+        let connections = self.connections.borrow();
+        let end = from.saturating_add(SLOW_PAGE).min(connections.slots());
+        let mut slowest = Slowest::new(most);
+        for slot in from..end {
+            if let Some(connection) = connections.at(slot)
+                && let Some(lag) = connection.lag()
+                && slowest.is_among(lag)
+            {
+                slowest.insert(connection.slow_device(lag));
+            }
+        }
+        let next = (end < connections.slots()).then_some(end);
+        SlowPage { devices: slowest.into_devices(), next }
     }
 
     fn close_all(&self, reason: CloseReason) {

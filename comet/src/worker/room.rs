@@ -87,7 +87,10 @@ impl Room {
                 member.full.set(false);
                 member.from.set(all.len());
             }
-            full += usize::from(member.full.get());
+            if member.full.get() {
+                member.connection.had_no_room();
+                full += 1;
+            }
         });
         self.bytes.set(self.bytes.get() + waiting.encoded.message().body.len());
         all.push(waiting);

@@ -284,8 +284,8 @@ async fn stopping_unbinds_everybody_and_detaches() {
     let mut other = stage.device(Transport::Tcp, r#"{"mid":2}"#).await;
     let logic = stage.logic.clone();
     let stop = stage.comet.stop();
-    let (code, (), ()) = tokio::join!(device.closed(), other.ended(), soon("the stop", stop));
-    assert_eq!(code, 1012);
+    let (hint, (), ()) = tokio::join!(device.sent_away(), other.ended(), soon("the stop", stop));
+    assert_eq!(hint["type"], "drain");
     assert!(logic.routes().is_empty());
     assert_eq!(unbinds(&logic).len(), 4);
     assert!(matches!(logic.log().last(), Some(Request::Detach(_))), "the detach comes last");

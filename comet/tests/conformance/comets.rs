@@ -33,7 +33,7 @@ async fn a_comet_that_stops_in_order_leaves_nothing_behind() {
     assert_eq!(listed(&stack, &members).await.len(), ALL.len());
     stack.stop_comet().await;
     for (device, who) in &mut devices {
-        device.expect_closed(1012).await;
+        device.expect_sent_away().await;
         for path in [format!("keys/{}", who.key), format!("users/{}", who.mid)] {
             let path = format!("/v1/{path}/connections");
             assert_eq!(listed(&stack, &path).await, [] as [Value; 0], "{path}");
@@ -106,7 +106,7 @@ async fn a_user_on_two_comets_keeps_the_one_that_stays() {
     let mut stays = Device::connect(&stack.comets[0], Transport::WebSocket, &who("a")).await;
     let mut goes = Device::connect(&stack.comets[1], Transport::Tcp, &who("b")).await;
     stack.stop_comet().await;
-    goes.expect_closed(1012).await;
+    goes.expect_sent_away().await;
     let path = format!("/v1/users/{mid}/connections");
     until("one is left", async || listed(&stack, &path).await.len() == 1).await;
     stack.http().await.push(&format!("mids?operation=1000&mids={mid}"), "one").await;

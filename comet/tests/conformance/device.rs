@@ -174,6 +174,14 @@ impl Device {
         assert_eq!((found, text), (op, body), "{transport:?}");
     }
 
+    /// The word of a comet that goes away, where the protocol has one, and the end.
+    pub(crate) async fn expect_sent_away(&mut self) {
+        if self.wire.transport == Transport::Json {
+            assert_eq!(self.json().await["type"], "drain");
+        }
+        self.expect_closed(1012).await;
+    }
+
     /// Expects the end: without a word on goim's protocol, with this code in JSON.
     pub(crate) async fn expect_closed(&mut self, code: u16) {
         if self.wire.transport.speaks.is_http() {

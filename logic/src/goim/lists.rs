@@ -102,7 +102,8 @@ impl Goim {
     pub(super) fn nodes_weighted(&self, query: &Query) -> Response {
         let config = &self.config.nodes;
         let living = self.comets.living();
-        let advice = self.nodes.advise(living.iter().map(Arc::as_ref), &self.online, config);
+        let open = living.iter().map(Arc::as_ref).filter(|living| !living.is_draining());
+        let advice = self.nodes.advise(open, &self.online, config);
         let mut nodes = match query.text("platform") {
             "web" => advice.domains,
             _ => advice.addresses,
@@ -138,7 +139,7 @@ impl Goim {
                 ("addrs", living.comet.advertise.addresses.join(",")),
                 ("conn_count", connections.to_string()),
                 ("ip_count", ips.to_string()),
-                ("offline", "false".to_owned()),
+                ("offline", living.is_draining().to_string()),
                 ("weight", living.comet.advertise.weight.max(1).to_string()),
             ])
         };

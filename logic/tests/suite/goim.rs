@@ -307,6 +307,39 @@ async fn nodes_are_advised_in_goims_words_and_order() {
 }
 
 #[tokio::test]
+async fn a_comet_that_takes_no_devices_is_not_advised_until_it_does() {
+    let (a, b) = (Comet::start("a", 1).await, Comet::start("b", 2).await);
+    a.set_draining(true);
+    let bed = Bed::new(&[&a, &b]).await;
+    let advised = async || {
+        let mut nodes = Vec::new();
+        let answer = bed.http("GET", "/goim/nodes/weighted", "").await;
+        for node in answer.json()["data"]["nodes"].as_array().unwrap() {
+            nodes.push(node.as_str().unwrap().to_owned());
+        }
+        nodes.sort();
+        nodes
+    };
+    let until = async |expected: &[&str]| {
+        let told = async {
+            while advised().await != expected {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        };
+        let told = tokio::time::timeout(std::time::Duration::from_secs(10), told).await;
+        told.unwrap_or_else(|_| panic!("{expected:?} are never advised"));
+    };
+    until(&["10.0.0.2"]).await;
+    let instances = bed.http("GET", "/goim/nodes/instances", "").await.json();
+    let offline = |at: usize| instances["data"][at]["metadata"]["offline"].as_str().unwrap();
+    assert_eq!((offline(0), offline(1)), ("true", "false"));
+    // It says so with the receipt of the next push.
+    a.set_draining(false);
+    bed.http("POST", "/goim/push/all?operation=1000", "x").await;
+    until(&["10.0.0.1", "10.0.0.2"]).await;
+}
+
+#[tokio::test]
 async fn without_comets_the_domain_is_advised_and_zeros_are_left_out() {
     let bed = Bed::new(&[]).await;
     let answer = bed.http("GET", "/goim/nodes/weighted", "").await;

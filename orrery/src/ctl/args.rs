@@ -58,6 +58,9 @@ pub(super) enum Noun {
     /// Leaders of shards: moves them.
     #[command(subcommand)]
     Leader(LeaderVerb),
+    /// Comets: sends their devices elsewhere, and names the slow ones.
+    #[command(subcommand)]
+    Comet(CometVerb),
     /// Says where a user, a key or a room is, from the registry.
     Locate(LocateOptions),
     /// Lets nodes write snapshots of their replicas now.
@@ -168,6 +171,41 @@ pub(super) enum LeaderVerb {
     Balance,
 }
 
+#[derive(Debug, Subcommand)]
+pub(super) enum CometVerb {
+    /// Sends a comet's devices elsewhere at a pace, and lets it take no others: before it is stopped.
+    ///
+    /// The comet stays up, empty, until it is stopped or the drain is undone. A repeat changes the pace.
+    Drain {
+        /// Its id, as `cluster comets` shows it.
+        comet: String,
+        /// Devices per second. Default: as the comet is configured.
+        #[arg(long, value_name = "N/s", value_parser = rate, conflicts_with = "undo")]
+        rate: Option<u32>,
+        /// Lets it take devices again. Those that went stay where they are.
+        #[arg(long)]
+        undo: bool,
+        /// Says every second how many devices are left.
+        #[arg(long, conflicts_with_all = ["undo", "no_wait"])]
+        watch: bool,
+        /// Returns at once; it goes on by itself.
+        #[arg(long)]
+        no_wait: bool,
+    },
+    /// Lists the devices that take what is pushed to them worst, the worst first.
+    Slow {
+        /// The comet's id.
+        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        comet: Option<String>,
+        /// Those of all comets.
+        #[arg(long)]
+        all: bool,
+        /// How many of them.
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+    },
+}
+
 #[derive(Debug, Args)]
 pub(super) struct LocateOptions {
     /// The id of the user, or of the key or room.
@@ -235,6 +273,14 @@ fn shard(text: &str) -> Result<u32, String> {
     match text {
         "control" => Ok(ShardId::CONTROL.0),
         number => number.parse().map_err(|_| "expected a number or `control`".to_owned()),
+    }
+}
+
+/// So many per second: `500`, or `500/s`.
+fn rate(text: &str) -> Result<u32, String> {
+    match text.strip_suffix("/s").unwrap_or(text).parse() {
+        Ok(rate @ 1..) => Ok(rate),
+        _ => Err("expected a number of at least 1, or so many per second: 500/s".to_owned()),
     }
 }
 

@@ -1,9 +1,10 @@
-//! `orrery ctl`: operates a cluster of router nodes, over the service that each of them offers.
+//! `orrery ctl`: operates a cluster, over the service that each router node and each comet offers.
 
 mod args;
 mod backup;
 mod bootstrap;
 mod cluster;
+mod comet;
 mod comets;
 mod context;
 mod digests;
@@ -65,6 +66,7 @@ fn run_to_end(options: CtlOptions) -> Result<Output, CtlError> {
             Noun::Cluster(verb) => cluster::run(&context, verb).await,
             Noun::Node(verb) => node::run(&context, verb).await,
             Noun::Leader(verb) => leader::run(&context, verb).await,
+            Noun::Comet(verb) => comet::run(&context, verb).await,
             Noun::Locate(options) => locate::run(&context, options).await,
             Noun::Snapshot(options) => snapshot::run(&context, options).await,
             Noun::Backup(BackupVerb::Create { dir }) => backup::create(&context, &dir).await,

@@ -48,7 +48,7 @@ pub(crate) fn run(options: DevOptions) -> anyhow::Result<()> {
             }
         };
         let (admin, steps) = stack.into_steps();
-        served.and(process::end(&mut signals, admin, steps).await)
+        served.and(process::end(&mut signals, admin, steps, None).await)
     });
     runtimes.stop();
     outcome

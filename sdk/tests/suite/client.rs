@@ -147,6 +147,32 @@ async fn a_comet_that_goes_away_is_left_at_once_for_the_next() {
 }
 
 #[tokio::test]
+async fn a_client_that_is_sent_away_comes_back_where_and_no_sooner_than_it_was_asked() {
+    let peers = [
+        Peer::start(Transport::Json, Mood::Kind, None).await,
+        Peer::start(Transport::Json, Mood::Kind, None).await,
+        Peer::start(Transport::Json, Mood::Kind, None).await,
+    ];
+    let mut client = client(Transport::Json, &[&peers[0], &peers[1], &peers[2]]);
+    connected(&mut client).await;
+    let nodes = vec!["127.0.0.1:1".to_owned(), peers[2].address.clone()];
+    peers[0].order(Order::Drain(300, nodes)).await;
+    assert!(matches!(next(&mut client).await, ClientEvent::Device(_)), "applications may look");
+    let asked = Duration::from_millis(300);
+    match next(&mut client).await {
+        ClientEvent::Lost { code: Some(1012), pause, .. } => {
+            assert!((asked..=asked + PACING.base).contains(&pause), "{pause:?}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(connected(&mut client).await, (peers[2].address.clone(), 0));
+    match next(&mut client).await {
+        ClientEvent::Gap { away } => assert!(away >= asked, "{away:?}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
 async fn a_refusal_that_stands_ends_a_client() {
     let peer = Peer::start(Transport::Json, Mood::Strict, None).await;
     let mut client = client(Transport::Json, &[&peer]);

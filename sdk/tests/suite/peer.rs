@@ -32,6 +32,8 @@ pub(crate) enum Mood {
 pub(crate) enum Order {
     Write(Bytes),
     Close(CloseReason),
+    /// Sends the device away with these words.
+    Drain(u32, Vec<String>),
     Hang,
 }
 
@@ -110,6 +112,11 @@ impl Serving {
                     Some(Order::Write(bytes)) => self.stream.write_all(&bytes).await.unwrap(),
                     Some(Order::Close(reason)) => {
                         let close = self.session.close(reason);
+                        self.stream.write_all(&close.farewell).await.unwrap();
+                        return;
+                    }
+                    Some(Order::Drain(retry_after_ms, nodes)) => {
+                        let close = self.session.drain(retry_after_ms, nodes);
                         self.stream.write_all(&close.farewell).await.unwrap();
                         return;
                     }

@@ -89,6 +89,14 @@ pub enum ServerMessage {
         #[serde(flatten)]
         payload: Payload,
     },
+    /// The comet is going away; its close follows.
+    Drain {
+        /// When to come back elsewhere, in milliseconds; drawn for each device.
+        retry_after_ms: u32,
+        /// Other comets, where they are known. One without a port has the port of this connection.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        nodes: Vec<String>,
+    },
     /// A request was refused.
     Error {
         /// The request's id, where it is known.
@@ -132,16 +140,13 @@ impl ServerMessage {
         serde_json::to_string(self).expect("texts and numbers always have a JSON form")
     }
 
-    /// The message as a WebSocket frame.
-    pub fn encode(&self) -> Bytes {
-        websocket_frame::text(&self.to_text())
-    }
-
     /// The message as a dialect of `orrery.json.v1` carries it: as a WebSocket frame, or as a line.
     pub fn frame(&self, dialect: Dialect) -> Bytes {
         match dialect {
             Dialect::Http => (self.to_text() + "\n").into(),
-            Dialect::Tcp | Dialect::WebSocket | Dialect::Json => self.encode(),
+            Dialect::Tcp | Dialect::WebSocket | Dialect::Json => {
+                websocket_frame::text(&self.to_text())
+            }
         }
     }
 }

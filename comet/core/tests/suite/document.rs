@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-const FILES: [(&str, &str); 25] = [
+const FILES: [(&str, &str); 26] = [
     // Before the shorter names that some of these end with.
     ("conformance upgrade", "comet/tests/conformance/upgrade.rs"),
     ("conformance hostile", "comet/tests/conformance/hostile.rs"),
@@ -13,6 +13,7 @@ const FILES: [(&str, &str); 25] = [
     ("conformance long_poll", "comet/tests/conformance/long_poll.rs"),
     ("conformance sse", "comet/tests/conformance/sse.rs"),
     ("comet tls", "comet/tests/comet/tls.rs"),
+    ("comet drain", "comet/tests/comet/drain.rs"),
     ("abuse floods", "comet/tests/abuse/floods.rs"),
     ("abuse shares", "comet/tests/abuse/shares.rs"),
     ("abuse storms", "comet/tests/abuse/storms.rs"),

@@ -274,6 +274,39 @@ fn each_reason_has_its_close_code_and_word() {
 }
 
 #[test]
+fn a_comet_that_goes_away_says_when_and_where_to_come_back_before_its_close() {
+    let nodes = vec!["comet-2.example.org".to_owned(), "10.0.0.3:3102".to_owned()];
+    for (nodes, told) in [
+        (
+            nodes,
+            r#"{"type":"drain","retry_after_ms":1500,"nodes":["comet-2.example.org","10.0.0.3:3102"]}"#,
+        ),
+        (Vec::new(), r#"{"type":"drain","retry_after_ms":1500}"#),
+    ] {
+        let close = Device::ready(Dialect::Json).session.drain(1500, nodes.clone());
+        let mut expected = vec![0x81];
+        match told.len() {
+            short @ 0..126 => expected.push(short as u8),
+            long => expected.extend([126, 0, long as u8]),
+        }
+        expected.extend(told.as_bytes());
+        expected.extend([0x88, 7]);
+        expected.extend(u16::to_be_bytes(1012));
+        expected.extend(b"drain");
+        assert_eq!(close.farewell, expected);
+        let hint = ServerMessage::Drain { retry_after_ms: 1500, nodes };
+        assert_eq!(ServerMessage::parse(told.as_bytes()).unwrap(), hint);
+    }
+    for dialect in [Dialect::Tcp, Dialect::WebSocket] {
+        let close = Device::ready(dialect).session.drain(1500, Vec::new());
+        assert!(close.farewell.is_empty(), "goim has no word for it");
+    }
+    let mut device = Device::ready(Dialect::Json);
+    let _ = device.session.close(CloseReason::Kicked);
+    assert!(device.session.drain(1500, Vec::new()).farewell.is_empty(), "it closes already");
+}
+
+#[test]
 fn a_close_frame_is_written_once() {
     let mut device = Device::ready(Dialect::Json);
     assert!(!device.session.close(CloseReason::Kicked).farewell.is_empty());

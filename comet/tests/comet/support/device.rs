@@ -109,6 +109,18 @@ impl Device {
         soon("a frame", self.next()).await.expect("a frame, not the end")
     }
 
+    /// The next frame, or the end.
+    pub(crate) async fn try_receive(&mut self) -> Option<Frame> {
+        soon("a frame or the end", self.next()).await
+    }
+
+    /// Sends a frame to a comet that may be gone.
+    pub(crate) async fn try_send(&mut self, frame: Frame) {
+        if let Self::Tcp { stream, .. } = self {
+            let _ = stream.write_all(&frame.encode()).await;
+        }
+    }
+
     /// Waits for the end of the connection, and for nothing else.
     pub(crate) async fn ended(&mut self) {
         assert_eq!(soon("the end", self.next()).await, None);

@@ -53,6 +53,13 @@ impl JsonDevice {
         welcome
     }
 
+    /// Takes the word of a comet that goes away, and its close.
+    pub(crate) async fn sent_away(&mut self) -> Value {
+        let hint = self.receive().await;
+        assert_eq!(self.closed().await, 1012);
+        hint
+    }
+
     /// Waits for the close frame; gives its code.
     pub(crate) async fn closed(&mut self) -> u16 {
         match soon("a close", self.0.next()).await {

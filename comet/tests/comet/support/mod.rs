@@ -3,6 +3,7 @@
 pub(crate) mod device;
 pub(crate) mod json;
 pub(crate) mod logic;
+pub(crate) mod memory;
 pub(crate) mod registry;
 pub(crate) mod session;
 pub(crate) mod tls;
@@ -13,8 +14,10 @@ use std::time::Duration;
 
 use orrery_comet::{Config, Handle};
 use orrery_host::Host;
+use orrery_proto::comet::comet_client::CometClient;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
+use tonic::transport::Channel;
 
 use self::device::{Device, Transport};
 use self::json::JsonDevice;
@@ -47,7 +50,11 @@ impl Stage {
 
     /// The same with another configuration.
     pub(crate) async fn with(change: impl FnOnce(&mut Config)) -> Self {
-        let host = Host::system();
+        Self::on(Host::system(), change).await
+    }
+
+    /// The same on another network.
+    pub(crate) async fn on(host: Host, change: impl FnOnce(&mut Config)) -> Self {
         let logic = Logic::start(&host).await;
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut config = Config {
@@ -111,6 +118,12 @@ impl Stage {
         let prefix = format!("orrery_comet_{name} ");
         let line = text.lines().find_map(|line| line.strip_prefix(&prefix));
         line.map(|value| value.parse().unwrap())
+    }
+
+    /// What people operate the comet by.
+    pub(crate) fn operator(&self) -> CometClient<Channel> {
+        let address = self.comet.delivery_address().to_string();
+        CometClient::new(orrery_host::grpc::channel(self.host.net.clone(), &address).unwrap())
     }
 
     /// A session of deliveries.

@@ -1,5 +1,7 @@
 //! Registry: one small enough to read at a glance. It insists on what a correct comet keeps.
 
+use std::collections::HashSet;
+
 use orrery_model::command::{
     Bind, Bound, Command, ListRoom, Loser, Outcome, Refusal, Reply, RouteName, SetRooms, Unbind,
 };
@@ -19,6 +21,7 @@ pub(crate) struct Route {
 
 #[derive(Default)]
 pub(crate) struct Registry {
+    /// Those planted by hand are not [known](Self::known).
     pub(crate) routes: Vec<Route>,
     listed: Vec<(Address, Version)>,
     seq: u64,
@@ -27,6 +30,8 @@ pub(crate) struct Registry {
     fence: u64,
     /// A user has one connection, as a key has.
     pub(crate) one_per_user: bool,
+    /// Addresses that ever had a route, so that a bind of one of thousands of others looks at none of theirs.
+    known: HashSet<Address>,
 }
 
 impl Registry {
@@ -117,6 +122,11 @@ impl Registry {
             assert!(self.is_listed(&Address::room(room.clone())), "{room} is not listed");
         }
         let incarnation = comet.incarnation.0;
+        if self.known.insert(address.clone()) {
+            self.seq += 1;
+            self.routes.push(Route { address, incarnation, conn: conn.0, seq: self.seq, details });
+            return Outcome::Bound(Bound { seq: Seq(self.seq), losers: Vec::new() });
+        }
         let same = |route: &&Route| {
             (&route.address, route.conn, route.incarnation) == (&address, conn.0, incarnation)
         };

@@ -25,6 +25,8 @@ pub(crate) struct Session {
     deliveries: mpsc::Sender<Deliveries>,
     receipts: Streaming<Receipts>,
     arrived: Vec<Receipt>,
+    /// What the comet last said of that.
+    draining: Option<bool>,
     next_id: u64,
     /// Under which every delivery goes.
     pub(crate) incarnation: u64,
@@ -52,6 +54,7 @@ impl Session {
             deliveries,
             receipts,
             arrived: Vec::new(),
+            draining: None,
             next_id: 0,
             incarnation: 1,
             wait_written: false,
@@ -88,7 +91,22 @@ impl Session {
                 return self.arrived.swap_remove(at);
             }
             let batch = soon("a receipt", self.receipts.message()).await.unwrap();
-            self.arrived.extend(batch.expect("the session goes on").receipts);
+            let batch = batch.expect("the session goes on");
+            self.draining = batch.draining.or(self.draining);
+            self.arrived.extend(batch.receipts);
+        }
+    }
+
+    /// Waits until the comet says whether it takes devices.
+    pub(crate) async fn told_draining(&mut self) -> bool {
+        loop {
+            if let Some(draining) = self.draining.take() {
+                return draining;
+            }
+            let batch = soon("a word", self.receipts.message()).await.unwrap();
+            let batch = batch.expect("the session goes on");
+            self.draining = batch.draining;
+            self.arrived.extend(batch.receipts);
         }
     }
 

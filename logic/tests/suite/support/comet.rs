@@ -44,6 +44,8 @@ struct Told {
     /// Answers every delivery as one for another life.
     wrong_incarnation: bool,
     census: (u64, u64, Vec<(String, u32)>),
+    /// Said first on each session, and with each receipt.
+    draining: Option<bool>,
 }
 
 impl Comet {
@@ -87,6 +89,11 @@ impl Comet {
 
     pub(crate) fn set_silent(&self, silent: bool) {
         self.state.0.lock().silent = silent;
+    }
+
+    /// What it says of that from now on.
+    pub(crate) fn set_draining(&self, draining: bool) {
+        self.state.0.lock().draining = Some(draining);
     }
 
     pub(crate) fn set_wrong_incarnation(&self, wrong: bool) {
@@ -186,18 +193,24 @@ impl Delivery for Scripted {
         let mut deliveries = request.into_inner();
         let state = self.0.clone();
         let (answers, stream) = mpsc::channel(1024);
+        let draining = state.0.lock().draining;
+        if draining.is_some() {
+            let word = Receipts { receipts: Vec::new(), draining };
+            answers.try_send(Ok(word)).expect("there is room");
+        }
         let task = Host::system().tasks.spawn("scripted comet", async move {
             while let Ok(Some(batch)) = deliveries.message().await {
-                let receipts = {
+                let (receipts, draining) = {
                     let mut told = state.0.lock();
                     told.batches += 1;
                     told.received.extend(batch.deliveries.iter().cloned());
-                    match told.silent {
+                    let receipts = match told.silent {
                         true => Vec::new(),
                         false => batch.deliveries.iter().map(|d| told.answer(d)).collect(),
-                    }
+                    };
+                    (receipts, told.draining)
                 };
-                if answers.send(Ok(Receipts { receipts })).await.is_err() {
+                if answers.send(Ok(Receipts { receipts, draining })).await.is_err() {
                     return;
                 }
             }

@@ -1,0 +1,248 @@
+//! `orrery ctl comet …`: sends the devices of comets elsewhere, and names the slow ones.
+
+use std::cmp::Reverse;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use orrery_host::grpc;
+use orrery_model::control::Comet;
+use orrery_model::{Address, Kind};
+use orrery_proto::comet::comet_client::CometClient;
+use orrery_proto::comet::{
+    DrainRequest, DrainStatus, DrainedRequest, SlowDevice, SlowRequest, UndrainRequest,
+};
+use serde::Serialize;
+use serde_json::json;
+use tokio::time::{Instant, timeout_at};
+use tonic::transport::Channel;
+use tonic::{Code, Response, Status};
+
+use super::args::CometVerb;
+use super::context::Context;
+use super::error::CtlError;
+use super::fleet::Fleet;
+use super::print::{Output, table};
+
+/// Most other comets that devices are told, and most bytes of the name of each, as a comet takes them.
+const NODES_MAX: usize = 16;
+/// See [`NODES_MAX`].
+const NODE_BYTES_MAX: usize = 256;
+
+/// How often somebody who watches is told something.
+const WATCH_PERIOD: Duration = Duration::from_secs(1);
+
+pub(super) async fn run(context: &Context, verb: CometVerb) -> Result<Output, CtlError> {
+    let context = &context.with_all(&Fleet::look(context).await?);
+    let comets = context.client.comets(context.soon()).await?;
+    match verb {
+        CometVerb::Drain { comet, undo: true, .. } => {
+            let mut comet = Known::of(context, &comets, &comet)?;
+            let request = UndrainRequest { comet: comet.id.clone(), by: context.by.clone() };
+            let told = timeout_at(context.soon(), comet.client.undrain(request)).await;
+            let status = comet.answer(told)?;
+            Ok(comet.done(&status, "open", "takes devices again"))
+        }
+        CometVerb::Drain { comet, rate, watch, no_wait, .. } => {
+            let mut known = Known::of(context, &comets, &comet)?;
+            let others = comets.iter().filter(|other| other.comet.id.as_str() != known.id);
+            let nodes = others.flat_map(|other| other.advertise.addresses.iter());
+            let fits = |node: &&String| (1..=NODE_BYTES_MAX).contains(&node.len());
+            let request = DrainRequest {
+                comet: known.id.clone(),
+                per_second: rate.unwrap_or(0),
+                nodes: nodes.filter(fits).take(NODES_MAX).cloned().collect(),
+                by: context.by.clone(),
+            };
+            let told = timeout_at(context.soon(), known.client.drain(request)).await;
+            let status = known.answer(told)?;
+            if no_wait {
+                return Ok(known.done(&status, "draining", "sends its devices elsewhere"));
+            }
+            let status = emptied(context, &mut known, watch).await?;
+            Ok(known.done(&status, "drained", "has no devices any more, and takes none"))
+        }
+        CometVerb::Slow { comet: Some(comet), limit, .. } => {
+            let mut known = Known::of(context, &comets, &comet)?;
+            let rows = slow(context, &mut known, limit).await?;
+            Ok(shown(rows))
+        }
+        CometVerb::Slow { comet: None, limit, .. } => {
+            let known: Result<Vec<Known>, _> =
+                comets.iter().map(|comet| Known::new(context, comet)).collect();
+            let mut known = known?;
+            let asked = known.iter_mut().map(|known| slow(context, known, limit));
+            let (mut rows, mut failure) = (Vec::new(), None);
+            for answer in join_all(asked).await {
+                match answer {
+                    Ok(told) => rows.extend(told),
+                    Err(error) => failure = Some(error),
+                }
+            }
+            rows.sort_by_key(|row| Reverse((row.still_seconds, row.bytes, row.dropped)));
+            rows.truncate(limit as usize);
+            Ok(match failure {
+                Some(error) => shown(rows).failed(error),
+                None => shown(rows),
+            })
+        }
+    }
+}
+
+/// A living comet, and the way to it.
+struct Known {
+    id: String,
+    delivery: String,
+    client: CometClient<Channel>,
+}
+
+impl Known {
+    fn of(context: &Context, comets: &[Comet], id: &str) -> Result<Self, CtlError> {
+        match comets.iter().find(|comet| comet.comet.id.as_str() == id) {
+            Some(comet) => Self::new(context, comet),
+            None => Err(CtlError::failed(format!("no comet lives under the id {id}"))),
+        }
+    }
+
+    fn new(context: &Context, comet: &Comet) -> Result<Self, CtlError> {
+        let (id, delivery) = (comet.comet.id.to_string(), comet.advertise.delivery.clone());
+        let channel = grpc::channel(context.host.net.clone(), &delivery);
+        let channel = channel.map_err(|error| {
+            CtlError::failed(format!("comet {id} cannot be reached at {delivery}: {error}"))
+        })?;
+        Ok(Self { id, delivery, client: CometClient::new(channel) })
+    }
+
+    /// What it answered, or why that is none.
+    fn answer<T, Late>(
+        &self,
+        told: Result<Result<Response<T>, Status>, Late>,
+    ) -> Result<T, CtlError> {
+        let Self { id, delivery, .. } = self;
+        let Ok(told) = told else {
+            let why = format!("comet {id} at {delivery} does not answer");
+            return Err(CtlError::Unreachable(why));
+        };
+        told.map(Response::into_inner).map_err(|status| match status.code() {
+            Code::FailedPrecondition | Code::InvalidArgument => {
+                CtlError::failed(format!("refused: {}", status.message()))
+            }
+            Code::Unimplemented => {
+                CtlError::failed(format!("comet {id} is of a build that does not know this yet"))
+            }
+            _ => CtlError::Unreachable(format!("comet {id} at {delivery}: {}", status.message())),
+        })
+    }
+
+    fn done(&self, status: &DrainStatus, state: &str, what: &str) -> Output {
+        let DrainStatus { per_second, connections, unbinding, .. } = status;
+        let json = json!({
+            "comet": self.id,
+            "state": state,
+            "per_second": per_second,
+            "connections": connections,
+            "unbinding": unbinding,
+        });
+        Output::new(format!("comet {} {what}\n", self.id), json)
+    }
+}
+
+/// Waits until nothing is left of the comet's devices, neither there nor in the registry.
+async fn emptied(
+    context: &Context,
+    known: &mut Known,
+    watch: bool,
+) -> Result<DrainStatus, CtlError> {
+    let mut said_at = None;
+    loop {
+        let request = DrainedRequest { comet: known.id.clone() };
+        let told = timeout_at(context.soon(), known.client.drained(request)).await;
+        let status = known.answer(told)?;
+        let DrainStatus { draining, connections, handshakes, unbinding, .. } = status;
+        if !draining {
+            return Err(CtlError::failed(format!("comet {}: the drain was undone", known.id)));
+        }
+        let missing = format!(
+            "comet {} still has {connections} devices, {handshakes} that shake hands and {unbinding} that went \
+             and are not unbound yet",
+            known.id,
+        );
+        if watch && said_at.is_none_or(|at: Instant| at.elapsed() >= WATCH_PERIOD) {
+            said_at = Some(Instant::now());
+            eprintln!("orrery: {missing}");
+        }
+        if connections + handshakes + unbinding == 0 {
+            return Ok(status);
+        }
+        context.pause(missing).await?;
+    }
+}
+
+/// A device that is slow, or was. The field names are what scripts rely on.
+#[derive(Debug, Serialize)]
+struct SlowRow {
+    comet: String,
+    namespace: String,
+    user: Option<String>,
+    key: Option<String>,
+    conn: u64,
+    protocol: String,
+    frames: u64,
+    bytes: u64,
+    dropped: u32,
+    still_seconds: u32,
+}
+
+async fn slow(context: &Context, known: &mut Known, limit: u32) -> Result<Vec<SlowRow>, CtlError> {
+    let request = SlowRequest { comet: known.id.clone(), limit };
+    let told = timeout_at(context.soon(), known.client.slow(request)).await;
+    let told = known.answer(told)?;
+    Ok(told.devices.into_iter().map(|device| row(&known.id, device)).collect())
+}
+
+fn row(comet: &str, device: SlowDevice) -> SlowRow {
+    let SlowDevice { primary, secondary, conn, protocol, frames, bytes, .. } = device;
+    let addresses: Vec<Address> = [primary, secondary]
+        .into_iter()
+        .flatten()
+        .filter_map(|address| Address::try_from(address).ok())
+        .collect();
+    let id = |kind: Kind| {
+        addresses.iter().find(|address| address.kind == kind).map(|address| address.id.to_string())
+    };
+    let namespace = addresses.first().and_then(|address| address.namespace.as_ref());
+    SlowRow {
+        comet: comet.to_owned(),
+        namespace: namespace.map(ToString::to_string).unwrap_or_default(),
+        user: id(Kind::User),
+        key: id(Kind::Key),
+        conn,
+        protocol,
+        frames,
+        bytes,
+        dropped: device.dropped,
+        still_seconds: device.still_seconds,
+    }
+}
+
+fn shown(rows: Vec<SlowRow>) -> Output {
+    let text = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+    let cells: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            [
+                row.comet.clone(),
+                text(&row.user),
+                text(&row.key),
+                row.conn.to_string(),
+                row.protocol.clone(),
+                row.frames.to_string(),
+                row.bytes.to_string(),
+                row.dropped.to_string(),
+                row.still_seconds.to_string(),
+            ]
+        })
+        .collect();
+    let head =
+        ["COMET", "USER", "KEY", "CONN", "PROTOCOL", "FRAMES", "BYTES", "DROPPED", "STILL_S"];
+    Output::new(table(head, &cells), json!({ "devices": rows }))
+}
