@@ -4,7 +4,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use orrery_comet_core::limits::{JSON_MESSAGE_BYTES_DEFAULT, JSON_MESSAGE_BYTES_MAX};
+use orrery_comet_core::limits::{
+    FRAGMENTS_MAX, FRAME_HEAD_BYTES_MAX, JSON_MESSAGE_BYTES_DEFAULT, JSON_MESSAGE_BYTES_MAX,
+};
+use orrery_model::message;
 use orrery_tls::limits::CERTIFICATES_MAX;
 use serde::{Deserialize, Serialize};
 
@@ -51,6 +54,10 @@ pub struct Config {
     /// Most bytes that wait for one device. A single larger frame still passes an empty outbox.
     /// Default 1 MiB.
     pub outbox_bytes: usize,
+    /// What becomes of a push that does not say so itself where as much waits for a device as may: `drop_newest` drops it
+    /// (default), with `drop_oldest` the pushes that have waited longest make room, and `close` closes the connection
+    /// with 4003.
+    pub when_full: WhenFull,
     /// How long a push to a busy room or connection waits for others that are written with it, in milliseconds,
     /// at most 100. Who is idle is written to at once. 0: nothing waits. Default 10.
     pub coalesce_ms: u64,
@@ -59,11 +66,12 @@ pub struct Config {
     pub frames_per_second: u32,
     /// Frames a device may send at once after a quiet time. Default 2000: goim's clients pipeline.
     pub frames_burst: u32,
-    /// Bytes a device may send per second over a longer time; above it the connection is closed. Default 262 144:
+    /// Bytes a device may send per second over a longer time, those of TLS included; above it the connection is closed.
+    /// Default 262 144:
     /// a message of 1 KiB in each frame that it may send, and some more.
     pub bytes_per_second: u32,
-    /// Bytes a device may send at once after a quiet time, at least 16 KiB and a message of `orrery.json.v1`.
-    /// Default 4 MiB: 2 KiB in each frame that it may send so.
+    /// Bytes a device may send at once after a quiet time, at least 16 KiB and a message of `orrery.json.v1` in as many
+    /// frames as it may have (1400 more than its own bytes). Default 4 MiB: 2 KiB in each frame that it may send so.
     pub bytes_burst: u32,
     /// How long a long-poll waits for events, in milliseconds, at most 120 000; a request may ask for less. As long is
     /// a stream of events quiet at most. Default 25 000: proxies give up after 30 s at the earliest.
@@ -89,6 +97,28 @@ pub struct Config {
     pub drain_spread_ms: u64,
     /// How long stopping may take, in milliseconds. Default 8000.
     pub stop_ms: u64,
+}
+
+/// What becomes of a push at a connection whose outbox is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WhenFull {
+    /// It is dropped.
+    DropNewest,
+    /// Those that have waited longest make room.
+    DropOldest,
+    /// It is dropped, and the connection closed.
+    Close,
+}
+
+impl From<WhenFull> for message::WhenFull {
+    fn from(when_full: WhenFull) -> Self {
+        match when_full {
+            WhenFull::DropNewest => Self::DropNewest,
+            WhenFull::DropOldest => Self::DropOldest,
+            WhenFull::Close => Self::Close,
+        }
+    }
 }
 
 /// Where devices are served over TLS, and with which certificates. Nowhere while there are none.
@@ -145,6 +175,7 @@ impl Default for Config {
             handshake_ms: 5000,
             outbox_frames: 1024,
             outbox_bytes: 1 << 20,
+            when_full: WhenFull::DropNewest,
             coalesce_ms: 10,
             frames_per_second: 200,
             frames_burst: 2000,
@@ -232,8 +263,10 @@ impl Config {
             let what = "must be at most 65536";
             return Err(StartError::Config { key: "json_message_bytes", what });
         }
-        if (self.bytes_burst as usize) < READ_BYTES.max(self.json_message_bytes) {
-            let what = "must be at least 16384, and json_message_bytes";
+        // A message in as many frames as it may have.
+        let message = self.json_message_bytes + FRAME_HEAD_BYTES_MAX * FRAGMENTS_MAX as usize;
+        if (self.bytes_burst as usize) < READ_BYTES.max(message) {
+            let what = "must be at least 16384, and 1400 more than json_message_bytes";
             return Err(StartError::Config { key: "bytes_burst", what });
         }
         if self.delivery_advertise.as_deref() == Some("") {

@@ -28,7 +28,7 @@ mod totals;
 mod unread;
 mod worker;
 
-pub use config::{Advertise, Config, Tls};
+pub use config::{Advertise, Config, Tls, WhenFull};
 pub use drain::Hurry;
 pub use error::StartError;
 pub use server::{Handle, start};

@@ -28,6 +28,10 @@ pub(crate) const MEMBERS_PER_TURN: usize = 1024;
 /// Connections a worker writes to in one go: about two milliseconds, in which it reads from nobody.
 pub(crate) const WRITES_MAX: usize = 256;
 
+/// Bytes a worker writes in one go, after which it writes to nobody else: some milliseconds within TLS. One connection
+/// has at most its outbox written, or what the kernel has room for.
+pub(crate) const WRITE_BYTES_MAX: usize = 2 << 20;
+
 /// Pushes that wait in a room, and their bytes, at most; then they are written early. A device that reads goim's
 /// protocol gets them as one message, which it may have to keep in memory.
 pub(crate) const ROOM_FRAMES_MAX: usize = 256;

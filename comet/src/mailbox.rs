@@ -67,7 +67,7 @@ pub(crate) enum ToWorker {
 /// out.
 #[derive(Debug, Default)]
 pub(crate) struct Roll {
-    pub(crate) called: Vec<(Conn, Names)>,
+    pub(crate) called: Vec<(Conn, Arc<Names>)>,
     /// The slot to go on from, if there are more.
     pub(crate) next: Option<usize>,
 }

@@ -35,6 +35,7 @@ pub(crate) struct Metrics {
     deliveries: Family<Label, Counter>,
     pub(crate) room_sweeps: Counter,
     pub(crate) room_pushes: Counter,
+    pub(crate) outbox_displaced: Counter,
     pub(crate) upstream_dropped: Counter,
     pub(crate) goodbyes: Counter,
     pub(crate) writes_repeated: Counter,
@@ -179,6 +180,11 @@ impl Metrics {
             self.room_pushes.clone(),
         );
         registry.register(
+            "outbox_displaced",
+            "Pushed frames that had waited longest for a slow device and made room for newer ones",
+            self.outbox_displaced.clone(),
+        );
+        registry.register(
             "upstream_dropped",
             "Messages of devices dropped because logic did not take them",
             self.upstream_dropped.clone(),
@@ -258,6 +264,7 @@ fn word(outcome: Outcome) -> &'static str {
         Outcome::NotHere => "not_here",
         Outcome::Unknown | Outcome::Unspecified => "unknown",
         Outcome::DroppedOutboxFull
+        | Outcome::DroppedDisplaced
         | Outcome::DroppedClosed
         | Outcome::DroppedBindingFull
         | Outcome::DroppedOverloaded => "dropped",

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use orrery_host::Stream;
+use orrery_model::message::{Delivered, DropReason};
 use tokio::io::AsyncWrite;
 
 use crate::delivery::Slip;
@@ -84,6 +85,11 @@ impl Outbox {
         self.frames >= limits.frames || self.bytes >= limits.bytes
     }
 
+    /// Bytes that wait.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Whether nothing waits.
     pub(crate) fn is_empty(&self) -> bool {
         self.items.is_empty()
@@ -104,6 +110,42 @@ impl Outbox {
         }
         self.push_promised(bytes, 1, slip);
         Ok(())
+    }
+
+    /// Makes room for a pushed frame of this length: the pushes that have waited longest go, as few as will do. Answers
+    /// stay, and so does that of which a part was written. Returns how many frames went; none where all of them
+    /// would not be enough, and then all stay.
+    pub(crate) fn displace(&mut self, len: usize, limits: OutboxLimits) -> usize {
+        let (mut frames, mut bytes, mut left) = (self.frames, self.bytes, self.items.len());
+        let mut begun = self.offset + self.taken;
+        let mut goes = |item: &Item| {
+            let has_room = left == 0 || (frames < limits.frames && bytes + len <= limits.bytes);
+            let is_begun = begun > 0;
+            begun = begun.saturating_sub(item.bytes.len());
+            let goes = !has_room && !is_begun && !item.answer;
+            if goes {
+                frames -= item.frames;
+                bytes -= item.bytes.len();
+                left -= 1;
+            }
+            goes
+        };
+        let going: Vec<bool> = self.items.iter().map(&mut goes).collect();
+        if left > 0 && (frames >= limits.frames || bytes + len > limits.bytes) {
+            return 0;
+        }
+        let displaced = self.frames - frames;
+        let mut going = going.into_iter();
+        self.items.retain_mut(|item| {
+            let goes = going.next() == Some(true);
+            if let Some(slip) = item.slip.take_if(|_| goes) {
+                slip.dropped(Delivered::Dropped(DropReason::Displaced));
+            }
+            !goes
+        });
+        (self.frames, self.bytes) = (frames, bytes);
+        self.dropped(u32::try_from(displaced).unwrap_or(u32::MAX));
+        displaced
     }
 
     /// Adds pushed frames in one piece that were counted as in it before; that is bounded where they waited.
@@ -265,6 +307,44 @@ mod tests {
         outbox.advance(3);
         assert_eq!(outbox.push(Bytes::from_static(b"abcde"), None, LIMITS), Err(Full), "too long");
         assert_eq!(outbox.push(Bytes::from_static(b"abcd"), None, LIMITS), Ok(()));
+    }
+
+    fn queued(outbox: &Outbox) -> Vec<&[u8]> {
+        outbox.queued().map(|bytes| &bytes[..]).collect()
+    }
+
+    #[test]
+    fn the_oldest_pushes_make_room_and_no_more_of_them_than_have_to() {
+        let mut outbox = Outbox::default();
+        outbox.push_answer(Bytes::from_static(b"a"));
+        for frame in [b"bbb", b"ccc"] {
+            outbox.push(Bytes::from_static(frame), None, LIMITS).unwrap();
+        }
+        assert_eq!(outbox.displace(3, LIMITS), 1);
+        assert_eq!(queued(&outbox), [&b"a"[..], b"ccc"]);
+        assert_eq!(outbox.displace(3, LIMITS), 0, "there is room");
+        outbox.push(Bytes::from_static(b"ddd"), None, LIMITS).unwrap();
+        assert_eq!(outbox.displace(9, LIMITS), 2);
+        assert_eq!((queued(&outbox), outbox.bytes, outbox.frames), (vec![&b"a"[..]], 1, 1));
+    }
+
+    #[test]
+    fn what_has_begun_to_be_written_stays_and_so_does_all_where_it_would_not_be_enough() {
+        let mut outbox = Outbox::default();
+        for frame in [b"bbb", b"ccc", b"ddd"] {
+            outbox.push(Bytes::from_static(frame), None, LIMITS).unwrap();
+        }
+        outbox.advance(1);
+        // A stream has taken the rest of the first one and a part of the second.
+        outbox.taken = 3;
+        assert_eq!(outbox.displace(9, LIMITS), 0);
+        assert_eq!(queued(&outbox), [&b"bbb"[..], b"ccc", b"ddd"]);
+        assert_eq!(outbox.displace(3, LIMITS), 1);
+        assert_eq!(queued(&outbox), [&b"bbb"[..], b"ccc"]);
+        outbox.taken = 0;
+        outbox.advance(2);
+        assert_eq!(outbox.displace(100, LIMITS), 1, "an empty one takes a frame of any length");
+        assert!(outbox.is_empty());
     }
 
     #[test]

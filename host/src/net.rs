@@ -15,6 +15,12 @@ pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {
     /// When the operating system refuses; the stream is lost then.
     fn adopt(self: Box<Self>) -> io::Result<Box<dyn Stream>>;
 
+    /// Bytes that came since the last call beside those that were read: what TLS puts around them. Whoever limits what a
+    /// peer may send charges them too.
+    fn take_overhead(&mut self) -> usize {
+        0
+    }
+
     /// Asks the kernel to reset the connection when it is dropped instead of letting it linger.
     fn reset_on_drop(&self) {}
 }

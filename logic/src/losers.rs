@@ -102,8 +102,8 @@ async fn tell(
         id: 0,
         incarnation: comet.incarnation.0,
         kind: Some(deliver::Kind::Close(close)),
-        wait_written: false,
         timeout_ms: u32::try_from(LOSER_TIMEOUT.as_millis()).unwrap_or(u32::MAX),
+        ..Deliver::default()
     };
     let receipt = session.send(vec![deliver]).ok()?.pop()?.await.ok()?;
     let in_doubt = [Outcome::Unknown, Outcome::DroppedBindingFull].map(i32::from);

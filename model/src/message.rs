@@ -21,11 +21,25 @@ pub enum WaitFor {
     Written,
 }
 
+/// What becomes of a push at a connection whose outbox is full: its device reads too slowly.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum WhenFull {
+    /// The push is dropped; the device keeps what it waits for.
+    #[default]
+    DropNewest,
+    /// The pushes that have waited longest make room, where they are enough; else as [`WhenFull::DropNewest`].
+    DropOldest,
+    /// The push is dropped and the connection closed with [`CloseReason::Slow`].
+    Close,
+}
+
 /// Why a message was dropped on its way to a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DropReason {
     /// The connection's outbox was full: the device reads too slowly.
     OutboxFull,
+    /// It had waited longest in a full outbox and made room for a newer one.
+    Displaced,
     /// The connection closed while the message waited.
     Closed,
     /// Too many deliveries waited for this connection's bind.

@@ -12,6 +12,7 @@ mod acceptor;
 mod backlog;
 mod certificate;
 mod certificates;
+mod ledger;
 pub mod limits;
 mod opening;
 mod refusal;

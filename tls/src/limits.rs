@@ -14,6 +14,10 @@ pub const RECORD_WIRE_MAX: usize = 5 + RECORD_PLAIN_MAX + 2048;
 /// and it may have to be repeated once.
 pub const HANDSHAKE_BYTES_MAX: usize = 32 * 1024;
 
+/// Most bytes of ciphertext in a row that carry no plaintext at all, after the handshake. Empty records may hide how much
+/// is said (RFC 8446, 5.4), and keys are replaced now and then; who sends more than this says nothing.
+pub const BARREN_BYTES_MAX: usize = 64 * 1024;
+
 /// Most ciphertext that waits for the kernel in one connection, in bytes: our longest flight of the handshake,
 /// or one record and what goes before it. A connection that would have more has failed.
 pub const UNSENT_BYTES_MAX: usize = 64 * 1024;
@@ -50,5 +54,7 @@ pub const EXPIRY_WARNING_PERIOD: Duration = Duration::from_secs(6 * 60 * 60);
 
 const _: () = assert!(RECORD_WIRE_MAX < HANDSHAKE_BYTES_MAX);
 const _: () = assert!(RECORD_WIRE_MAX < UNSENT_BYTES_MAX);
+// The parts of a whole record come before its plaintext does.
+const _: () = assert!(2 * RECORD_WIRE_MAX < BARREN_BYTES_MAX);
 // A chain of certificates is a part of our longest flight; in its file it is a third longer.
 const _: () = assert!((FILE_BYTES_MAX as usize) < UNSENT_BYTES_MAX);

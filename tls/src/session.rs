@@ -4,14 +4,15 @@
 use std::io;
 use std::sync::Arc;
 
-use rustls::ServerConfig;
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{
     ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus,
 };
+use rustls::{PeerMisbehaved, ServerConfig};
 use tokio::io::ReadBuf;
 
 use crate::backlog::Backlog;
+use crate::ledger::{Barren, Ledger};
 use crate::limits::{RECORD_WIRE_MAX, UNSENT_BYTES_MAX};
 
 /// A server's side of TLS. All whole records are taken as soon as they are there; so it keeps at most the beginning of
@@ -31,6 +32,7 @@ pub(crate) struct Session {
     ended: bool,
     /// We will.
     closed: bool,
+    ledger: Ledger,
     failed: Option<Box<rustls::Error>>,
 }
 
@@ -43,6 +45,7 @@ impl Session {
             unsent: Backlog::default(),
             ended: false,
             closed: false,
+            ledger: Ledger::default(),
             failed: None,
         })
     }
@@ -74,6 +77,11 @@ impl Session {
         RECORD_WIRE_MAX - self.received.len()
     }
 
+    /// Bytes received after the handshake, and since the last call, beside the plaintext in them.
+    pub(crate) fn take_overhead(&mut self) -> usize {
+        self.ledger.take_overhead()
+    }
+
     /// Moves plaintext that waits to a reader. Returns whether there was any.
     pub(crate) fn take(&mut self, reader: &mut ReadBuf<'_>) -> bool {
         let len = self.plain.len().min(reader.remaining());
@@ -98,6 +106,22 @@ impl Session {
             // What rustls remembers of handshake messages may be of bytes that are gone.
             return Err((**error).clone());
         }
+        // What comes before has a limit of its own.
+        if self.is_handshaking() {
+            return self.receive_all(bytes, reader);
+        }
+        let (came, read, waited) = (bytes.len(), reader.filled().len(), self.plain.len());
+        self.receive_all(bytes, reader)?;
+        let plaintext = reader.filled().len() - read + self.plain.len() - waited;
+        let entered = self.ledger.enter(came, plaintext);
+        entered.map_err(|Barren| self.fail(PeerMisbehaved::TooManyEmptyFragments.into()))
+    }
+
+    fn receive_all(
+        &mut self,
+        bytes: &mut [u8],
+        reader: &mut ReadBuf<'_>,
+    ) -> Result<(), rustls::Error> {
         if self.received.is_empty() {
             let done = self.process(bytes, reader)?;
             self.received.extend_from_slice(&bytes[done..]);

@@ -190,6 +190,10 @@ impl Stream for TlsStream {
         Ok(Box::new(this))
     }
 
+    fn take_overhead(&mut self) -> usize {
+        self.session.take_overhead() + self.inner.take_overhead()
+    }
+
     fn reset_on_drop(&self) {
         self.inner.reset_on_drop();
     }

@@ -30,7 +30,8 @@ pub enum Input {
 #[derive(Debug)]
 pub struct Decoder {
     kind: Kind,
-    failed: Option<Violation>,
+    // Boxed: a comet has very many decoders, and few of them fail.
+    failed: Option<Box<Violation>>,
 }
 
 #[derive(Debug)]
@@ -77,8 +78,8 @@ impl Decoder {
     /// [`Violation`] when the device broke the protocol, and for ever after; everything it said before
     /// has been returned by then.
     pub fn poll(&mut self) -> Result<Option<Input>, Violation> {
-        if let Some(violation) = self.failed {
-            return Err(violation);
+        if let Some(violation) = &self.failed {
+            return Err(**violation);
         }
         let polled = match &mut self.kind {
             Kind::Tcp(stream) => {
@@ -90,7 +91,7 @@ impl Decoder {
             }
             Kind::Http(stream) => Ok(stream.poll()),
         };
-        self.failed = polled.as_ref().err().copied();
+        self.failed = polled.as_ref().err().map(|violation| Box::new(*violation));
         polled
     }
 

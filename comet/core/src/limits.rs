@@ -26,6 +26,9 @@ pub const JSON_MESSAGE_BYTES_DEFAULT: usize = 8192;
 /// one device may make a comet remember.
 pub const JSON_MESSAGE_BYTES_MAX: usize = 64 << 10;
 
+/// Longest head of a WebSocket frame from a device, its mask included, in bytes (RFC 6455, 5.2).
+pub const FRAME_HEAD_BYTES_MAX: usize = 14;
+
 /// Most WebSocket frames that one message may come in, as goim has it. One more closes the connection.
 pub const FRAGMENTS_MAX: u32 = 100;
 

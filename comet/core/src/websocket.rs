@@ -49,11 +49,12 @@ pub struct WebSocketDecoder {
     state: State,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 enum State {
     Open,
     Closed,
-    Failed(WebSocketError),
+    // Boxed: a comet has very many decoders, and few of them fail.
+    Failed(Box<WebSocketError>),
 }
 
 /// A frame's header, checked.
@@ -101,14 +102,14 @@ impl WebSocketDecoder {
     /// # Errors
     /// [`WebSocketError`] as soon as the bytes that show it are there, and for ever after.
     pub fn poll(&mut self) -> Result<Option<Event>, WebSocketError> {
-        match self.state {
+        match &self.state {
             State::Open => {}
             State::Closed => return Ok(None),
-            State::Failed(error) => return Err(error),
+            State::Failed(error) => return Err(**error),
         }
         let polled = self.poll_frames();
         match &polled {
-            Err(error) => self.end(State::Failed(*error)),
+            Err(error) => self.end(State::Failed(Box::new(*error))),
             Ok(Some(Event::Close(_))) => self.end(State::Closed),
             Ok(_) if self.buffer.is_empty() => self.buffer = BytesMut::new(),
             Ok(_) => {}

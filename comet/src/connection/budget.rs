@@ -7,11 +7,16 @@ use crate::config::Config;
 pub(crate) enum Flood {
     /// Frames, a part of a message being one, and control frames too.
     Frames,
-    /// Bytes, within TLS where there is TLS.
+    /// Bytes, those of TLS included.
     Bytes,
 }
 
 /// A bucket of frames and one of bytes: each is refilled at a rate, up to a burst.
+///
+/// While we do not read it is refilled beyond that: a device that went on at its rate meanwhile has sent nothing that it
+/// may not, and it is we who find it all at once. What it did not send is lost to it once nothing more waits to be read.
+/// So over any time it may send its rate and a burst, whether we read or not; what of it the kernel keeps meanwhile is
+/// bounded by the receive buffer.
 #[derive(Debug)]
 pub(super) struct Budget {
     /// In thousandths of a frame.
@@ -19,6 +24,8 @@ pub(super) struct Budget {
     /// In thousandths of a byte.
     bytes: u64,
     refilled_ms: u64,
+    /// Whether there may be more to read than came lately.
+    behind: bool,
 }
 
 /// The shape of a bucket, the same for all connections.
@@ -31,7 +38,7 @@ struct Rate {
 impl Budget {
     pub(super) fn full(config: &Config, now_ms: u64) -> Self {
         let [frames, bytes] = rates(config).map(Rate::full);
-        Self { frames, bytes, refilled_ms: now_ms }
+        Self { frames, bytes, refilled_ms: now_ms, behind: false }
     }
 
     /// Takes frames; an error when the device sent too many.
@@ -56,11 +63,25 @@ impl Budget {
         take(&mut self.bytes, count as u64).ok_or(Flood::Bytes)
     }
 
+    /// From here on the device is not read.
+    pub(super) fn stop(&mut self, config: &Config, now_ms: u64) {
+        self.refill(config, now_ms);
+        self.behind = true;
+    }
+
+    /// All that the device has sent is read.
+    pub(super) fn catch_up(&mut self, config: &Config, now_ms: u64) {
+        if self.behind {
+            self.behind = false;
+            self.refill(config, now_ms);
+        }
+    }
+
     fn refill(&mut self, config: &Config, now_ms: u64) {
         let elapsed_ms = now_ms.saturating_sub(self.refilled_ms);
         let [frames, bytes] = rates(config);
-        self.frames = frames.refilled(self.frames, elapsed_ms);
-        self.bytes = bytes.refilled(self.bytes, elapsed_ms);
+        self.frames = frames.refilled(self.frames, elapsed_ms, self.behind);
+        self.bytes = bytes.refilled(self.bytes, elapsed_ms, self.behind);
         self.refilled_ms = now_ms;
     }
 }
@@ -70,9 +91,10 @@ impl Rate {
         u64::from(self.burst) * 1000
     }
 
-    fn refilled(self, left: u64, elapsed_ms: u64) -> u64 {
+    fn refilled(self, left: u64, elapsed_ms: u64, beyond: bool) -> u64 {
         let refill = elapsed_ms.saturating_mul(self.per_second.into());
-        left.saturating_add(refill).min(self.full())
+        let refilled = left.saturating_add(refill);
+        if beyond { refilled } else { refilled.min(self.full()) }
     }
 }
 
@@ -102,6 +124,26 @@ mod tests {
         assert_eq!(budget.take_frames(1, &config, 100), Ok(()), "a tenth of a second gives one");
         assert_eq!(budget.take_frames(1, &config, 150), Err(Flood::Frames));
         assert_eq!(budget.take_frames(0, &config, 150), Ok(()));
+    }
+
+    #[test]
+    fn a_time_in_which_nothing_is_read_counts_until_all_of_it_is() {
+        let config = Config { frames_per_second: 10, frames_burst: 3, ..Config::default() };
+        let mut budget = Budget::full(&config, 0);
+        budget.stop(&config, 0);
+        budget.stop(&config, 900);
+        // A second at its rate, and the burst.
+        assert_eq!(budget.take_frames(12, &config, 1000), Ok(()));
+        assert_eq!(budget.take_frames(2, &config, 1000), Err(Flood::Frames));
+        assert_eq!(budget.take_frames(1, &config, 1000), Ok(()));
+        budget.stop(&config, 1000);
+        budget.catch_up(&config, 2000);
+        assert_eq!(
+            budget.take_frames(4, &config, 2000),
+            Err(Flood::Frames),
+            "no more than a burst"
+        );
+        assert_eq!(budget.take_frames(3, &config, 2000), Ok(()));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Changes: a connection's changes of rooms and new binds, one after the other.
 
 use std::collections::BTreeSet;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::FutureExt;
@@ -11,14 +11,15 @@ use orrery_comet_core::json::ErrorCode;
 use orrery_model::Id;
 use orrery_model::limits::ROOMS_PER_CONNECTION_MAX;
 
+use super::Connection;
+use super::agenda::Change;
 use super::member::Member;
 use super::task::End;
-use super::{Change, Connection};
 use crate::presence::{BindError, Names, Registration};
 
 /// The change under way; it has the registration until it ends.
 pub(super) struct UnderWay {
-    work: LocalBoxFuture<'static, (Registration, Result<Names, BindError>)>,
+    work: LocalBoxFuture<'static, (Registration, Result<Arc<Names>, BindError>)>,
     /// The rooms it is in if the change succeeds, and if it does not.
     after: BTreeSet<Id>,
     before: BTreeSet<Id>,
@@ -41,22 +42,23 @@ pub(super) enum Moved {
 pub(super) enum Changes {
     Idle(Registration),
     UnderWay(Box<UnderWay>),
-    /// Between the two; its drop has been the goodbye if it is ever seen.
+    /// Between the two, and before there is one. Its drop has been the goodbye if it is ever seen in between.
     Taken,
 }
 
 impl Changes {
+    /// Of a connection that has no place yet.
+    pub(super) fn none() -> Self {
+        Self::Taken
+    }
+
     pub(super) fn new(registration: Registration) -> Self {
         Self::Idle(registration)
     }
 
     /// Carries on with what is under way and begins what waits.
-    pub(super) fn poll(
-        &mut self,
-        connection: &Rc<Connection>,
-        member: &mut Member,
-        cx: &mut Context<'_>,
-    ) -> Moved {
+    pub(super) fn poll(&mut self, member: &mut Member, cx: &mut Context<'_>) -> Moved {
+        let connection = &member.connection.clone();
         let mut moved = Moved::Not;
         loop {
             if let Self::UnderWay(under_way) = self {
@@ -71,7 +73,7 @@ impl Changes {
                     return Moved::End(end);
                 }
             }
-            let next = connection.changes.borrow_mut().pop_front();
+            let next = connection.agenda.next_change();
             let Some(change) = next else { return moved };
             self.begin(change, connection, member);
             moved = Moved::On;
@@ -110,7 +112,7 @@ impl Changes {
 
 fn conclude(
     done: UnderWay,
-    outcome: Result<Names, BindError>,
+    outcome: Result<Arc<Names>, BindError>,
     connection: &Connection,
     member: &mut Member,
 ) -> Option<End> {

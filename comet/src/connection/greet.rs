@@ -22,7 +22,7 @@ use tracing::field::Empty;
 use super::Connection;
 use super::task::{End, Next, Task};
 use crate::limits::REPEAT_PAUSE;
-use crate::presence::{Names, Profile, Registration};
+use crate::presence::{Names, Profile, Registration, first_rooms};
 
 impl Task {
     /// Waits for the device's credentials, asks logic who it is, binds it and tells it so.
@@ -35,9 +35,9 @@ impl Task {
         remote: IpAddr,
         deadline: Instant,
     ) -> Result<(), End> {
-        let connection = self.connection.clone();
+        let connection = self.member.connection.clone();
         let span = tracing::debug_span!("connect", conn = %registration.conn(), trace = Empty);
-        let trace = self.worker.comet.presence.trace(&span);
+        let trace = self.member.worker.comet.presence.trace(&span);
         let greeting = async {
             let credentials = self.credentials().await?;
             let identity = self.authenticate(registration, credentials, remote).await?;
@@ -79,7 +79,7 @@ impl Task {
         credentials: Bytes,
         remote: IpAddr,
     ) -> Result<Identity, End> {
-        let protocol = match self.connection.dialect() {
+        let protocol = match self.member.connection.dialect() {
             Dialect::Tcp | Dialect::WebSocket => Protocol::Goim,
             Dialect::Json | Dialect::Http => Protocol::Json,
         };
@@ -91,12 +91,19 @@ impl Task {
         };
         loop {
             let mut pause = REPEAT_PAUSE;
-            match self.worker.comet.edge.request(Request::Authenticate(question.clone())).await {
+            match self
+                .member
+                .worker
+                .comet
+                .edge
+                .request(Request::Authenticate(question.clone()))
+                .await
+            {
                 Ok(Response::Identity(identity)) => return Ok(identity),
                 Ok(Response::Refused(refused)) => {
                     tracing::debug!(reason = refused.reason, "a device was refused");
                     let close =
-                        self.connection.session.borrow_mut().handle_refused(&refused.reason);
+                        self.member.connection.session.borrow_mut().handle_refused(&refused.reason);
                     return Err(End::Closed(close));
                 }
                 Ok(Response::Failure(failure)) => {
@@ -113,23 +120,25 @@ impl Task {
         &mut self,
         registration: &mut Registration,
         identity: &Identity,
-    ) -> Result<Names, End> {
-        let profile = match Profile::try_from(identity) {
-            Ok(profile) => Arc::new(profile),
+    ) -> Result<Arc<Names>, End> {
+        let known = Profile::try_from(identity);
+        let known = known.and_then(|profile| Ok((Arc::new(profile), first_rooms(identity)?)));
+        let (profile, rooms) = match known {
+            Ok(known) => known,
             Err(error) => {
                 tracing::warn!(%error, "logic sent an identity that cannot be bound");
                 return Err(self.close(CloseReason::Unauthorized));
             }
         };
-        self.member.identify(profile.clone());
-        registration.identify(profile);
+        self.member.identify(profile.clone(), &rooms);
+        registration.identify(profile, rooms);
         registration.bind().await.map_err(|error| {
             tracing::debug!(%error, "a device was not bound");
             self.close(error.close_reason())
         })
     }
 
-    fn welcome(&self, identity: &Identity, names: Names) {
+    fn welcome(&self, identity: &Identity, names: Arc<Names>) {
         let accepts = match identity.accepts_all {
             true => Accepts::All,
             false => Accepts::only(identity.accepts.iter().copied()),
@@ -151,7 +160,7 @@ impl Task {
                 ms => ms,
             },
         };
-        self.connection.greet(names, &established, accepts, self.worker.now_ms());
+        self.member.connection.greet(names, &established, accepts, self.member.worker.now_ms());
     }
 }
 

@@ -12,8 +12,8 @@ use crate::worker::Worker;
 
 /// A connection among its worker's connections and rooms.
 pub(super) struct Member {
-    worker: Rc<Worker>,
-    connection: Rc<Connection>,
+    pub(super) worker: Rc<Worker>,
+    pub(super) connection: Rc<Connection>,
     profile: Option<Arc<Profile>>,
 }
 
@@ -25,10 +25,9 @@ impl Member {
     }
 
     /// Says who the device is and puts it into its first rooms.
-    pub(super) fn identify(&mut self, profile: Arc<Profile>) {
-        let rooms = profile.rooms.clone();
+    pub(super) fn identify(&mut self, profile: Arc<Profile>, rooms: &BTreeSet<Id>) {
         self.profile = Some(profile);
-        self.join(&rooms);
+        self.join(rooms);
     }
 
     /// Room pushes that arrive from now on reach it.

@@ -1,26 +1,29 @@
 //! Connection: the state of one device's connection as its worker sees it. The worker pushes, holds, closes and
 //! [writes](writing); the connection's own [task] reads, goes on where the kernel took no more, and ends it.
 
+mod agenda;
 mod budget;
 mod changes;
 mod greet;
+mod life;
 mod member;
 mod pushing;
 mod task;
 mod writing;
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use bytes::Bytes;
-use orrery_comet_core::{Accepts, Answer, Close, Dialect, Established, Session};
+use orrery_comet_core::{Accepts, Close, Dialect, Established, Session};
 use orrery_host::Stream;
 use orrery_model::message::{CloseReason, Delivered, DropReason};
 use orrery_model::{Address, Conn, Id, Incarnation, Seq};
+use prometheus_client::metrics::counter::Counter;
 
+use self::agenda::{Agenda, Change, Held};
 use crate::delivery::{Delivery, Slip, Work};
 use crate::drain::Hint;
 use crate::limits::{CHANGES_WAITING_MAX, HELD_MAX};
@@ -30,46 +33,9 @@ use crate::slow::SlowDevice;
 use crate::worker::{Busy, Coalescing, Room, Turn};
 
 pub(crate) use self::budget::Flood;
+pub(crate) use self::life::run;
 pub(crate) use self::pushing::Pushed;
-pub(crate) use self::task::run;
 pub(crate) use self::writing::Wrote;
-
-/// What waits until it is known what the connection is called.
-enum Held {
-    /// Target number so and so of a delivery.
-    Target(Arc<Delivery>, usize),
-    /// Pushes to a room, encoded in one piece, and how many they are.
-    Room(Bytes, usize, Option<Slip>),
-    /// A close by this very comet.
-    Close(Address, Seq, CloseReason),
-}
-
-impl Held {
-    /// Bytes that were said to be in the outbox already.
-    fn promised(&self) -> usize {
-        match self {
-            Self::Room(bytes, ..) => bytes.len(),
-            Self::Target(..) | Self::Close(..) => 0,
-        }
-    }
-
-    /// Whether nobody waits for it any more: it was said to be unknown, and late is worse than never.
-    fn is_late(&self) -> bool {
-        matches!(self, Self::Target(delivery, _) if delivery.is_late())
-    }
-}
-
-/// What a connection is to do with its place in the registry.
-enum Change {
-    /// Take it again under the comet's new incarnation.
-    Rebind,
-    /// Be in exactly this room, or in none.
-    Room(Option<Id>, Answer),
-    /// Be in these rooms too.
-    Join(BTreeSet<Id>, Answer),
-    /// Be in these rooms no longer.
-    Leave(BTreeSet<Id>, Answer),
-}
 
 /// A room that a connection is in.
 struct Membership {
@@ -79,11 +45,27 @@ struct Membership {
     slot: usize,
 }
 
-/// One device's connection.
+/// What the connections of a worker share with it.
+pub(crate) struct Shared {
+    pub(crate) turn: Rc<Turn>,
+    pub(crate) coalescing: Rc<Coalescing>,
+    /// Of each outbox.
+    pub(crate) limits: OutboxLimits,
+    /// Pushed frames that made room for newer ones.
+    pub(crate) displaced: Counter,
+}
+
+/// One device's connection. A comet has very many of them, so that what is seldom there is elsewhere.
 pub(crate) struct Connection {
     conn: Conn,
     dialect: Dialect,
-    limits: OutboxLimits,
+    /// Whether the task was woken and has not run yet; the worker's turn counts it.
+    woken: Cell<bool>,
+    /// Whether what is in the outbox waits for more.
+    waits: Cell<bool>,
+    /// Whether the worker was asked to write and has not done so yet.
+    asked: Cell<bool>,
+    shared: Rc<Shared>,
     session: RefCell<Session>,
     outbox: RefCell<Outbox>,
     /// Taken out where only the last words are left to be said.
@@ -91,51 +73,31 @@ pub(crate) struct Connection {
     /// Its slot among its worker's connections.
     slot: Cell<usize>,
     /// What the registry calls it; `None` until it is bound for the first time.
-    names: RefCell<Option<Names>>,
-    held: RefCell<Vec<Held>>,
-    changes: RefCell<VecDeque<Change>>,
+    names: RefCell<Option<Arc<Names>>>,
+    agenda: Agenda,
     rooms: RefCell<Vec<Membership>>,
-    closing: RefCell<Option<Close>>,
     waker: RefCell<Option<Waker>>,
-    /// Whether the task was woken and has not run yet; the worker's turn counts it.
-    woken: Cell<bool>,
-    turn: Rc<Turn>,
-    coalescing: Rc<Coalescing>,
     busy: Busy,
-    /// Whether what is in the outbox waits for more.
-    waits: Cell<bool>,
-    /// Whether the worker was asked to write and has not done so yet.
-    asked: Cell<bool>,
 }
 
 impl Connection {
-    fn new(
-        conn: Conn,
-        session: Session,
-        limits: OutboxLimits,
-        turn: Rc<Turn>,
-        coalescing: Rc<Coalescing>,
-    ) -> Self {
+    fn new(conn: Conn, session: Session, shared: Rc<Shared>) -> Self {
         Self {
             conn,
             dialect: session.dialect(),
-            limits,
+            woken: Cell::new(false),
+            waits: Cell::default(),
+            asked: Cell::default(),
+            shared,
             session: RefCell::new(session),
             outbox: RefCell::default(),
             stream: RefCell::default(),
             slot: Cell::default(),
             names: RefCell::default(),
-            held: RefCell::default(),
-            changes: RefCell::default(),
+            agenda: Agenda::default(),
             rooms: RefCell::default(),
-            closing: RefCell::default(),
             waker: RefCell::default(),
-            woken: Cell::new(false),
-            turn,
-            coalescing,
             busy: Busy::default(),
-            waits: Cell::default(),
-            asked: Cell::default(),
         }
     }
 
@@ -185,7 +147,8 @@ impl Connection {
             Work::Push { encoded, .. } => {
                 let slip = Slip::of(delivery, Some(number));
                 let op = encoded.message().op;
-                let pushed = self.push_addressed(encoded.bytes(self.dialect), op, slip);
+                let bytes = encoded.bytes(self.dialect);
+                let pushed = self.push_addressed(bytes, op, slip, delivery.when_full);
                 if let Some(delivered) = pushed.delivered() {
                     delivery.say(number, delivered);
                 }
@@ -219,7 +182,7 @@ impl Connection {
     }
 
     /// What it is called in a life of the comet, unless it is being bound (again) or closed.
-    pub(crate) fn names_in(&self, incarnation: Incarnation) -> Option<Names> {
+    pub(crate) fn names_in(&self, incarnation: Incarnation) -> Option<Arc<Names>> {
         let names = self.names.borrow();
         names.clone().filter(|names| names.incarnation == incarnation && !self.is_closing())
     }
@@ -227,7 +190,7 @@ impl Connection {
     /// Has the task close it.
     pub(crate) fn close(&self, reason: CloseReason) {
         let close = self.session.borrow_mut().close(reason);
-        self.closing.borrow_mut().get_or_insert(close);
+        self.agenda.close(close);
         self.wake();
     }
 
@@ -235,7 +198,7 @@ impl Connection {
     pub(crate) fn send_away(&self, hint: Hint) {
         let Hint { retry_after_ms, nodes } = hint;
         let close = self.session.borrow_mut().drain(retry_after_ms, nodes);
-        self.closing.borrow_mut().get_or_insert(close);
+        self.agenda.close(close);
         self.wake();
     }
 
@@ -260,7 +223,7 @@ impl Connection {
     /// Has it bind again under the comet's new incarnation. One that is being bound does so anyway.
     pub(crate) fn rebind(&self) {
         if self.is_ready() {
-            self.changes.borrow_mut().push_back(Change::Rebind);
+            self.agenda.add_change(Change::Rebind);
             self.wake();
         }
     }
@@ -268,19 +231,21 @@ impl Connection {
     /// Looks at its deadline and gives back what an idle connection does not need.
     pub(crate) fn sweep(&self, now_ms: u64) {
         if let Some(close) = self.session.borrow_mut().handle_deadline(now_ms) {
-            self.closing.borrow_mut().get_or_insert(close);
+            self.agenda.close(close);
             self.wake();
         }
         self.outbox.borrow_mut().sweep();
-        self.held.borrow_mut().retain(|held| !held.is_late());
-        let mut changes = self.changes.borrow_mut();
-        if changes.is_empty() && changes.capacity() > 0 {
-            *changes = VecDeque::new();
-        }
+        self.agenda.tidy();
     }
 
     /// Tells the device that it is connected and lets go of what was held.
-    fn greet(&self, names: Names, established: &Established<'_>, accepts: Accepts, now_ms: u64) {
+    fn greet(
+        &self,
+        names: Arc<Names>,
+        established: &Established<'_>,
+        accepts: Accepts,
+        now_ms: u64,
+    ) {
         let reply = self.session.borrow_mut().handle_established(established, accepts, now_ms);
         // Nothing where somebody closed the connection meanwhile.
         if let Some(reply) = reply {
@@ -290,10 +255,10 @@ impl Connection {
     }
 
     /// Takes what the registry calls it from now on.
-    fn named(&self, names: Names) {
+    fn named(&self, names: Arc<Names>) {
         *self.names.borrow_mut() = Some(names);
         // Taken first: what is for a later life still is held again.
-        let held = self.held.take();
+        let held = self.agenda.take_held();
         for held in held {
             match held {
                 // What waits in its rooms came after all that is held.
@@ -307,23 +272,22 @@ impl Connection {
     }
 
     fn hold(&self, held: Held) -> Result<(), Held> {
-        let promised = self.promised();
+        let promised = self.agenda.promised();
         let more = held.promised();
-        let full = more > 0 && promised > 0 && promised + more > self.limits.bytes;
-        if full || self.held.borrow().len() >= HELD_MAX {
+        let full = more > 0 && promised > 0 && promised + more > self.limits().bytes;
+        if full || self.agenda.held() >= HELD_MAX {
             return Err(held);
         }
-        self.held.borrow_mut().push(held);
+        self.agenda.hold(held);
         Ok(())
     }
 
-    /// Bytes held that were said to be in the outbox.
-    fn promised(&self) -> usize {
-        self.held.borrow().iter().map(Held::promised).sum()
+    fn is_holding_all_it_may(&self) -> bool {
+        self.agenda.held() >= HELD_MAX || self.agenda.promised() >= self.limits().bytes
     }
 
-    fn is_holding_all_it_may(&self) -> bool {
-        self.held.borrow().len() >= HELD_MAX || self.promised() >= self.limits.bytes
+    fn limits(&self) -> OutboxLimits {
+        self.shared.limits
     }
 
     fn knows_names_of(&self, incarnation: Incarnation) -> bool {
@@ -343,14 +307,14 @@ impl Connection {
 
     /// Whether more changes may wait.
     fn may_change(&self) -> bool {
-        self.changes.borrow().len() < CHANGES_WAITING_MAX
+        self.agenda.changes() < CHANGES_WAITING_MAX
     }
 
     fn wake(&self) {
         if let Some(waker) = &*self.waker.borrow()
             && !self.woken.replace(true)
         {
-            self.turn.begin();
+            self.shared.turn.begin();
             waker.wake_by_ref();
         }
     }
@@ -367,25 +331,25 @@ impl Connection {
     /// Its task looks at nothing any more: from now on there is nobody to wake, and what is held for it
     /// is not here.
     fn retire(&self) {
-        self.held.take();
+        self.agenda.take_held();
         self.waker.borrow_mut().take();
         self.had_turn();
     }
 
     fn had_turn(&self) {
         if self.woken.replace(false) {
-            self.turn.end();
+            self.shared.turn.end();
         }
     }
 
     /// Whether somebody said that it is to be closed.
     pub(crate) fn is_closing(&self) -> bool {
-        self.closing.borrow().is_some()
+        self.agenda.is_closing()
     }
 
     /// How it is to be closed, once somebody said so.
     fn take_closing(&self) -> Option<Close> {
-        self.closing.borrow_mut().take()
+        self.agenda.take_closing()
     }
 }
 
@@ -398,7 +362,7 @@ impl Drop for Connection {
 #[cfg(test)]
 mod tests {
     use orrery_comet_core::Encoded;
-    use orrery_model::message::Message;
+    use orrery_model::message::{Message, WhenFull};
     use std::time::Duration;
     use tokio::sync::{Semaphore, mpsc};
     use tokio::time::Instant;
@@ -406,9 +370,9 @@ mod tests {
     use super::*;
     use crate::delivery::{ReplyTo, Target};
 
-    fn names(incarnation: u64, seq: u64) -> Names {
+    fn names(incarnation: u64, seq: u64) -> Arc<Names> {
         let primary = (Address::user(Id::new("1").unwrap()), Seq(seq));
-        Names { incarnation: Incarnation(incarnation), primary, secondary: None }
+        Arc::new(Names { incarnation: Incarnation(incarnation), primary, secondary: None })
     }
 
     /// A connection without a name, and what is to be done there once it has that of this life.
@@ -418,13 +382,16 @@ mod tests {
     ) -> (Connection, Arc<Delivery>) {
         let limits = OutboxLimits { frames: 8, bytes: 1024 };
         let session = Session::new(Dialect::Tcp, 0);
-        let connection = Connection::new(Conn(256), session, limits, Rc::default(), coalescing());
-        let (address, seq) = names(incarnation, 8).primary;
+        let (turn, displaced) = (Rc::default(), Counter::default());
+        let shared = Shared { turn, coalescing: coalescing(), limits, displaced };
+        let connection = Connection::new(Conn(256), session, Rc::new(shared));
+        let (address, seq) = names(incarnation, 8).primary.clone();
         let work = work(vec![Target { address: Some(address), conn: Conn(256), seq }]);
         let (receipts, _sent) = mpsc::channel(1);
         let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-        let reply = ReplyTo { receipts, place, due: None };
-        let delivery = Delivery::new(1, Incarnation(incarnation), false, work, reply);
+        let reply = ReplyTo { receipts, place, hurry: None, due: None };
+        let delivery =
+            Delivery::new(1, Incarnation(incarnation), false, WhenFull::default(), work, reply);
         (connection, Arc::new(delivery))
     }
 

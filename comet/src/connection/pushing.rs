@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 use orrery_comet_core::{Audience, Batch};
-use orrery_model::message::{Delivered, DropReason};
+use orrery_model::message::{CloseReason, Delivered, DropReason, WhenFull};
 
-use super::{Connection, Held};
+use super::Connection;
+use super::agenda::Held;
 use crate::delivery::Slip;
 use crate::worker::Room;
 
@@ -36,9 +37,15 @@ impl Pushed {
 impl Connection {
     /// Pushes a frame for this connection or for everybody, if the device accepts the operation; behind what
     /// it [takes](Self::take_waiting) first.
-    pub(crate) fn push_addressed(&self, bytes: Bytes, op: i32, slip: Option<Slip>) -> Pushed {
+    pub(crate) fn push_addressed(
+        &self,
+        bytes: Bytes,
+        op: i32,
+        slip: Option<Slip>,
+        when_full: WhenFull,
+    ) -> Pushed {
         if self.session.borrow().admits(Audience::Addressed, op) {
-            return self.push(bytes, slip);
+            return self.push(bytes, slip, when_full);
         }
         match slip {
             Some(slip) => {
@@ -51,9 +58,14 @@ impl Connection {
 
     /// Pushes a frame for a room that the connection is in. Never filtered; held until the device is
     /// told that it is connected.
-    pub(crate) fn push_to_room(&self, bytes: Bytes, slip: Option<Slip>) -> Pushed {
+    pub(crate) fn push_to_room(
+        &self,
+        bytes: Bytes,
+        slip: Option<Slip>,
+        when_full: WhenFull,
+    ) -> Pushed {
         if self.is_ready() {
-            return self.push(bytes, slip);
+            return self.push(bytes, slip, when_full);
         }
         let pending = slip.is_some();
         match self.hold(Held::Room(bytes, 1, slip)) {
@@ -76,7 +88,7 @@ impl Connection {
     /// Whether nothing more is to be promised.
     pub(crate) fn is_full(&self) -> bool {
         match self.is_ready() {
-            true => self.outbox.borrow().is_full(self.limits),
+            true => self.outbox.borrow().is_full(self.limits()),
             false => self.is_holding_all_it_may(),
         }
     }
@@ -113,7 +125,7 @@ impl Connection {
     fn take_promised(&self, bytes: Bytes, frames: usize) {
         match self.is_ready() {
             true => self.outbox.borrow_mut().push_promised(bytes, frames, None),
-            false => self.held.borrow_mut().push(Held::Room(bytes, frames, None)),
+            false => self.agenda.hold(Held::Room(bytes, frames, None)),
         }
     }
 
@@ -123,22 +135,40 @@ impl Connection {
         self.write_now();
     }
 
+    /// Does what is to be done where the device reads too slowly for a frame of this length; whether there is room now.
+    pub(crate) fn make_room(&self, len: usize, when_full: WhenFull) -> bool {
+        match when_full {
+            WhenFull::DropNewest => {}
+            WhenFull::DropOldest => {
+                let displaced = self.outbox.borrow_mut().displace(len, self.limits());
+                self.shared.displaced.inc_by(displaced as u64);
+            }
+            // Before it has a name it is not the device that is slow.
+            WhenFull::Close if self.is_ready() && !self.is_closing() => {
+                self.close(CloseReason::Slow)
+            }
+            WhenFull::Close => {}
+        }
+        self.outbox.borrow().has_room(len, self.limits())
+    }
+
     /// Pushes a frame of this connection's dialect to its outbox.
-    fn push(&self, bytes: Bytes, slip: Option<Slip>) -> Pushed {
-        let mut outbox = self.outbox.borrow_mut();
+    fn push(&self, bytes: Bytes, slip: Option<Slip>, when_full: WhenFull) -> Pushed {
         let pending = slip.is_some();
+        let has_room = self.outbox.borrow().has_room(bytes.len(), self.limits());
         // A slip whose frame does not fit must not say that the connection closed.
-        if !outbox.has_room(bytes.len(), self.limits) {
-            outbox.dropped(1);
+        if !has_room && !self.make_room(bytes.len(), when_full) {
+            self.outbox.borrow_mut().dropped(1);
             if let Some(slip) = slip {
                 slip.dropped(Delivered::Dropped(DropReason::OutboxFull));
                 return Pushed::Pending;
             }
             return Pushed::Dropped(DropReason::OutboxFull);
         }
-        let fits = outbox.push(bytes, slip, self.limits);
+        let mut outbox = self.outbox.borrow_mut();
+        let fits = outbox.push(bytes, slip, self.limits());
         debug_assert!(fits.is_ok(), "there was room a moment ago");
-        let half_full = outbox.is_half_full(self.limits);
+        let half_full = outbox.is_half_full(self.limits());
         drop(outbox);
         if pending || half_full {
             self.write_now();
@@ -158,11 +188,12 @@ mod tests {
     use orrery_comet_core::{Dialect, Encoded, Session};
     use orrery_model::message::Message;
     use orrery_model::{Address, Conn, Id, Incarnation, Seq};
+    use prometheus_client::metrics::counter::Counter;
     use tokio::sync::{Semaphore, mpsc};
     use tokio::time::Instant;
 
     use super::*;
-    use crate::connection::Membership;
+    use crate::connection::{Membership, Shared};
     use crate::delivery::{Delivery, ReplyTo, Target, Work};
     use crate::limits::HELD_MAX;
     use crate::outbox::OutboxLimits;
@@ -174,7 +205,9 @@ mod tests {
         let limits = OutboxLimits { frames: HELD_MAX, bytes: 1024 };
         let session = Session::new(Dialect::Tcp, 0);
         let coalescing = Rc::new(Coalescing::new(Duration::ZERO, Instant::now(), (0, 1)));
-        let connection = Connection::new(Conn(256), session, limits, Rc::default(), coalescing);
+        let displaced = Counter::default();
+        let shared = Shared { turn: Rc::default(), coalescing, limits, displaced };
+        let connection = Connection::new(Conn(256), session, Rc::new(shared));
         let (connection, id) = (Rc::new(connection), Id::new("lobby").unwrap());
         let room = Rc::new(Room::new(Address::room(id.clone())));
         let slot = room.join(connection.clone());
@@ -188,12 +221,17 @@ mod tests {
     }
 
     fn wait(room: &Room, op: i32) -> (usize, usize) {
-        room.wait(Waiting { number: op as u64, encoded: Arc::new(encoded(op)) })
+        wait_or(room, op, WhenFull::DropNewest)
     }
 
-    fn names() -> Names {
+    fn wait_or(room: &Room, op: i32, when_full: WhenFull) -> (usize, usize) {
+        let encoded = Arc::new(encoded(op));
+        room.wait(Waiting { number: op as u64, encoded }, when_full)
+    }
+
+    fn names() -> Arc<Names> {
         let primary = (Address::user(Id::new("1").unwrap()), Seq(7));
-        Names { incarnation: Incarnation(1), primary, secondary: None }
+        Arc::new(Names { incarnation: Incarnation(1), primary, secondary: None })
     }
 
     fn push_to(names: &Names, op: i32) -> Arc<Delivery> {
@@ -201,9 +239,9 @@ mod tests {
         let targets = vec![Target { address: Some(address), conn: Conn(256), seq }];
         let (receipts, _sent) = mpsc::channel(1);
         let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-        let reply = ReplyTo { receipts, place, due: None };
+        let reply = ReplyTo { receipts, place, hurry: None, due: None };
         let work = Work::Push { encoded: encoded(op), targets };
-        Arc::new(Delivery::new(1, names.incarnation, false, work, reply))
+        Arc::new(Delivery::new(1, names.incarnation, false, WhenFull::default(), work, reply))
     }
 
     /// The operations of what is in the outbox of a connection over TCP.
@@ -240,6 +278,28 @@ mod tests {
         assert_eq!(wait(&room, 102), (1, 0));
         room.write();
         assert_eq!(ops(&connection), [101, 102]);
+    }
+
+    #[test]
+    fn a_push_that_waits_in_a_room_does_with_a_full_member_what_it_is_to_do() {
+        let full = || {
+            let (connection, room) = member();
+            connection.named(names());
+            (0..HELD_MAX as i32).for_each(|op| _ = wait(&room, op));
+            room.write();
+            (connection, room)
+        };
+        let (connection, room) = full();
+        assert_eq!(wait_or(&room, 100, WhenFull::Close), (0, 1));
+        assert!(connection.is_closing());
+
+        let (connection, room) = full();
+        // Those that were written in one piece make room in one piece.
+        assert_eq!(wait_or(&room, 100, WhenFull::DropOldest), (1, 0));
+        assert_eq!(wait(&room, 101), (1, 0));
+        room.write();
+        assert_eq!((ops(&connection), connection.is_closing()), (vec![100, 101], false));
+        assert_eq!(connection.shared.displaced.get(), HELD_MAX as u64);
     }
 
     #[test]

@@ -28,18 +28,18 @@ impl Connection {
         if self.woken.get() || self.asked.get() || self.waits.get() {
             return;
         }
-        match self.coalescing.verdict(&self.busy) {
+        match self.shared.coalescing.verdict(&self.busy) {
             Verdict::Now => self.ask(),
             Verdict::Later => {
                 self.waits.set(true);
-                self.coalescing.add_connection(self.conn);
+                self.shared.coalescing.add_connection(self.conn);
             }
         }
     }
 
     /// Has the outbox written in this turn.
     pub(super) fn write_now(&self) {
-        self.coalescing.written(&self.busy);
+        self.shared.coalescing.written(&self.busy);
         self.ask();
     }
 
@@ -55,17 +55,18 @@ impl Connection {
     fn ask(&self) {
         // A task that is about to run writes by itself.
         if !self.woken.get() && self.waker.borrow().is_some() && !self.asked.replace(true) {
-            self.turn.ask(self.slot.get());
+            self.shared.turn.ask(self.slot.get());
         }
     }
 
-    /// Writes what the worker was asked to write.
-    pub(crate) fn write(&self) -> Wrote {
+    /// Writes what the worker was asked to write; gives also how many bytes that were.
+    pub(crate) fn write(&self) -> (Wrote, usize) {
         if !self.asked.replace(false) || self.woken.get() {
-            return Wrote::All;
+            return (Wrote::All, 0);
         }
         let waker = self.waker.borrow();
-        let Some(waker) = &*waker else { return Wrote::All };
+        let Some(waker) = &*waker else { return (Wrote::All, 0) };
+        let before = self.outbox.borrow().bytes();
         let is_stuffed = self.is_stuffed();
         // The worker writes for many in one go. What tokio grants a task in one go is not meant for that.
         let written = pin!(unconstrained(poll_fn(|cx| self.poll_write(cx))));
@@ -73,7 +74,8 @@ impl Connection {
         if matches!(written, Poll::Ready(Err(_))) || is_stuffed != self.is_stuffed() {
             self.wake();
         }
-        if written.is_pending() { Wrote::Blocked } else { Wrote::All }
+        let bytes = before - self.outbox.borrow().bytes();
+        (if written.is_pending() { Wrote::Blocked } else { Wrote::All }, bytes)
     }
 
     /// Has the task end it: nobody knows how much of its outbox was written.
@@ -108,15 +110,19 @@ mod tests {
     use orrery_comet_core::{Dialect, Session};
     use orrery_host::LocalStream;
     use orrery_model::Conn;
+    use prometheus_client::metrics::counter::Counter;
     use tokio::io::{AsyncReadExt as _, DuplexStream, duplex};
     use tokio::time::Instant;
 
     use super::*;
+    use crate::connection::Shared;
     use crate::outbox::OutboxLimits;
-    use crate::worker::{Coalescing, Connections, Turn};
+    use crate::worker::{Coalescing, Connections, Go, Turn};
 
     /// How many bytes the other end leaves unread.
     const KERNEL_BYTES: usize = 64;
+
+    const GO: Go = Go { connections: 10, bytes: usize::MAX };
 
     /// Counts how often a task was woken.
     #[derive(Default)]
@@ -146,7 +152,9 @@ mod tests {
             let limits = OutboxLimits { frames: 1000, bytes: 10_000 };
             let session = Session::new(Dialect::Tcp, 0);
             let coalescing = Rc::new(Coalescing::new(Duration::ZERO, Instant::now(), (0, 1)));
-            let connection = Connection::new(Conn(256), session, limits, turn.clone(), coalescing);
+            let displaced = Counter::default();
+            let shared = Shared { turn: turn.clone(), coalescing, limits, displaced };
+            let connection = Connection::new(Conn(256), session, Rc::new(shared));
             let connection = Rc::new(connection);
             let (ours, device) = duplex(KERNEL_BYTES);
             connection.stream.replace(Some(Box::new(LocalStream(ours))));
@@ -202,7 +210,8 @@ mod tests {
     async fn where_the_kernel_takes_no_more_the_task_is_woken_when_it_does() {
         let mut it = Fixture::new();
         it.push(KERNEL_BYTES + 1);
-        assert_eq!((it.turn.next(), it.connection.write()), (Some(0), Wrote::Blocked));
+        let blocked = (Wrote::Blocked, KERNEL_BYTES);
+        assert_eq!((it.turn.next(), it.connection.write()), (Some(0), blocked));
         assert_eq!((it.is_empty(), it.woken()), (false, 0));
         it.device.read_exact(&mut [0; 2]).await.unwrap();
         assert_eq!(it.woken(), 1);
@@ -252,11 +261,26 @@ mod tests {
         let new = Fixture::of(turn.clone());
         assert_eq!(connections.insert(new.connection.clone()), slot);
         new.connection.answer(Bytes::from_static(b"answer"));
-        connections.write(&turn, 10);
+        connections.write(&turn, GO);
         assert!(!turn.is_asked() && !new.is_empty() && !gone.is_empty());
         turn.ask(slot);
         new.push(10);
-        assert_eq!(connections.write(&turn, 10).connections, 2);
+        assert_eq!(connections.write(&turn, GO).connections, 2);
         assert!(new.is_empty());
+    }
+
+    #[test]
+    fn a_worker_that_has_written_much_writes_on_in_the_next_go() {
+        let (turn, mut connections) = (Rc::<Turn>::default(), Connections::default());
+        let all = [(); 3].map(|()| Fixture::of(turn.clone()));
+        for (it, conn) in all.iter().zip(1..) {
+            it.connection.slot.set(connections.insert_as(Conn(conn), it.connection.clone()));
+            it.push(KERNEL_BYTES);
+        }
+        let go = Go { connections: 10, bytes: KERNEL_BYTES + 1 };
+        assert_eq!(connections.write(&turn, go).connections, 2);
+        assert_eq!(all.each_ref().map(Fixture::is_empty), [true, true, false]);
+        let rest = connections.write(&turn, go);
+        assert_eq!((rest.connections, rest.bytes), (1, KERNEL_BYTES));
     }
 }

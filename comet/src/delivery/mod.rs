@@ -13,7 +13,8 @@ use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 
 use orrery_comet_core::Encoded;
-use orrery_model::message::{CloseReason, Delivered, DropReason};
+use orrery_host::Hurry;
+use orrery_model::message::{CloseReason, Delivered, DropReason, WhenFull};
 use orrery_model::{Address, Conn, Id, Incarnation, Seq};
 use orrery_proto::delivery::{Outcome, Receipt, Tally};
 use parking_lot::Mutex;
@@ -65,6 +66,8 @@ pub(super) type Due = (Instant, Weak<Delivery>);
 pub(super) struct ReplyTo {
     pub(super) receipts: mpsc::Sender<Sent>,
     pub(super) place: OwnedSemaphorePermit,
+    /// Says that the receipt cannot wait for others, where it is due so soon.
+    pub(super) hurry: Option<Hurry>,
     /// Where to say by when, should it have to wait for a connection's name.
     pub(super) due: Option<(Instant, mpsc::Sender<Due>)>,
 }
@@ -81,6 +84,8 @@ pub(crate) struct Delivery {
     pub(crate) incarnation: Incarnation,
     /// Whether the receipt waits until the kernel has the bytes.
     pub(crate) wait_written: bool,
+    /// What becomes of it at a full outbox.
+    pub(crate) when_full: WhenFull,
     pub(crate) work: Work,
     /// One a target.
     outcomes: Box<[AtomicU8]>,
@@ -105,12 +110,13 @@ impl Delivery {
         id: u64,
         incarnation: Incarnation,
         wait_written: bool,
+        when_full: WhenFull,
         work: Work,
         reply: ReplyTo,
     ) -> Self {
         let outcomes = work.targets().iter().map(|_| AtomicU8::new(UNSAID)).collect();
         let (counts, reply) = (Counts::default(), Mutex::new(Some(reply)));
-        Self { id, incarnation, wait_written, work, outcomes, counts, reply }
+        Self { id, incarnation, wait_written, when_full, work, outcomes, counts, reply }
     }
 
     /// Says what became of it at one target.
@@ -175,7 +181,9 @@ impl Delivery {
     }
 
     fn answer(&self, early: bool) {
-        let Some(ReplyTo { receipts, place, .. }) = self.reply.lock().take() else { return };
+        let Some(ReplyTo { receipts, place, hurry, .. }) = self.reply.lock().take() else {
+            return;
+        };
         let outcome = |said: &AtomicU8| match said.load(Ordering::Relaxed) {
             PENDING => Outcome::Unknown.into(),
             UNSAID if early => Outcome::Unknown.into(),
@@ -203,6 +211,9 @@ impl Delivery {
         };
         // There is room for as many as may be unanswered. A session that ended needs no receipt.
         let _ = receipts.try_send((receipt, place));
+        if let Some(hurry) = hurry {
+            hurry.hurry();
+        }
     }
 }
 
@@ -230,8 +241,9 @@ mod tests {
             let room = Address::room(Id::new("lobby").unwrap());
             let message = Message { op: 1, body: bytes::Bytes::new() };
             let work = Work::Room { encoded: Arc::new(Encoded::new(message)), room };
-            let reply = ReplyTo { receipts, place, due: None };
-            let delivery = Delivery::new(1, Incarnation(1), true, work, reply);
+            let reply = ReplyTo { receipts, place, hurry: None, due: None };
+            let when_full = WhenFull::default();
+            let delivery = Delivery::new(1, Incarnation(1), true, when_full, work, reply);
             delivery.address_workers(2);
             (0..taken).for_each(|_| delivery.taken());
             delivery.expire();

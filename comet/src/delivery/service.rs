@@ -124,7 +124,8 @@ impl Contract for Service {
         request: Request<Streaming<Deliveries>>,
     ) -> Result<Response<Self::SessionStream>, Status> {
         let (outbound, receipts) = mpsc::channel(RECEIPTS_OUTBOUND);
-        let (reader, writer) = session::new(self.comet.clone(), self.workers.clone(), outbound);
+        let (comet, workers, stop) = (self.comet.clone(), self.workers.clone(), self.stop.clone());
+        let (reader, writer) = session::new(comet, workers, outbound, stop);
         let tasks = &self.host.tasks;
         let session = Owned {
             receipts: ReceiverStream::new(receipts),
@@ -133,8 +134,8 @@ impl Contract for Service {
                 tasks.spawn("receipts", writer.run()),
             ],
         };
-        let stopped = self.stop.clone().cancelled_owned();
-        Ok(Response::new(session.take_until(stopped).boxed()))
+        // It ends with the writer, which tells what there is to tell first.
+        Ok(Response::new(session.boxed()))
     }
 
     async fn census(

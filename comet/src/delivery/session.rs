@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use orrery_comet_core::Encoded;
-use orrery_host::Gather;
+use orrery_host::{Gather, HURRY_BELOW, Hurry};
 use orrery_model::message::{CloseReason, Message};
 use orrery_model::{Address, Conn, Id, Incarnation, Seq};
-use orrery_proto::convert::WireError;
+use orrery_proto::convert::{WireError, when_full as when_full_of};
 use orrery_proto::delivery::deliver::Kind;
 use orrery_proto::delivery::{self as wire, Deliver, Deliveries, Receipt, Receipts};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 
 use super::expiry::Expiry;
@@ -30,6 +31,7 @@ pub(super) struct Reader {
     /// Places for deliveries without a receipt.
     places: Arc<Semaphore>,
     receipts: mpsc::Sender<Sent>,
+    hurry: Hurry,
     due: mpsc::Sender<Due>,
 }
 
@@ -38,8 +40,10 @@ pub(super) struct Writer {
     receipts: mpsc::Receiver<Sent>,
     due: mpsc::Receiver<Due>,
     drain: watch::Receiver<Option<Wish>>,
+    hurry: Hurry,
     metrics: Arc<Metrics>,
     outbound: mpsc::Sender<Result<Receipts, Status>>,
+    stop: CancellationToken,
 }
 
 /// Makes both sides of a session.
@@ -47,14 +51,16 @@ pub(super) fn new(
     comet: Arc<Comet>,
     workers: Workers,
     outbound: mpsc::Sender<Result<Receipts, Status>>,
+    stop: CancellationToken,
 ) -> (Reader, Writer) {
     let (receipts, sent) = mpsc::channel(DELIVERIES_UNANSWERED_MAX);
     let (due, expiring) = mpsc::channel(DELIVERIES_UNANSWERED_MAX);
     let places = Arc::new(Semaphore::new(DELIVERIES_UNANSWERED_MAX));
-    let (metrics, drain) = (comet.metrics.clone(), comet.drain.watch());
+    let (metrics, hurry) = (comet.metrics.clone(), Hurry::default());
+    let drain = comet.drain.watch();
     (
-        Reader { comet, workers, places, receipts, due },
-        Writer { receipts: sent, due: expiring, drain, metrics, outbound },
+        Reader { comet, workers, places, receipts, hurry: hurry.clone(), due },
+        Writer { receipts: sent, due: expiring, drain, hurry, metrics, outbound, stop },
     )
 }
 
@@ -89,7 +95,10 @@ impl Reader {
                     self.places.clone().acquire_owned().await.ok()?
                 }
             };
-            let reply = ReplyTo { receipts: self.receipts.clone(), place, due: None };
+            let hurries = deliver.timeout_ms > 0
+                && Duration::from_millis(deliver.timeout_ms.into()) < HURRY_BELOW;
+            let hurry = hurries.then(|| self.hurry.clone());
+            let reply = ReplyTo { receipts: self.receipts.clone(), place, hurry, due: None };
             let Some(delivery) = self.accept(deliver, reply).await else { continue };
             self.address(&mut mail, &delivery);
         }
@@ -99,11 +108,14 @@ impl Reader {
 
     /// Makes a delivery of what arrived, or answers it at once.
     async fn accept(&self, deliver: Deliver, mut reply: ReplyTo) -> Option<Arc<Delivery>> {
-        let Deliver { id, incarnation, kind, wait_written, timeout_ms } = deliver;
+        let Deliver { id, incarnation, kind, wait_written, timeout_ms, when_full } = deliver;
         let incarnation = Incarnation(incarnation);
         let wrong_incarnation = self.comet.presence.incarnation() != Some(incarnation);
-        let work = match work(kind) {
-            Ok(Some(work)) if !wrong_incarnation => work,
+        let asked = work(kind).and_then(|work| Ok((work, when_full_of(when_full)?)));
+        let (work, when_full) = match asked {
+            Ok((Some(work), when_full)) if !wrong_incarnation => {
+                (work, when_full.unwrap_or(self.comet.config.when_full.into()))
+            }
             Ok(_) => {
                 let receipt = Receipt { id, wrong_incarnation, ..Receipt::default() };
                 let _ = reply.receipts.try_send((receipt, reply.place));
@@ -120,7 +132,8 @@ impl Reader {
         if !wait_written && timeout_ms > 0 {
             reply.due = Some((due, self.due.clone()));
         }
-        let delivery = Arc::new(Delivery::new(id, incarnation, wait_written, work, reply));
+        let delivery =
+            Arc::new(Delivery::new(id, incarnation, wait_written, when_full, work, reply));
         if wait_written {
             // The other side ends with the session.
             let _ = self.due.send((due, Arc::downgrade(&delivery))).await;
@@ -158,11 +171,14 @@ impl Reader {
 }
 
 impl Writer {
-    /// Runs until the session ends.
+    /// Runs until the session ends, or is stopped: then what there is to tell is told, and waits for nothing more.
     pub(super) async fn run(mut self) {
         let mut expiry = Expiry::default();
         let mut sent = Vec::with_capacity(RECEIPTS_BATCH);
-        let mut gather = Gather::new(RECEIPTS_GATHER);
+        let mut gather = Gather::hurried(RECEIPTS_GATHER, self.hurry.clone());
+        let stopped = self.stop.clone().cancelled_owned();
+        tokio::pin!(stopped);
+        let mut stopping = false;
         // A logic that was told nothing takes it that devices are taken.
         let mut told_draining = false;
         loop {
@@ -175,7 +191,7 @@ impl Writer {
                 }
             }
             let receipts = async {
-                if self.receipts.len() < RECEIPTS_BATCH {
+                if self.receipts.len() < RECEIPTS_BATCH && !stopping {
                     gather.ready().await;
                 }
                 self.receipts.recv_many(&mut sent, RECEIPTS_BATCH).await
@@ -196,6 +212,11 @@ impl Writer {
                     }
                     gather.sent();
                     drop(places);
+                }
+                // The next round gathers no more, and ends when there is nothing left.
+                () = &mut stopped, if !stopping => {
+                    stopping = true;
+                    self.receipts.close();
                 }
                 Some((at, delivery)) = self.due.recv() => expiry.insert(at, delivery),
                 () = expiry.expire() => {}
@@ -245,4 +266,69 @@ fn targets(wire: Vec<wire::Target>) -> Vec<Target> {
         seq: Seq(target.seq),
     };
     wire.into_iter().map(target).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+    use crate::drain::Drain;
+
+    /// The writer of a session of this comet, and what a receipt is sent by.
+    fn writer(
+        comet: &Drain,
+    ) -> (Writer, mpsc::Sender<Sent>, mpsc::Receiver<Result<Receipts, Status>>) {
+        let (receipts, sent) = mpsc::channel(8);
+        let (_, due) = mpsc::channel(1);
+        let (outbound, told) = mpsc::channel(8);
+        let (hurry, metrics, stop) = (Hurry::default(), Arc::default(), CancellationToken::new());
+        let drain = comet.watch();
+        (Writer { receipts: sent, due, drain, hurry, metrics, outbound, stop }, receipts, told)
+    }
+
+    fn sent(id: u64) -> Sent {
+        let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        (Receipt { id, ..Receipt::default() }, place)
+    }
+
+    fn ids(told: &mut mpsc::Receiver<Result<Receipts, Status>>) -> Vec<u64> {
+        let batches = std::iter::from_fn(|| told.try_recv().ok());
+        batches.flat_map(|batch| batch.unwrap().receipts).map(|receipt| receipt.id).collect()
+    }
+
+    #[tokio::test]
+    async fn what_was_gathered_when_a_session_is_stopped_is_sent() {
+        let comet = Drain::new();
+        let (writer, receipts, mut told) = writer(&comet);
+        let stop = writer.stop.clone();
+        let running = writer.run();
+        tokio::pin!(running);
+        receipts.try_send(sent(1)).unwrap();
+        assert_eq!(running.as_mut().now_or_never(), None);
+        assert_eq!(ids(&mut told), [1], "after a pause at once");
+        receipts.try_send(sent(2)).unwrap();
+        stop.cancel();
+        receipts.try_send(sent(3)).unwrap();
+        // That somebody could still send something is waited for no more.
+        running.await;
+        assert_eq!(ids(&mut told), [2, 3]);
+    }
+
+    #[tokio::test]
+    async fn a_receipt_that_is_due_soon_is_not_gathered() {
+        let comet = Drain::new();
+        let (mut writer, receipts, mut told) = writer(&comet);
+        let hurry = Hurry::default();
+        writer.hurry = hurry.clone();
+        let running = writer.run();
+        tokio::pin!(running);
+        receipts.try_send(sent(1)).unwrap();
+        assert_eq!(running.as_mut().now_or_never(), None);
+        assert_eq!(ids(&mut told), [1]);
+        receipts.try_send(sent(2)).unwrap();
+        hurry.hurry();
+        assert_eq!(running.as_mut().now_or_never(), None);
+        assert_eq!(ids(&mut told), [2]);
+    }
 }

@@ -258,7 +258,7 @@ mod tests {
             let place = places.clone().try_acquire_owned().unwrap();
             let mut registration = presence.begin(0, place);
             let identity = Identity { key: n.to_string(), ..Identity::default() };
-            registration.identify(Arc::new(Profile::try_from(&identity).unwrap()));
+            registration.identify(Arc::new(Profile::try_from(&identity).unwrap()), [].into());
             async move { registration.bind().await }
         });
         let three_leases = async {

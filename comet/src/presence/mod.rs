@@ -32,7 +32,7 @@ pub(crate) use self::conns::worker_of;
 use self::goodbyes::{Goodbye, Goodbyes};
 use self::lease::Lease;
 use self::listings::Listings;
-pub(crate) use self::profile::Profile;
+pub(crate) use self::profile::{Profile, first_rooms};
 pub(crate) use self::registration::{BindError, Names, Registration};
 use crate::edge::Edge;
 use crate::mailbox::Workers;

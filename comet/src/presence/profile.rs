@@ -30,11 +30,9 @@ pub(crate) struct Profile {
     pub(crate) secondary: Option<Address>,
     /// Who may stay at the primary address.
     pub(crate) policy: Policy,
-    pub(crate) platform: String,
-    pub(crate) device: String,
+    pub(crate) platform: Box<str>,
+    pub(crate) device: Box<str>,
     pub(crate) labels: BTreeMap<String, String>,
-    /// Where it starts.
-    pub(crate) rooms: BTreeSet<Id>,
 }
 
 impl Profile {
@@ -48,8 +46,6 @@ impl TryFrom<&Identity> for Profile {
     type Error = ProfileError;
 
     fn try_from(identity: &Identity) -> Result<Self, ProfileError> {
-        let id =
-            |text: &str, field| Id::new(text).map_err(|source| ProfileError::Id { field, source });
         let namespace = match identity.namespace.as_str() {
             "" => None,
             text => Some(id(text, "namespace")?),
@@ -64,20 +60,31 @@ impl TryFrom<&Identity> for Profile {
                 (user, Some(key), user_policy.unwrap_or_default())
             }
         };
-        if identity.rooms.len() > ROOMS_PER_CONNECTION_MAX {
-            return Err(ProfileError::Rooms(identity.rooms.len()));
-        }
-        let rooms = identity.rooms.iter().map(|room| id(room, "room"));
         Ok(Self {
             primary,
             secondary,
             policy,
-            platform: identity.platform.clone(),
-            device: identity.device.clone(),
+            platform: identity.platform.as_str().into(),
+            device: identity.device.as_str().into(),
             labels: identity.labels.clone().into_iter().collect(),
-            rooms: rooms.collect::<Result<_, _>>()?,
         })
     }
+}
+
+/// The rooms in which a device starts.
+///
+/// # Errors
+/// [`ProfileError`]: logic named what cannot be a room, or too many.
+pub(crate) fn first_rooms(identity: &Identity) -> Result<BTreeSet<Id>, ProfileError> {
+    if identity.rooms.len() > ROOMS_PER_CONNECTION_MAX {
+        return Err(ProfileError::Rooms(identity.rooms.len()));
+    }
+    let rooms = identity.rooms.iter().map(|room| id(room, "room"));
+    rooms.collect()
+}
+
+fn id(text: &str, field: &'static str) -> Result<Id, ProfileError> {
+    Id::new(text).map_err(|source| ProfileError::Id { field, source })
 }
 
 #[cfg(test)]
@@ -108,9 +115,6 @@ mod tests {
         assert!(Profile::try_from(&Identity::default()).is_err());
         let rooms = (0..=ROOMS_PER_CONNECTION_MAX).map(|n| n.to_string()).collect();
         let identity = Identity { key: "k".to_owned(), rooms, ..Identity::default() };
-        assert_eq!(
-            Profile::try_from(&identity),
-            Err(ProfileError::Rooms(ROOMS_PER_CONNECTION_MAX + 1))
-        );
+        assert_eq!(first_rooms(&identity), Err(ProfileError::Rooms(ROOMS_PER_CONNECTION_MAX + 1)));
     }
 }

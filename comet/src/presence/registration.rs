@@ -79,18 +79,19 @@ pub(crate) struct Registration {
     conn: Conn,
     permit: Option<OwnedSemaphorePermit>,
     profile: Option<Arc<Profile>>,
-    /// The life in which the ties were begun.
-    incarnation: Option<Incarnation>,
+    /// The life in which the ties were begun; zero before the first.
+    incarnation: Incarnation,
+    /// Empty once it has all of its names.
     ties: Vec<Tie>,
-    names: Option<Names>,
+    names: Option<Arc<Names>>,
     /// Its first seq at its primary address: however often the comet has to bind it again, its device is as
     /// old as that.
     first_seq: Option<NonZeroU64>,
-    /// What the registry is told of its rooms.
+    /// What the registry is told of its rooms. This comet counts it in each of them.
     rooms: BTreeSet<Id>,
     rooms_version: Version,
-    /// Rooms in which this comet counts it: `rooms`, and those being joined or left.
-    joined: BTreeSet<Id>,
+    /// Other rooms in which this comet counts it: those being joined.
+    joining: BTreeSet<Id>,
 }
 
 impl Registration {
@@ -100,13 +101,13 @@ impl Registration {
             conn,
             permit: Some(permit),
             profile: None,
-            incarnation: None,
+            incarnation: Incarnation::default(),
             ties: Vec::new(),
             names: None,
             first_seq: None,
             rooms: BTreeSet::new(),
             rooms_version: Version(1),
-            joined: BTreeSet::new(),
+            joining: BTreeSet::new(),
         }
     }
 
@@ -115,14 +116,11 @@ impl Registration {
         self.conn
     }
 
-    /// Says who the device is; its rooms count as joined from here on.
-    pub(crate) fn identify(&mut self, profile: Arc<Profile>) {
-        self.rooms.clone_from(&profile.rooms);
-        // Exactly: a comet has very many of these.
-        self.ties.reserve_exact(1 + usize::from(profile.secondary.is_some()));
+    /// Says who the device is and where it starts; its rooms count as joined from here on.
+    pub(crate) fn identify(&mut self, profile: Arc<Profile>, rooms: BTreeSet<Id>) {
         self.profile = Some(profile);
-        let rooms = self.rooms.clone();
-        self.join(rooms.iter());
+        self.count_in(&rooms);
+        self.rooms = rooms;
     }
 
     /// Binds all addresses of the connection under the comet's present incarnation, however often
@@ -133,20 +131,23 @@ impl Registration {
     ///
     /// # Panics
     /// Before [`Registration::identify`].
-    pub(crate) async fn bind(&mut self) -> Result<Names, BindError> {
+    pub(crate) async fn bind(&mut self) -> Result<Arc<Names>, BindError> {
         loop {
             let incarnation = self.presence.attached().await.ok_or(BindError::Ended)?;
-            if self.incarnation == Some(incarnation)
+            if self.incarnation == incarnation
                 && let Some(names) = &self.names
             {
                 return Ok(names.clone());
             }
-            self.incarnation = Some(incarnation);
+            self.incarnation = incarnation;
             self.ties.clear();
             self.names = None;
             match self.bind_in(incarnation).await {
                 Ok(names) if self.presence.decide(self.conn, incarnation) => {
+                    let names = Arc::new(names);
                     self.names = Some(names.clone());
+                    // A comet has very many connections, and each has its names once.
+                    self.ties = Vec::new();
                     return Ok(names);
                 }
                 // The next life counts on it to bind again by itself.
@@ -160,8 +161,8 @@ impl Registration {
         let profile = self.profile.clone().expect("a device is identified before it is bound");
         self.presence.listed(self.rooms.iter().map(|id| profile.room(id))).await?;
         let details = Details {
-            platform: profile.platform.clone(),
-            device: profile.device.clone(),
+            platform: profile.platform.to_string(),
+            device: profile.device.to_string(),
             labels: profile.labels.clone(),
             rooms: self.rooms.clone(),
             rooms_version: self.rooms_version,
@@ -245,22 +246,25 @@ impl Registration {
     /// # Errors
     /// [`BindError`]; after [`BindError::Room`] it is in the same rooms as before, after the others
     /// it is to be closed.
-    pub(crate) async fn change_rooms(&mut self, rooms: BTreeSet<Id>) -> Result<Names, BindError> {
+    pub(crate) async fn change_rooms(
+        &mut self,
+        rooms: BTreeSet<Id>,
+    ) -> Result<Arc<Names>, BindError> {
         let names = self.bind().await?;
         if rooms == self.rooms {
             return Ok(names);
         }
-        let added: Vec<Id> = rooms.difference(&self.joined).cloned().collect();
-        self.join(added.iter());
+        let joining = &rooms - &self.rooms;
+        self.count_in(&joining);
+        self.joining = joining;
         let changed = self.tell_rooms(&rooms, names).await;
-        let kept = match changed {
-            Ok(_) => &rooms,
-            Err(_) => &self.rooms,
-        };
-        let left: Vec<Id> = self.joined.difference(kept).cloned().collect();
-        self.leave(left.iter());
-        if changed.is_ok() {
-            self.rooms = rooms;
+        let joining = std::mem::take(&mut self.joining);
+        match changed {
+            Ok(_) => {
+                let before = std::mem::replace(&mut self.rooms, rooms);
+                self.count_out(before.difference(&self.rooms));
+            }
+            Err(_) => self.count_out(&joining),
         }
         changed
     }
@@ -268,12 +272,12 @@ impl Registration {
     async fn tell_rooms(
         &mut self,
         rooms: &BTreeSet<Id>,
-        mut names: Names,
-    ) -> Result<Names, BindError> {
+        mut names: Arc<Names>,
+    ) -> Result<Arc<Names>, BindError> {
         let profile = self.profile.clone().expect("a device is identified before it is bound");
         loop {
             self.presence.listed(rooms.iter().map(|id| profile.room(id))).await?;
-            let incarnation = self.incarnation.expect("a bound connection has an incarnation");
+            let incarnation = self.incarnation;
             self.rooms_version = self.rooms_version.next();
             let comet = self.presence.comet(incarnation);
             let (address, seq) = names.primary.clone();
@@ -295,40 +299,41 @@ impl Registration {
         }
     }
 
-    fn join<'a>(&mut self, rooms: impl Iterator<Item = &'a Id>) {
+    fn count_in<'a>(&self, rooms: impl IntoIterator<Item = &'a Id>) {
         let Some(profile) = &self.profile else { return };
         let mut state = self.presence.state.lock();
         for room in rooms {
-            if self.joined.insert(room.clone()) {
-                state.listings.join(&profile.room(room));
-            }
+            state.listings.join(&profile.room(room));
         }
     }
 
-    fn leave<'a>(&mut self, rooms: impl Iterator<Item = &'a Id>) {
+    fn count_out<'a>(&self, rooms: impl IntoIterator<Item = &'a Id>) {
         let Some(profile) = &self.profile else { return };
         let now = Instant::now();
         let mut state = self.presence.state.lock();
         for room in rooms {
-            if self.joined.remove(room) {
-                state.listings.leave(&profile.room(room), now);
-            }
+            state.listings.leave(&profile.room(room), now);
         }
+    }
+
+    /// What names its route at each address for which a bind was begun.
+    fn routes(&mut self) -> Vec<(Address, RouteName)> {
+        if let Some(names) = &self.names {
+            return names.iter().map(|(at, seq)| (at.clone(), RouteName::Seq(*seq))).collect();
+        }
+        let ties = self.ties.drain(..);
+        let name = |seq: Option<Seq>| seq.map_or(RouteName::Conn(self.conn), RouteName::Seq);
+        ties.map(|Tie { address, seq }| (address, name(seq))).collect()
     }
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        let joined = self.joined.clone();
-        self.leave(joined.iter());
-        let unbinds = self.ties.drain(..).map(|Tie { address, seq }| match seq {
-            Some(seq) => (address, RouteName::Seq(seq)),
-            None => (address, RouteName::Conn(self.conn)),
-        });
+        self.count_out(self.rooms.union(&self.joining));
         let goodbye = Goodbye {
             conn: self.conn,
-            incarnation: self.incarnation.unwrap_or_default(),
-            unbinds: unbinds.collect(),
+            incarnation: self.incarnation,
+            unbinds: self.routes(),
             permit: self.permit.take(),
             stray: false,
         };
@@ -419,7 +424,7 @@ mod tests {
             let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
             let mut registration = presence.begin(0, permit);
             let identity = Identity { key: "k".to_owned(), ..Identity::default() };
-            registration.identify(Arc::new(Profile::try_from(&identity).unwrap()));
+            registration.identify(Arc::new(Profile::try_from(&identity).unwrap()), BTreeSet::new());
             let names = {
                 let bind = registration.bind();
                 tokio::pin!(bind);

@@ -17,11 +17,19 @@ pub(crate) struct Connections {
     by_conn: HashMap<Conn, usize>,
 }
 
+/// How much is written before others have their turn, at most; that of the last connection is not cut.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Go {
+    pub(crate) connections: usize,
+    pub(crate) bytes: usize,
+}
+
 /// What came of writing to some.
 #[derive(Debug, Default)]
 pub(crate) struct Written {
     /// To how many.
     pub(crate) connections: usize,
+    pub(crate) bytes: usize,
     /// Whether the kernel took not all of what was for one of them.
     pub(super) is_blocked: bool,
     /// How many of them are given up, since something is wrong with our own code.
@@ -32,6 +40,14 @@ impl Connections {
     /// Adds a connection; gives its slot.
     pub(crate) fn insert(&mut self, connection: Rc<Connection>) -> usize {
         let conn = connection.conn();
+        let slot = self.slots.insert(connection);
+        self.by_conn.insert(conn, slot);
+        slot
+    }
+
+    /// The same under another number.
+    #[cfg(test)]
+    pub(crate) fn insert_as(&mut self, conn: Conn, connection: Rc<Connection>) -> usize {
         let slot = self.slots.insert(connection);
         self.by_conn.insert(conn, slot);
         slot
@@ -59,20 +75,27 @@ impl Connections {
         self.slots.get(slot)
     }
 
-    /// Writes to those who asked, to so many at most.
-    pub(crate) fn write(&self, turn: &Turn, most: usize) -> Written {
+    /// Writes to those who asked.
+    pub(crate) fn write(&self, turn: &Turn, go: Go) -> Written {
         let mut written = Written::default();
-        for slot in std::iter::from_fn(|| turn.next()).take(most) {
+        for slot in std::iter::from_fn(|| turn.next()).take(go.connections) {
             // Whoever asked may be gone, and another one in its place.
             let Some(connection) = self.at(slot) else { continue };
             written.connections += 1;
             // What is wrong with one connection is not to end all of the worker's.
             match catch_unwind(AssertUnwindSafe(|| connection.write())) {
-                Ok(wrote) => written.is_blocked |= wrote == Wrote::Blocked,
+                Ok((wrote, bytes)) => {
+                    written.is_blocked |= wrote == Wrote::Blocked;
+                    written.bytes += bytes;
+                }
                 Err(_) => {
+                    tracing::error!(conn = %connection.conn(), "writing to a connection panicked");
                     written.panics += 1;
                     connection.give_up();
                 }
+            }
+            if written.bytes >= go.bytes {
+                break;
             }
         }
         written

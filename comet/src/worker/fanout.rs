@@ -75,7 +75,8 @@ impl Worker {
                 self.write_room(room);
             }
             let number = self.coalescing.number();
-            let (queued, full) = room.wait(Waiting { number, encoded: encoded.clone() });
+            let waiting = Waiting { number, encoded: encoded.clone() };
+            let (queued, full) = room.wait(waiting, delivery.when_full);
             let count = |delivered, connections| {
                 delivery.count(delivered, u32::try_from(connections).unwrap_or(u32::MAX));
             };
@@ -165,7 +166,8 @@ impl<'a> FanOut<'a> {
     fn push_to_member(&mut self, connection: &Connection) {
         connection.take_waiting();
         let bytes = self.bytes(connection.dialect());
-        let pushed = connection.push_to_room(bytes, Slip::of(self.delivery, None));
+        let slip = Slip::of(self.delivery, None);
+        let pushed = connection.push_to_room(bytes, slip, self.delivery.when_full);
         self.count(pushed);
     }
 
@@ -175,7 +177,8 @@ impl<'a> FanOut<'a> {
             connection.take_waiting();
             let bytes = self.bytes(connection.dialect());
             let op = self.encoded.message().op;
-            let pushed = connection.push_addressed(bytes, op, Slip::of(self.delivery, None));
+            let slip = Slip::of(self.delivery, None);
+            let pushed = connection.push_addressed(bytes, op, slip, self.delivery.when_full);
             self.count(pushed);
         }
     }

@@ -14,17 +14,18 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use orrery_model::Incarnation;
 use orrery_model::message::CloseReason;
 use tokio::sync::mpsc;
-use tokio::task::{JoinSet, yield_now};
+use tokio::task::{JoinError, JoinSet, yield_now};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use self::clock::Clock;
 pub(crate) use self::coalescing::{Busy, Coalescing, Verdict};
-pub(crate) use self::connections::Connections;
+pub(crate) use self::connections::{Connections, Go};
 pub(crate) use self::room::Room;
 #[cfg(test)]
 pub(crate) use self::room::Waiting;
@@ -32,11 +33,11 @@ use self::rooms::Rooms;
 use self::sweep::Sweep;
 pub(crate) use self::turn::Turn;
 use crate::comet::Comet;
-use crate::connection;
+use crate::connection::{self, Shared};
 use crate::drain::Elsewhere;
 use crate::limits::{
     AUDIT_PAGE, DELIVERIES_PER_TURN, MAIL_BATCH, MEMBERS_PER_TURN, READ_BYTES, SLOW_PAGE,
-    SWEEP_PERIOD, WRITES_MAX,
+    SWEEP_PERIOD, WRITE_BYTES_MAX, WRITES_MAX,
 };
 use crate::mailbox::{Roll, ToWorker};
 use crate::outbox::OutboxLimits;
@@ -52,6 +53,8 @@ pub(crate) struct Worker {
     pub(crate) scratch: RefCell<Box<[u8]>>,
     pub(crate) turn: Rc<Turn>,
     pub(crate) coalescing: Rc<Coalescing>,
+    /// The same for its connections.
+    pub(crate) shared: Rc<Shared>,
     /// How much may wait in a room.
     room_limits: OutboxLimits,
     /// All connections were told to close: none begins any more.
@@ -67,14 +70,20 @@ pub(crate) async fn run(comet: Arc<Comet>, index: usize, mut mailbox: mpsc::Rece
     let (window, began) = (comet.config.coalesce(), comet.began);
     let place = (index, comet.presence.workers());
     let room_limits = comet.room_limits();
+    let (turn, coalescing) = (Rc::default(), Rc::new(Coalescing::new(window, began, place)));
+    let limits = comet.outbox_limits();
+    let displaced = comet.metrics.outbox_displaced.clone();
+    let shared =
+        Shared { turn: Rc::clone(&turn), coalescing: Rc::clone(&coalescing), limits, displaced };
     let worker = Rc::new(Worker {
         index,
         comet,
         connections: RefCell::default(),
         rooms: RefCell::default(),
         scratch: RefCell::new(vec![0; READ_BYTES].into()),
-        turn: Rc::default(),
-        coalescing: Rc::new(Coalescing::new(window, began, place)),
+        turn,
+        coalescing,
+        shared: Rc::new(shared),
         room_limits,
         closing: CancellationToken::new(),
         clock: Clock::new(Instant::now()),
@@ -88,7 +97,7 @@ pub(crate) async fn run(comet: Arc<Comet>, index: usize, mut mailbox: mpsc::Rece
     let mut mail = Vec::with_capacity(MAIL_BATCH);
     let mut due = Due::default();
     // Since the tasks had their turn.
-    let mut written = 0;
+    let mut left = WRITES;
     while !worker.closing.is_cancelled() || !tasks.connections.is_empty() {
         worker.coalescing.look(Instant::now());
         while worker.turn.is_over() && !(due.rooms.is_empty() && backlog.is_empty()) {
@@ -112,11 +121,12 @@ pub(crate) async fn run(comet: Arc<Comet>, index: usize, mut mailbox: mpsc::Rece
             }
             // Not all that is due is written in one turn: mail that comes meanwhile is carried out with the next.
             n = mailbox.recv_many(&mut mail, MAIL_BATCH),
-                if worker.turn.is_over() || (backlog.is_empty() && !due.rooms.is_empty()) =>
+                if worker.turn.may_hear(backlog.is_empty() && !due.rooms.is_empty()) =>
             {
                 if n == 0 {
                     return;
                 }
+                worker.turn.hear();
                 for mail in mail.drain(..) {
                     match mail {
                         ToWorker::Deliver(deliveries) => backlog.extend(deliveries),
@@ -130,19 +140,20 @@ pub(crate) async fn run(comet: Arc<Comet>, index: usize, mut mailbox: mpsc::Rece
                 }
             }
             () = worker.turn.asked() => {
-                let is_blocked = worker.write(&mut written);
+                let is_blocked = worker.write(&mut left, &mut due);
                 let is_more = worker.turn.is_asked() || !backlog.is_empty() || !due.rooms.is_empty();
-                if is_blocked || is_more || written >= WRITES_MAX {
-                    written = 0;
+                if is_blocked || is_more || left.connections == 0 || left.bytes == 0 {
+                    left = WRITES;
                     // Those who have something to say need not wait for all of it, nor those whose kernel has room again.
                     yield_now().await;
+                    // Nor is there an end of writing to wait for before the memory of those who went is free.
+                    while let Some(ended) = tasks.connections.try_join_next() {
+                        worker.task_ended(ended);
+                    }
                 }
             }
             Some(ended) = tasks.connections.join_next(), if !tasks.connections.is_empty() => {
-                if ended.is_err_and(|error| error.is_panic()) {
-                    worker.comet.metrics.panics.inc();
-                    tracing::error!(worker = index, "a connection's task panicked");
-                }
+                worker.task_ended(ended);
             }
             Some(_) = tasks.broadcasts.join_next(), if !tasks.broadcasts.is_empty() => {}
         }
@@ -153,9 +164,24 @@ pub(crate) async fn run(comet: Arc<Comet>, index: usize, mut mailbox: mpsc::Rece
 #[derive(Default)]
 struct Due {
     rooms: VecDeque<Rc<Room>>,
-    /// When it came.
-    since: Option<Instant>,
+    /// How long writing it has taken so far; the turns of others in between are not part of it.
+    took: Option<Duration>,
 }
+
+impl Due {
+    /// Counts the time of a step of writing it, if there is anything to write.
+    fn time<T>(&mut self, step: impl FnOnce(&mut Self) -> T) -> T {
+        let began = Instant::now();
+        let done = step(self);
+        if let Some(took) = &mut self.took {
+            *took += began.elapsed();
+        }
+        done
+    }
+}
+
+/// What a worker writes before others have their turn.
+const WRITES: Go = Go { connections: WRITES_MAX, bytes: WRITE_BYTES_MAX };
 
 /// What a worker runs beside itself; it ends with the worker.
 struct Tasks {
@@ -185,15 +211,24 @@ impl Worker {
             connection.had_to_wait();
         }
         rooms.iter().for_each(|room| room.forget());
-        Due { rooms: rooms.into(), since: Some(now) }
+        Due { rooms: rooms.into(), took: Some(Duration::ZERO) }
     }
 
-    /// Writes to some of those who are to be written to, and counts them; whether the kernel took not all of it.
-    fn write(&self, written: &mut usize) -> bool {
-        let wrote = self.connections.borrow().write(&self.turn, WRITES_MAX);
+    /// Writes to some of those who are to be written to, of what is left to write in this go; whether the kernel took
+    /// not all of it.
+    fn write(&self, left: &mut Go, due: &mut Due) -> bool {
+        let wrote = due.time(|_| self.connections.borrow().write(&self.turn, *left));
         self.comet.metrics.panics.inc_by(wrote.panics);
-        *written += wrote.connections;
+        left.connections -= wrote.connections.min(left.connections);
+        left.bytes -= wrote.bytes.min(left.bytes);
         wrote.is_blocked
+    }
+
+    fn task_ended(&self, ended: Result<(), JoinError>) {
+        if ended.is_err_and(|error| error.is_panic()) {
+            self.comet.metrics.panics.inc();
+            tracing::error!(worker = self.index, "a connection's task panicked");
+        }
     }
 
     /// Writes rooms until enough members have something to write.
@@ -202,19 +237,21 @@ impl Worker {
         if due.rooms.is_empty() {
             self.end_sweep(due);
         }
-        let mut members = 0;
-        while members < MEMBERS_PER_TURN
-            && let Some(room) = due.rooms.pop_front()
-        {
-            members += room.members();
-            self.write_room(&room);
-        }
+        due.time(|due| {
+            let mut members = 0;
+            while members < MEMBERS_PER_TURN
+                && let Some(room) = due.rooms.pop_front()
+            {
+                members += room.members();
+                self.write_room(&room);
+            }
+        });
     }
 
     /// All that was due is written.
     fn end_sweep(&self, due: &mut Due) {
-        if let Some(since) = due.since.take() {
-            self.coalescing.swept(since.elapsed());
+        if let Some(took) = due.took.take() {
+            self.coalescing.swept(took);
         }
     }
 

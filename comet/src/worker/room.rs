@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use orrery_comet_core::{Batch, Encoded};
 use orrery_model::Address;
+use orrery_model::message::WhenFull;
 use slab::Slab;
 
 use super::coalescing::Busy;
@@ -77,11 +78,16 @@ impl Room {
         self.members.borrow_mut().try_remove(slot);
     }
 
-    /// Has a push wait; gives how many members are sure to get it, and how many have no room for it.
-    pub(crate) fn wait(&self, waiting: Waiting) -> (usize, usize) {
+    /// Has a push wait; gives how many members are sure to get it, and how many have no room for it, with whom what is
+    /// to be done then is done.
+    pub(crate) fn wait(&self, waiting: Waiting, when_full: WhenFull) -> (usize, usize) {
         let mut all = self.waiting.borrow_mut();
         let mut full = 0;
+        let len = waiting.encoded.message().body.len().max(1);
         self.each(|member| {
+            if member.full.get() && member.connection.is_full() {
+                member.connection.make_room(len, when_full);
+            }
             if member.full.get() && !member.connection.is_full() {
                 // It has made room meanwhile: from here on it gets what waits.
                 member.full.set(false);

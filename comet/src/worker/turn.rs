@@ -16,6 +16,8 @@ pub(crate) struct Turn {
     asked: RefCell<VecDeque<usize>>,
     woken: Cell<usize>,
     waker: RefCell<Option<Waker>>,
+    /// Whether the worker took its mail since somebody was written to.
+    heard: Cell<bool>,
 }
 
 impl Turn {
@@ -27,7 +29,19 @@ impl Turn {
 
     /// The next slot to write to. Whoever asked may be gone, and another one in its place.
     pub(crate) fn next(&self) -> Option<usize> {
+        self.heard.set(false);
         self.asked.borrow_mut().pop_front()
+    }
+
+    /// Whether the worker may take its mail: after the turn, or, where there is more to give afterwards (`goes_on`), once
+    /// between two goes of writing. Mail may come without an end, and those who are to be written to wait for it.
+    pub(crate) fn may_hear(&self, goes_on: bool) -> bool {
+        self.is_over() || (goes_on && !self.heard.get())
+    }
+
+    /// The worker took its mail.
+    pub(crate) fn hear(&self) {
+        self.heard.set(true);
     }
 
     /// A connection was woken.
@@ -111,6 +125,25 @@ mod tests {
         };
         let asked = async { timeout(Duration::from_secs(60), turn.asked()).await };
         assert_eq!(join!(asked, late).0, Ok(()));
+    }
+
+    #[test]
+    fn mail_that_comes_between_two_goes_of_a_sweep_holds_nobody_up() {
+        let turn = Turn::default();
+        turn.ask(7);
+        turn.ask(8);
+        assert!(
+            !turn.may_hear(false),
+            "there is nothing that could be carried out with what comes"
+        );
+        assert!(turn.may_hear(true));
+        turn.hear();
+        assert!(!turn.may_hear(true), "more mail has to wait until somebody is written to");
+        turn.next();
+        assert!(turn.may_hear(true));
+        turn.next();
+        turn.hear();
+        assert!(turn.may_hear(false), "the turn is over");
     }
 
     #[test]

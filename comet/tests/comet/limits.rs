@@ -1,10 +1,15 @@
 //! Limits: what happens at each of them.
 
+use std::time::Duration;
+
 use orrery_comet::{Config, StartError};
 use orrery_host::Host;
+use orrery_proto::edge::edge_request::Kind as Request;
+use orrery_proto::registry::command::Kind as Write;
 use tokio::io::AsyncReadExt;
 
 use crate::support::device::{BOTH, Transport, frame};
+use crate::support::logic::Fate;
 use crate::support::{Stage, soon};
 
 #[tokio::test]
@@ -51,6 +56,36 @@ async fn a_flood_of_frames_closes_the_connection() {
 }
 
 #[tokio::test]
+async fn what_a_device_sends_while_we_do_not_read_is_no_flood_when_we_read_on() {
+    let stage = Stage::with(|config| {
+        config.frames_burst = 20;
+        config.frames_per_second = 100;
+        // What is held is not asked for again.
+        config.edge_request_ms = 60_000;
+    })
+    .await;
+    stage.logic.rule(|request| match request {
+        Request::Write(write) if matches!(write.kind, Some(Write::SetRooms(_))) => Fate::Hold,
+        _ => Fate::Answer,
+    });
+    let mut device = stage.device(Transport::Tcp, r#"{"mid":1}"#).await;
+    let room = |seq: i32| frame(12, seq, format!("live://{seq}").as_bytes());
+    // One more than wait behind the one under way: the device is not read any more.
+    device.send_burst((0..18).map(room)).await;
+    stage.logic.until("the change", |logic| logic.held() > 0).await;
+    for seq in 0..80 {
+        device.send(frame(4, seq, b"")).await;
+        tokio::time::sleep(Duration::from_millis(15)).await;
+    }
+    stage.logic.release();
+    let mut heard = Vec::new();
+    while heard.len() < 80 {
+        heard.extend(Some(device.receive().await).filter(|it| it.op == 4).map(|it| it.seq));
+    }
+    assert_eq!(heard, (0..80).collect::<Vec<_>>());
+}
+
+#[tokio::test]
 async fn a_port_that_is_taken_is_named() {
     let stage = Stage::new().await;
     let taken = stage.comet.tcp_address();
@@ -69,10 +104,13 @@ async fn a_value_that_makes_no_sense_is_named() {
         panic!("no comet can run without an outbox")
     };
     assert_eq!(error.to_string(), "outbox_frames must be at least 1");
-    for (bytes_burst, json_message_bytes) in [(16_383, 1), (20_000, 20_001)] {
+    for (bytes_burst, json_message_bytes) in [(16_383, 1), (20_000, 20_001), (20_000, 18_601)] {
         let config = Config { bytes_burst, json_message_bytes, ..Config::default() };
         let error = config.check().unwrap_err().to_string();
-        assert_eq!(error, "bytes_burst must be at least 16384, and json_message_bytes");
+        assert_eq!(
+            error,
+            "bytes_burst must be at least 16384, and 1400 more than json_message_bytes"
+        );
     }
     let config = Config { delivery_advertise: Some(String::new()), ..Config::default() };
     let error = config.check().unwrap_err().to_string();

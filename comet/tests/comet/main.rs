@@ -18,3 +18,4 @@ mod rooms;
 mod slow;
 mod support;
 mod tls;
+mod when_full;

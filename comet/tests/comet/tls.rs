@@ -310,6 +310,46 @@ async fn what_a_device_reads_late_reaches_it_to_the_last_byte() {
 }
 
 #[tokio::test]
+async fn a_device_that_says_that_nothing_follows_is_told_the_same() {
+    let secured = Secured::with(|_| {}).await;
+    let mut stream = secured.stream(Transport::Tcp).await;
+    stream.write_all(&frame(7, 1, b"{}").encode()).await.unwrap();
+    stream.shutdown().await.unwrap();
+    // An end without a word would be an error.
+    let mut bytes = Vec::new();
+    soon("the end", stream.read_to_end(&mut bytes)).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_tls_puts_around_the_bytes_of_a_device_counts_as_well() {
+    let secured = Secured::with(|config| {
+        config.bytes_burst = 20_000;
+        config.bytes_per_second = 1;
+    })
+    .await;
+    let beat = frame(2, 1, b"").encode();
+    for (pieces, closed) in [(1, 0), (beat.len(), 1)] {
+        let mut stream = secured.stream(Transport::Tcp).await;
+        stream.write_all(&frame(7, 1, b"{}").encode()).await.unwrap();
+        soon("the answer", stream.read_exact(&mut [0; 16])).await.unwrap();
+        // A kilobyte of words.
+        for _ in 0..64 {
+            for piece in beat.chunks(beat.len() / pieces) {
+                // Once it is found out nobody reads.
+                let _ = stream.write_all(piece).await;
+                let _ = stream.flush().await;
+            }
+        }
+        if closed > 0 {
+            rest(&mut stream).await;
+        } else {
+            soon("the answers", stream.read_exact(&mut [0; 64 * 20])).await.unwrap();
+        }
+        assert_eq!(secured.stage.counted_for("floods", "limit", "bytes"), closed);
+    }
+}
+
+#[tokio::test]
 async fn a_certificate_that_cannot_be_shown_is_a_start_that_fails_by_name() {
     let (good, other, expired) = (Pair::until(2060), Pair::until(2060), Pair::until(2021));
     for (certificate, key, reason) in [

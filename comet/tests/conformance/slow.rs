@@ -8,19 +8,24 @@ use crate::bytes::frame;
 use crate::device::{Device, Who};
 use crate::link::Link;
 use crate::stack::{Plan, id, shared};
-use crate::wire::{EVERY, GOIM, Transport, Way, Wire};
+use crate::wire::{ALL, EVERY, GOIM, Transport, Way, Wire};
 
 /// A device that reads nothing, and so many pushes that its outbox is full.
 async fn stuck(transport: impl Into<Way>, key: &str) -> Device {
+    stuck_with(1 << 20, transport, key).await
+}
+
+/// The same with pushes of so many bytes.
+async fn stuck_with(bytes: usize, transport: impl Into<Way>, key: &str) -> Device {
     let who = Who::key(key);
     let wire = Wire::open_small(&shared().comets[0], transport).await;
     let mut device = Device::begin(wire, &who).await;
     device.let_in().await;
     let mut http = shared().http().await;
-    let body = "x".repeat(1 << 20);
+    let body = "x".repeat(bytes);
     let push = json!({"target": {"keys": {"ids": [key]}}, "op": 1000, "body": body});
     // The kernel takes a few of them.
-    for _ in 0..64 {
+    for _ in 0..(64 << 20) / bytes {
         let receipt = http.push_v1(push.clone()).await;
         if receipt["summary"]["dropped"] == 1 {
             return device;
@@ -43,6 +48,32 @@ async fn a_slow_device_keeps_nobody_else_from_their_push() {
             // A push that waited for an answer of the slow one would last three seconds.
             assert!(begun.elapsed() < Duration::from_millis(2500), "{:?}", begun.elapsed());
         }
+    }
+}
+
+#[tokio::test]
+async fn a_push_says_what_becomes_of_it_where_a_device_is_too_slow() {
+    /// Many of them fit an outbox.
+    const PART: usize = 64 << 10;
+    let mut http = shared().http().await;
+    for transport in ALL {
+        let (key, newest) = (id("slow"), "y".repeat(PART));
+        let mut device = stuck_with(PART, transport, &key).await;
+        let mut push = json!({"target": {"keys": {"ids": [key]}}, "op": 1000, "body": newest});
+        push["when_full"] = "drop_newest".into();
+        assert_eq!(http.push_v1(push.clone()).await["summary"]["dropped"], 1);
+        push["when_full"] = "drop_oldest".into();
+        assert_eq!(http.push_v1(push.clone()).await["summary"]["queued"], 1);
+        while device.pushed().await.1 != newest.as_bytes() {}
+
+        let key = id("slow");
+        let mut device = stuck_with(PART, transport, &key).await;
+        push["target"]["keys"]["ids"] = json!([key]);
+        push["when_full"] = "close".into();
+        let receipt = http.push_v1(push).await;
+        assert_eq!(receipt["addresses"][0]["connections"][0]["reason"], "outbox_full");
+        // It is told once it has read what waited, if it does so soon.
+        while device.wire.unit().await.is_some() {}
     }
 }
 

@@ -4,8 +4,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use orrery_proto::push as wire;
 use orrery_proto::push::target::Target as WireTarget;
+use orrery_proto::{common, push as wire};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -21,6 +21,7 @@ pub(super) struct Push {
     body_base64: Option<String>,
     #[serde(default)]
     wait_for: WaitFor,
+    when_full: Option<WhenFull>,
     #[serde(default)]
     stale_ok: bool,
     #[serde(default)]
@@ -93,6 +94,14 @@ enum WaitFor {
     Written,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum WhenFull {
+    DropNewest,
+    DropOldest,
+    Close,
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Delivery {
@@ -137,6 +146,12 @@ impl TryFrom<Push> for wire::PushRequest {
             WaitFor::Queued => wire::WaitFor::Queued,
             WaitFor::Written => wire::WaitFor::Written,
         };
+        let when_full = match push.when_full {
+            None => common::WhenFull::Unspecified,
+            Some(WhenFull::DropNewest) => common::WhenFull::DropNewest,
+            Some(WhenFull::DropOldest) => common::WhenFull::DropOldest,
+            Some(WhenFull::Close) => common::WhenFull::Close,
+        };
         let delivery = match push.delivery {
             Delivery::Live => wire::Delivery::Live,
         };
@@ -145,6 +160,7 @@ impl TryFrom<Push> for wire::PushRequest {
             op: push.op,
             body,
             wait_for: wait_for.into(),
+            when_full: when_full.into(),
             stale_ok: push.stale_ok,
             delivery: delivery.into(),
             namespace: push.namespace,

@@ -32,8 +32,15 @@ pub(crate) fn push(request: wire::PushRequest) -> Result<Push, ApiError> {
             return Err(ApiError::invalid("DELIVERY_UNKNOWN", "delivery", what));
         }
     }
+    let when_full = match orrery_proto::convert::when_full(request.when_full) {
+        Ok(when_full) => when_full,
+        Err(_) => {
+            let what = format!("{} is nothing to do here with a full outbox", request.when_full);
+            return Err(ApiError::invalid("WHEN_FULL_UNKNOWN", "when_full", what));
+        }
+    };
     let message = Message { op: request.op, body: request.body };
-    Ok(Push { target, message, wait_for, stale_ok: request.stale_ok })
+    Ok(Push { target, message, wait_for, when_full, stale_ok: request.stale_ok })
 }
 
 /// Checks what is to be disconnected.
@@ -59,7 +66,7 @@ pub(crate) fn live(target: Target, op: i32, message: bytes::Bytes) -> Result<Pus
     body(message.len())?;
     count("targets", target.len())?;
     let message = Message { op, body: message };
-    Ok(Push { target, message, wait_for: WaitFor::Queued, stale_ok: false })
+    Ok(Push { target, message, wait_for: WaitFor::Queued, when_full: None, stale_ok: false })
 }
 
 /// Checks how many items a `PushMany` has.
@@ -216,6 +223,7 @@ mod tests {
             (connection("a", "b"), "OWNER_AMBIGUOUS", "target.connections.connections[0].key"),
             (wire::PushRequest { delivery: 2, ..ok() }, "DELIVERY_UNKNOWN", "delivery"),
             (wire::PushRequest { wait_for: 3, ..ok() }, "WAIT_FOR_UNKNOWN", "wait_for"),
+            (wire::PushRequest { when_full: 4, ..ok() }, "WHEN_FULL_UNKNOWN", "when_full"),
             (wire::PushRequest { namespace: "n".repeat(129), ..ok() }, "ID_TOO_LONG", "namespace"),
             (
                 wire::PushRequest { body: vec![0; PUSH_BODY_BYTES_MAX + 1].into(), ..ok() },

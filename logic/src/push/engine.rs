@@ -165,6 +165,7 @@ mod tests {
         let sending = Sending {
             what: What::Close(CloseReason::Kicked),
             wait_written: false,
+            when_full: None,
             stale_ok: false,
             deadline: Instant::now() + Duration::from_millis(200),
             span: Span::none(),

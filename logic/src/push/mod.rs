@@ -14,7 +14,7 @@ mod queues;
 pub(crate) mod receipt;
 mod ticket;
 
-use orrery_model::message::{Message, WaitFor};
+use orrery_model::message::{Message, WaitFor, WhenFull};
 use orrery_model::{Address, Id, Kind, Seq};
 
 pub(crate) use engine::Engine;
@@ -30,6 +30,8 @@ pub(crate) struct Push {
     pub(crate) message: Message,
     /// How far to wait before the receipt is written.
     pub(crate) wait_for: WaitFor,
+    /// What becomes of it at a full outbox; `None`: what the comet is configured to do.
+    pub(crate) when_full: Option<WhenFull>,
     /// Whether remembered routes will do.
     pub(crate) stale_ok: bool,
 }

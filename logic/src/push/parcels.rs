@@ -77,6 +77,7 @@ impl Parcels {
             incarnation: spot.comet.incarnation.0,
             kind: Some(kind(&sending.what, place, target, |all| rate(&spot.comet, all))),
             wait_written: sending.wait_written,
+            when_full: sending.when_full.map_or(common::WhenFull::Unspecified, Into::into).into(),
             timeout_ms: millis(left - (left / 5).min(COMET_MARGIN_MAX)),
         };
         let span = tracing::debug_span!(parent: &sending.span, "delivery", comet = %spot.comet, targets = Empty);

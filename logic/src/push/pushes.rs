@@ -50,7 +50,7 @@ impl Pushes {
         timeout: Duration,
     ) -> impl Future<Output = Result<PushReceipt, ApiError>> + Send + use<> {
         let begun = Instant::now();
-        let Push { target, message, wait_for, stale_ok } = push;
+        let Push { target, message, wait_for, when_full, stale_ok } = push;
         let wait_written = wait_for == WaitFor::Written;
         let (kind, targets, bytes) = (target.word(), target.len(), message.body.len());
         let span =
@@ -60,6 +60,7 @@ impl Pushes {
             let sending = Sending {
                 what: what(&target, &message),
                 wait_written,
+                when_full,
                 stale_ok,
                 deadline: begun + timeout,
                 span: span.clone(),
@@ -100,6 +101,7 @@ impl Pushes {
             let sending = Sending {
                 what: What::Close(delivery::CloseReason::Kicked),
                 wait_written: false,
+                when_full: None,
                 stale_ok: false,
                 deadline: Instant::now() + timeout,
                 span: span.clone(),

@@ -101,6 +101,7 @@ mod tests {
         let sending = Arc::new(Sending {
             what: What::Close(CloseReason::Kicked),
             wait_written: false,
+            when_full: None,
             stale_ok: false,
             deadline: Instant::now() + Duration::from_secs(1),
             span: tracing::Span::none(),

@@ -201,6 +201,7 @@ fn words(delivered: Delivered, waited_written: bool) -> (Outcome, &'static str) 
 fn drop_word(reason: DropReason) -> &'static str {
     match reason {
         DropReason::OutboxFull => "outbox_full",
+        DropReason::Displaced => "displaced",
         DropReason::Closed => "closed",
         DropReason::BindingFull => "binding_full",
         DropReason::Overloaded => "overloaded",

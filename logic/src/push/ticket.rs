@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use orrery_host::Trace;
+use orrery_model::message::WhenFull;
 use orrery_model::{Address, CometRef, Conn, Id, Seq};
 use orrery_proto::{common, delivery};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -26,6 +27,7 @@ pub(super) enum Place {
 pub(super) struct Sending {
     pub(super) what: What,
     pub(super) wait_written: bool,
+    pub(super) when_full: Option<WhenFull>,
     pub(super) stale_ok: bool,
     pub(super) deadline: Instant,
     /// The span of the push, and its trace where anybody follows it.

@@ -44,6 +44,7 @@ async fn each_bad_push_is_refused_with_its_reason_and_field() {
         (wire::PushRequest { body, ..ok() }, "BODY_TOO_LARGE", "body"),
         (wire::PushRequest { delivery: 2, ..ok() }, "DELIVERY_UNKNOWN", "delivery"),
         (wire::PushRequest { wait_for: 9, ..ok() }, "WAIT_FOR_UNKNOWN", "wait_for"),
+        (wire::PushRequest { when_full: 9, ..ok() }, "WHEN_FULL_UNKNOWN", "when_full"),
         (wire::PushRequest { namespace: long.clone(), ..ok() }, "ID_TOO_LONG", "namespace"),
     ];
     for (push, reason, field) in cases {

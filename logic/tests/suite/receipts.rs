@@ -31,6 +31,7 @@ async fn each_connection_has_its_outcome() {
         (delivery::Outcome::Queued, Outcome::Queued, ""),
         (delivery::Outcome::Filtered, Outcome::Filtered, ""),
         (delivery::Outcome::DroppedOutboxFull, Outcome::Dropped, "outbox_full"),
+        (delivery::Outcome::DroppedDisplaced, Outcome::Dropped, "displaced"),
         (delivery::Outcome::DroppedClosed, Outcome::Dropped, "closed"),
         (delivery::Outcome::DroppedBindingFull, Outcome::Dropped, "binding_full"),
         (delivery::Outcome::DroppedOverloaded, Outcome::Dropped, "overloaded"),
@@ -49,7 +50,7 @@ async fn each_connection_has_its_outcome() {
         .collect();
     assert_eq!(outcomes(&response), expected);
     let summary = response.summary.unwrap();
-    assert_eq!((summary.queued, summary.filtered, summary.dropped, summary.unknown), (1, 1, 4, 1));
+    assert_eq!((summary.queued, summary.filtered, summary.dropped, summary.unknown), (1, 1, 5, 1));
     assert!(!response.stale && !response.incomplete);
 }
 

@@ -1,9 +1,9 @@
 //! Converts what became of deliveries, how long a push waits, and why a connection is closed.
 
-use orrery_model::message::{CloseReason, Delivered, DropReason, WaitFor};
+use orrery_model::message::{CloseReason, Delivered, DropReason, WaitFor, WhenFull};
 
 use super::{WireError, unknown};
-use crate::{delivery as wire, push};
+use crate::{common, delivery as wire, push};
 
 impl From<Delivered> for wire::Outcome {
     fn from(delivered: Delivered) -> Self {
@@ -14,6 +14,7 @@ impl From<Delivered> for wire::Outcome {
             Delivered::NotHere => Self::NotHere,
             Delivered::Unknown => Self::Unknown,
             Delivered::Dropped(DropReason::OutboxFull) => Self::DroppedOutboxFull,
+            Delivered::Dropped(DropReason::Displaced) => Self::DroppedDisplaced,
             Delivered::Dropped(DropReason::Closed) => Self::DroppedClosed,
             Delivered::Dropped(DropReason::BindingFull) => Self::DroppedBindingFull,
             Delivered::Dropped(DropReason::Overloaded) => Self::DroppedOverloaded,
@@ -30,6 +31,7 @@ impl From<wire::Outcome> for Delivered {
             wire::Outcome::Filtered => Self::Filtered,
             wire::Outcome::NotHere => Self::NotHere,
             wire::Outcome::DroppedOutboxFull => Self::Dropped(DropReason::OutboxFull),
+            wire::Outcome::DroppedDisplaced => Self::Dropped(DropReason::Displaced),
             wire::Outcome::DroppedClosed => Self::Dropped(DropReason::Closed),
             wire::Outcome::DroppedBindingFull => Self::Dropped(DropReason::BindingFull),
             wire::Outcome::DroppedOverloaded => Self::Dropped(DropReason::Overloaded),
@@ -92,4 +94,28 @@ impl From<push::WaitFor> for WaitFor {
 pub fn wait_for(number: i32) -> Result<WaitFor, WireError> {
     let wire = push::WaitFor::try_from(number);
     wire.map(Into::into).map_err(|_| unknown("push_request.wait_for", number))
+}
+
+impl From<WhenFull> for common::WhenFull {
+    fn from(when_full: WhenFull) -> Self {
+        match when_full {
+            WhenFull::DropNewest => Self::DropNewest,
+            WhenFull::DropOldest => Self::DropOldest,
+            WhenFull::Close => Self::Close,
+        }
+    }
+}
+
+/// What becomes of a push at a full outbox, from the number that arrived; `None` where the comet decides.
+///
+/// # Errors
+/// [`WireError`] for a number without a meaning here: nothing is to be dropped, or closed, that was not meant to.
+pub fn when_full(number: i32) -> Result<Option<WhenFull>, WireError> {
+    match common::WhenFull::try_from(number) {
+        Ok(common::WhenFull::Unspecified) => Ok(None),
+        Ok(common::WhenFull::DropNewest) => Ok(Some(WhenFull::DropNewest)),
+        Ok(common::WhenFull::DropOldest) => Ok(Some(WhenFull::DropOldest)),
+        Ok(common::WhenFull::Close) => Ok(Some(WhenFull::Close)),
+        Err(_) => Err(unknown("when_full", number)),
+    }
 }

@@ -18,7 +18,7 @@ use orrery_model::IdError;
 
 use self::cluster::{counters_to_wire, node_state};
 
-pub use delivery::wait_for;
+pub use delivery::{wait_for, when_full};
 
 /// Version of the encoding of [`crate::registry::Batch`] and [`crate::registry::ControlBatch`].
 pub const BATCH_VERSION: u32 = 1;

@@ -4,7 +4,7 @@
 use std::fmt::Debug;
 
 use orrery_model::command::{Refusal, Reply};
-use orrery_model::message::{CloseReason, Delivered, DropReason, Message, WaitFor};
+use orrery_model::message::{CloseReason, Delivered, DropReason, Message, WaitFor, WhenFull};
 use orrery_proto::convert::{self, Fault, WireError};
 use orrery_proto::{common, delivery, push, registry, storage};
 use proptest::prelude::*;
@@ -101,6 +101,7 @@ fn what_became_of_a_delivery_survives() {
         Delivered::NotHere,
         Delivered::Unknown,
         Delivered::Dropped(DropReason::OutboxFull),
+        Delivered::Dropped(DropReason::Displaced),
         Delivered::Dropped(DropReason::Closed),
         Delivered::Dropped(DropReason::BindingFull),
         Delivered::Dropped(DropReason::Overloaded),
@@ -127,6 +128,13 @@ fn reasons_to_close_and_levels_to_wait_for_survive() {
         assert_eq!(convert::wait_for(wire.into()), Ok(wait_for));
     }
     assert_eq!(convert::wait_for(0), Ok(WaitFor::Queued));
+    for when_full in [WhenFull::DropNewest, WhenFull::DropOldest, WhenFull::Close] {
+        let wire = common::WhenFull::from(when_full);
+        assert_eq!(convert::when_full(wire.into()), Ok(Some(when_full)));
+    }
+    assert_eq!(convert::when_full(0), Ok(None), "as the comet is configured");
+    let else_ = WireError { field: "when_full", what: Fault::Unknown(4) };
+    assert_eq!(convert::when_full(4), Err(else_));
     let acked = WireError { field: "push_request.wait_for", what: Fault::Unknown(3) };
     assert_eq!(convert::wait_for(3), Err(acked));
 }

@@ -297,7 +297,7 @@ mod tests {
         let welcome = r#"{"type":"welcome","key":"a\"b","heartbeat_ms":1,"heartbeat_max_ms":2}"#;
         let bytes = [
             websocket_frame::text(welcome),
-            ServerMessage::Pong { id: None }.encode(),
+            ServerMessage::Pong { id: None }.frame(Dialect::Json),
             websocket_frame::text(r#"{"type":"later","op":3}"#),
             websocket_frame::close(4001, "replaced"),
         ]

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-const FILES: [(&str, &str); 26] = [
+const FILES: [(&str, &str); 27] = [
     // Before the shorter names that some of these end with.
     ("conformance upgrade", "comet/tests/conformance/upgrade.rs"),
     ("conformance hostile", "comet/tests/conformance/hostile.rs"),
     ("conformance deadlines", "comet/tests/conformance/deadlines.rs"),
+    ("conformance slow", "comet/tests/conformance/slow.rs"),
     ("conformance takeover", "comet/tests/conformance/takeover.rs"),
     ("conformance long_poll", "comet/tests/conformance/long_poll.rs"),
     ("conformance sse", "comet/tests/conformance/sse.rs"),

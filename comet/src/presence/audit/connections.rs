@@ -41,7 +41,7 @@ impl Presence {
     async fn compare(
         &self,
         incarnation: Incarnation,
-        called: &[(Conn, Names)],
+        called: &[(Conn, Arc<Names>)],
     ) -> Result<(), NotCompared> {
         if called.is_empty() {
             return Ok(());
@@ -81,7 +81,7 @@ impl Presence {
     }
 }
 
-fn asked_about(route: AuditedRoute, called: &[(Conn, Names)]) -> Option<(Conn, Address, Seq)> {
+fn asked_about(route: AuditedRoute, called: &[(Conn, Arc<Names>)]) -> Option<(Conn, Address, Seq)> {
     let address = Address::try_from(route.address?).ok()?;
     let seq = Seq(route.seq);
     let (conn, _) = called.iter().find(|(_, names)| names.has(&address, seq))?;

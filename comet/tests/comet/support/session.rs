@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use orrery_host::Host;
 use orrery_model::Address;
-use orrery_proto::common::Message;
+use orrery_proto::common::{Message, WhenFull};
 use orrery_proto::delivery::deliver::Kind;
 use orrery_proto::delivery::delivery_client::DeliveryClient;
 use orrery_proto::delivery::{
@@ -32,6 +32,7 @@ pub(crate) struct Session {
     pub(crate) incarnation: u64,
     pub(crate) wait_written: bool,
     pub(crate) timeout_ms: u32,
+    pub(crate) when_full: WhenFull,
 }
 
 pub(crate) fn message(op: i32, body: &[u8]) -> Option<Message> {
@@ -59,6 +60,7 @@ impl Session {
             incarnation: 1,
             wait_written: false,
             timeout_ms: 0,
+            when_full: WhenFull::Unspecified,
         }
     }
 
@@ -77,6 +79,7 @@ impl Session {
                 kind: Some(kind),
                 wait_written: self.wait_written,
                 timeout_ms: self.timeout_ms,
+                when_full: self.when_full.into(),
             }
         };
         let deliveries = kinds.into_iter().map(deliver).collect();

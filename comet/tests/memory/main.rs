@@ -1,0 +1,92 @@
+//! Memory: what an idle connection has a comet keep, in bytes that are asked of the allocator. The one test of its
+//! program: whatever another one allocated meanwhile would count as well.
+
+// Tests stand outside the system: the real network and threads are theirs to use, and a panic is how
+// they fail.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, clippy::unwrap_used)]
+
+mod devices;
+mod logic;
+
+use std::alloc::System;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use cap::Cap;
+use orrery_comet::{Config, Handle};
+use orrery_host::Host;
+use tokio::time::sleep;
+
+use self::devices::{Device, Kind};
+
+#[global_allocator]
+static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
+
+/// Connections that are there before the first look, and as many again as come until the second, times three.
+const CONNECTIONS: usize = 500;
+
+/// What takes longer never ends. An outbox gives its memory back within a second.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Most bytes of a connection, its parts of tables that double as they grow included. A task of tokio's takes 512 of
+/// them, and what it knows of a socket 256.
+const BYTES_MAX: [(Kind, usize); 4] = [
+    (Kind::Tcp, 1700),
+    (Kind::WebSocket, 1700),
+    (Kind::Json, 1700),
+    (Kind::WebSocketInARoom, 2000),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_connection_takes_less_than_two_kilobytes_of_its_comet() {
+    for (kind, most) in BYTES_MAX {
+        let comet = comet().await;
+        let mut devices = Vec::with_capacity(4 * CONNECTIONS);
+        connect(&comet, kind, CONNECTIONS, &mut devices).await;
+        // What is to be given back is by then, so that it is not counted against the others.
+        sleep(Duration::from_millis(1500)).await;
+        let before = ALLOCATOR.allocated();
+        connect(&comet, kind, 3 * CONNECTIONS, &mut devices).await;
+        let each = || ALLOCATOR.allocated().saturating_sub(before) / (3 * CONNECTIONS);
+        let began = Instant::now();
+        while each() > most {
+            assert!(began.elapsed() < PATIENCE, "{} bytes of {kind:?}, not {most}", each());
+            sleep(Duration::from_millis(20)).await;
+        }
+        drop(devices);
+        comet.stop().await;
+    }
+}
+
+async fn comet() -> Handle {
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let host = Host::system();
+    let logic = logic::start(&host).await;
+    let config = Config {
+        id: "comet-1".to_owned(),
+        tcp_listen: any,
+        websocket_listen: any,
+        delivery_listen: any,
+        logic: vec![logic.to_string()],
+        workers: 1,
+        ..Config::default()
+    };
+    let comet = orrery_comet::start(config, host).await.unwrap();
+    let began = Instant::now();
+    while comet.ready().is_err() {
+        assert!(began.elapsed() < PATIENCE, "it does not attach");
+        sleep(Duration::from_millis(1)).await;
+    }
+    comet
+}
+
+async fn connect(comet: &Handle, kind: Kind, count: usize, devices: &mut Vec<Device>) {
+    let address = kind.address(comet);
+    let (first, mut all) = (devices.len(), std::mem::take(devices));
+    // They wait for their answers, and block while they do.
+    let connected = tokio::task::spawn_blocking(move || {
+        all.extend((first..first + count).map(|number| Device::connect(address, kind, number)));
+        all
+    });
+    *devices = connected.await.unwrap();
+}
