@@ -12,6 +12,8 @@ mod deliver;
 mod directory;
 mod edge;
 pub mod error;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod goim;
 mod grpc;
 mod http;

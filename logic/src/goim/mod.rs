@@ -88,3 +88,15 @@ impl Goim {
         answered.unwrap_or_else(answer::Refusal::into_response)
     }
 }
+
+/// Takes a text for the query of each of the paths.
+#[cfg(fuzzing)]
+pub(crate) fn read_as_each(text: &str) {
+    let query = Query::parse(text);
+    for name in ["operation", "keys", "mids", "type", "room", "rooms", "limit", "speed", "platform"]
+    {
+        let texts = query.texts(name);
+        assert_eq!(query.text(name), texts.first().copied().unwrap_or_default());
+        let _ = (query.int32(name), query.int64(name), query.int64s(name));
+    }
+}

@@ -111,6 +111,16 @@ fn json(status: StatusCode, text: String) -> Response {
     response
 }
 
+/// Takes a body for each of the requests.
+#[cfg(fuzzing)]
+pub(crate) fn read_as_each(text: &[u8]) {
+    use orrery_proto::push as wire;
+
+    let _ = words::read::<words::Push>(text).and_then(wire::PushRequest::try_from);
+    let _ = words::read::<words::PushMany>(text).and_then(wire::PushManyRequest::try_from);
+    let _ = words::read::<words::Disconnect>(text).map(wire::DisconnectRequest::from);
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;

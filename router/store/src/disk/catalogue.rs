@@ -33,7 +33,7 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    fn encode(self) -> Vec<u8> {
+    pub(super) fn encode(self) -> Vec<u8> {
         let mut bytes = vec![FORMAT];
         bytes.extend_from_slice(&self.generation.to_be_bytes());
         bytes.extend_from_slice(&self.seal.bytes.to_be_bytes());
@@ -41,7 +41,7 @@ impl Entry {
         bytes
     }
 
-    fn decode(bytes: &[u8]) -> Option<Self> {
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let (generation, bytes) = bytes.strip_prefix(&[FORMAT])?.split_first_chunk()?;
         let (length, checksum) = bytes.split_first_chunk()?;
         Some(Self {

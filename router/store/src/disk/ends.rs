@@ -75,7 +75,7 @@ pub(super) fn check(path: &Path, files: &[(LogFile, u64)], ends: &Ends) -> Resul
     Ok(())
 }
 
-fn encode(ends: &Ends) -> Vec<u8> {
+pub(super) fn encode(ends: &Ends) -> Vec<u8> {
     let mut bytes = Vec::from(MAGIC);
     for (file, end) in ends {
         bytes.push(match file.queue {
@@ -89,7 +89,7 @@ fn encode(ends: &Ends) -> Vec<u8> {
     bytes
 }
 
-fn decode(bytes: &[u8]) -> Option<Ends> {
+pub(super) fn decode(bytes: &[u8]) -> Option<Ends> {
     let (body, checksum) = bytes.split_last_chunk::<4>()?;
     if crc32fast::hash(body) != u32::from_be_bytes(*checksum) {
         return None;

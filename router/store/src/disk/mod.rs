@@ -7,6 +7,8 @@ mod directory;
 mod draft;
 mod durable;
 mod ends;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod header;
 mod log;
 mod log_sizes;

@@ -219,7 +219,7 @@ fn is_whole(bounds: Bounds, held: Option<(u64, u64)>) -> bool {
 }
 
 #[allow(clippy::option_option, reason = "unreadable is not the same as empty")]
-fn decode_span(bytes: &[u8]) -> Option<Option<(u64, u64)>> {
+pub(super) fn decode_span(bytes: &[u8]) -> Option<Option<(u64, u64)>> {
     let Some((first, last)) = bytes.split_first_chunk::<8>() else {
         return bytes.is_empty().then_some(None);
     };
