@@ -21,7 +21,7 @@ fn id(text: &str) -> Id {
 async fn bed(comet: &Comet) -> Bed {
     let bed = Bed::with(&[comet], |config| {
         config.census_ms = 20;
-        config.push_timeout_ms = 500;
+        config.push_timeout_ms = 10_000;
     })
     .await;
     bed.registry.bind(Address::user(id("7")), vec![route(comet.life(), 1, 10)]);
