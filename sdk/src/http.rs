@@ -1,6 +1,7 @@
 //! HTTP: a session by long-poll or SSE, over as many requests and connections as it takes.
 
 mod link;
+mod retry;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -17,10 +18,11 @@ use orrery_comet_core::json::ServerMessage;
 use orrery_host::Net;
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, timeout};
 
-use self::link::{Answer, Door, Link, drive};
-use crate::limits::{HTTP_FAILURES_MAX, HTTP_PAUSE, STREAM_LINE_BYTES_MAX};
+use self::link::{Answer, Door, Link, drive, within};
+use self::retry::Retry;
+use crate::limits::{HTTP_GRACE, HTTP_WAIT, STREAM_LINE_BYTES_MAX};
 use crate::wire::{Incoming, Outgoing};
 
 /// How events are asked for.
@@ -36,6 +38,10 @@ pub(crate) struct HttpWire {
     /// Once the hello is answered.
     session: Option<String>,
     cursor: String,
+    /// How long the comet lets a poll wait, or is quiet on a stream.
+    wait: Duration,
+    /// How long the answer to what is said may take.
+    answer_timeout: Duration,
     outgoing: VecDeque<String>,
     arrived: VecDeque<Incoming>,
     receiving: Option<BoxFuture<'static, Received>>,
@@ -45,8 +51,9 @@ pub(crate) struct HttpWire {
     posts: Option<Link>,
     /// The beginning of an event of a stream.
     text: BytesMut,
-    /// How often in a row asking for events failed.
-    failures: u32,
+    /// Whether nothing came on the stream that is open.
+    is_empty: bool,
+    retry: Retry,
     over: bool,
     retry_after: Option<Duration>,
 }
@@ -65,16 +72,24 @@ enum Received {
 struct Answered {
     session: Option<String>,
     cursor: Option<String>,
+    wait_ms: Option<u64>,
     events: Vec<Value>,
 }
 
 impl HttpWire {
-    pub(crate) fn new(net: Arc<dyn Net>, address: &str, kind: Kind) -> Self {
+    pub(crate) fn new(
+        net: Arc<dyn Net>,
+        address: &str,
+        kind: Kind,
+        answer_timeout: Duration,
+    ) -> Self {
         Self {
             door: Arc::new(Door { net, address: address.to_owned() }),
             kind,
             session: None,
             cursor: "0".to_owned(),
+            wait: HTTP_WAIT,
+            answer_timeout,
             outgoing: VecDeque::new(),
             arrived: VecDeque::new(),
             receiving: None,
@@ -82,7 +97,8 @@ impl HttpWire {
             events: None,
             posts: None,
             text: BytesMut::new(),
-            failures: 0,
+            is_empty: true,
+            retry: Retry::new("", Duration::ZERO),
             over: false,
             retry_after: None,
         }
@@ -109,7 +125,10 @@ impl HttpWire {
                 match sent {
                     Ok(link) => self.posts = Some(link),
                     // Nobody knows whether it was carried out: it is not said twice.
-                    Err(error) => return Poll::Ready(Err(Incoming::broken(error))),
+                    Err(error) => {
+                        self.end(None, error.clone());
+                        return Poll::Ready(Err(Incoming::broken(error)));
+                    }
                 }
             }
             // The hello is sent by whoever waits for its answer.
@@ -118,7 +137,7 @@ impl HttpWire {
             };
             let target = format!("/sub/send?session={session}");
             let text = self.outgoing.pop_front().unwrap_or_default();
-            self.sending = Some(send(self.door.clone(), self.posts.take(), target, text).boxed());
+            self.sending = Some(self.say(target, text));
         }
     }
 
@@ -147,39 +166,44 @@ impl HttpWire {
         let Some(session) = self.session.take() else { return };
         let target = format!("/sub/close?session={session}");
         // The session ends all the same, only later.
-        let _ = send(self.door.clone(), self.posts.take(), target, String::new()).await;
+        let _ = self.say(target, String::new()).await;
+    }
+
+    fn say(&mut self, target: String, text: String) -> BoxFuture<'static, Result<Link, String>> {
+        let (door, link, limit) = (self.door.clone(), self.posts.take(), self.answer_timeout);
+        async move {
+            let said = timeout(limit, send(&door, link, target, text, limit)).await;
+            said.unwrap_or_else(|_| Err("what was said was not answered in time".to_owned()))
+        }
+        .boxed()
     }
 
     /// Begins to ask for events, or for a session; whether there is anything to ask.
     fn ask(&mut self) -> bool {
         let (door, link) = (self.door.clone(), self.events.take());
+        let silence_max = self.wait + HTTP_GRACE;
         let Some(session) = &self.session else {
             let Some(hello) = self.outgoing.pop_front() else { return false };
-            let hello = async move { fetch(&door, link, "POST", "/sub/poll", "", hello).await };
+            let hello = async move {
+                fetch(&door, link, "POST", "/sub/poll", "", hello, silence_max).await
+            };
             self.receiving = Some(hello.boxed());
             return true;
         };
-        let cursor = self.cursor.clone();
-        let pause = HTTP_PAUSE * self.failures;
-        self.receiving = Some(match self.kind {
-            Kind::Poll => {
-                let target = format!("/sub/poll?session={session}&cursor={cursor}");
-                let poll = async move {
-                    sleep(pause).await;
-                    fetch(&door, link, "GET", &target, "", String::new()).await
-                };
-                poll.boxed()
-            }
+        let (cursor, pause) = (&self.cursor, self.retry.pause());
+        let (target, last_event_id) = match self.kind {
+            Kind::Poll => (format!("/sub/poll?session={session}&cursor={cursor}"), String::new()),
             Kind::Sse => {
                 self.text.clear();
-                let target = format!("/sub/events?session={session}&cursor={cursor}");
-                let open = async move {
-                    sleep(pause).await;
-                    fetch(&door, link, "GET", &target, &cursor, String::new()).await
-                };
-                open.boxed()
+                self.is_empty = true;
+                (format!("/sub/events?session={session}&cursor={cursor}"), cursor.clone())
             }
-        });
+        };
+        let asking = async move {
+            sleep(pause).await;
+            fetch(&door, link, "GET", &target, &last_event_id, String::new(), silence_max).await
+        };
+        self.receiving = Some(asking.boxed());
         true
     }
 
@@ -187,48 +211,60 @@ impl HttpWire {
         match received {
             Received::Answer(link, answer) => {
                 self.events = link;
-                self.failures = 0;
                 self.take_answer(&answer);
             }
             Received::Stream(link, body, piece) => {
-                self.failures = 0;
-                self.take_text(&piece.unwrap_or_default());
-                self.receiving = Some(read(link, body).boxed());
+                if let Some(piece) = piece {
+                    self.is_empty = false;
+                    self.retry.succeeded();
+                    self.take_text(&piece);
+                }
+                let silence_max = self.wait + HTTP_GRACE;
+                self.receiving = Some(read(link, body, silence_max).boxed());
             }
-            // It ends now and then, for us to come back.
-            Received::Ended(link) => self.events = Some(link),
-            // A hello is not said twice: its session may be there.
-            Received::Failed(why) if self.session.is_none() => self.end(None, why),
-            Received::Failed(why) => {
-                self.failures += 1;
-                if self.failures > HTTP_FAILURES_MAX {
-                    self.end(None, why);
+            Received::Ended(link) => {
+                self.events = Some(link);
+                // It ends now and then, for us to come back; but a comet always says something.
+                if self.is_empty {
+                    self.fail("a stream had nothing in it".to_owned());
                 }
             }
+            Received::Failed(why) => self.fail(why),
+        }
+    }
+
+    /// Asks again with the same cursor, as long as the session may be there.
+    fn fail(&mut self, why: String) {
+        // A hello is not said twice: its session may be there.
+        if self.session.is_none() || !self.retry.failed(Instant::now()) {
+            self.end(None, why);
         }
     }
 
     fn take_answer(&mut self, answer: &Answer) {
-        let Ok(answered) = serde_json::from_slice::<Answered>(&answer.body) else {
-            self.retry_after = answer.retry_after;
-            let overloaded = (answer.status == 503).then_some(codes::TRY_AGAIN_LATER);
-            return self.end(overloaded, format!("answered with {}", answer.status));
-        };
         let is_refused = answer.status != 200;
-        if is_refused {
+        if self.session.is_none() && is_refused {
             self.retry_after = answer.retry_after;
-        } else {
-            self.session = answered.session.or(self.session.take());
-            self.cursor = answered.cursor.unwrap_or_default();
         }
-        answered.events.into_iter().for_each(|event| self.take_event(event));
-        if is_refused && self.arrived.is_empty() {
-            match ServerMessage::parse(&answer.body) {
+        let told = || format!("answered with {}", answer.status);
+        let answered = serde_json::from_slice::<Answered>(&answer.body).unwrap_or_default();
+        if let (false, Some(cursor)) = (is_refused, answered.cursor) {
+            self.session = answered.session.or(self.session.take());
+            self.cursor = cursor;
+            self.wait = answered.wait_ms.map_or(self.wait, Duration::from_millis);
+            self.retry.succeeded();
+        } else if answered.events.is_empty() {
+            return match ServerMessage::parse(&answer.body) {
                 Ok(ServerMessage::Close { code, reason }) => self.end(Some(code), reason),
                 Ok(ServerMessage::Error { message, .. }) => self.end(None, message),
-                _ => self.end(None, format!("answered with {}", answer.status)),
-            }
+                _ if self.session.is_none() && answer.status == 503 => {
+                    self.end(Some(codes::TRY_AGAIN_LATER), told());
+                }
+                // A proxy's word, or that of a comet that has no place for the connection.
+                _ => self.fail(told()),
+            };
         }
+        answered.events.into_iter().for_each(|event| self.take_event(event));
     }
 
     /// Reads the lines of a stream (WHATWG HTML, 9.2.6), as a comet writes them. The network cuts it anywhere.
@@ -260,9 +296,15 @@ impl HttpWire {
     fn take_event(&mut self, event: Value) {
         match ServerMessage::deserialize(event) {
             Ok(ServerMessage::Close { code, reason }) => self.end(Some(code), reason),
-            Ok(message) => self.arrived.push_back(Incoming::Json(message)),
-            // Of a type that this version does not know.
-            Err(_) => {}
+            Ok(ServerMessage::Other) => {}
+            Ok(message) => {
+                if let ServerMessage::Welcome { heartbeat_max_ms, .. } = &message {
+                    let silence_max = Duration::from_millis((*heartbeat_max_ms).into());
+                    self.retry = Retry::new(self.session.as_deref().unwrap_or(""), silence_max);
+                }
+                self.arrived.push_back(Incoming::Json(message));
+            }
+            Err(error) => self.end(None, format!("unreadable message: {error}")),
         }
     }
 
@@ -271,7 +313,7 @@ impl HttpWire {
     }
 }
 
-/// Asks for something, over a connection that is there or another one.
+/// Asks for something, over a connection that is there or another one. Silence for too long is a failure.
 async fn fetch(
     door: &Door,
     link: Option<Link>,
@@ -279,44 +321,50 @@ async fn fetch(
     target: &str,
     last_event_id: &str,
     body: String,
+    silence_max: Duration,
 ) -> Received {
     let asked = async {
         let mut link = door.link(link).await?;
         let response = link.ask(door, method, target, last_event_id, body).await?;
         Ok::<_, String>((link, response))
     };
-    let (mut link, response) = match asked.await {
+    let (mut link, response) = match within(silence_max, asked).await.flatten() {
         Ok(asked) => asked,
         Err(error) => return Received::Failed(error),
     };
     if link::is_stream(&response) {
         return Received::Stream(link, response.into_body(), None);
     }
-    match link.collect(response).await {
+    match link.collect(response, silence_max).await {
         Ok(answer) => Received::Answer(answer.keeps.then_some(link), answer),
         Err(error) => Received::Failed(error),
     }
 }
 
 /// Reads the next piece of a stream.
-async fn read(mut link: Link, mut body: Body) -> Received {
-    match drive(&mut link.connection, body.frame()).await {
-        Some(Ok(frame)) => Received::Stream(link, body, frame.into_data().ok()),
-        Some(Err(error)) => Received::Failed(error.to_string()),
-        None => Received::Ended(link),
+async fn read(mut link: Link, mut body: Body, silence_max: Duration) -> Received {
+    match within(silence_max, drive(&mut link.connection, body.frame())).await {
+        Ok(Some(Ok(frame))) => Received::Stream(link, body, frame.into_data().ok()),
+        Ok(Some(Err(error))) => Received::Failed(error.to_string()),
+        Ok(None) => {
+            link.rest();
+            Received::Ended(link)
+        }
+        Err(silence) => Received::Failed(silence),
     }
 }
 
 /// Says something.
 async fn send(
-    door: Arc<Door>,
+    door: &Door,
     link: Option<Link>,
     target: String,
     text: String,
+    silence_max: Duration,
 ) -> Result<Link, String> {
     let mut link = door.link(link).await?;
-    let response = link.ask(&door, "POST", &target, "", text).await?;
-    let answer = link.collect(response).await?;
+    let response = link.ask(door, "POST", &target, "", text).await?;
+    let answer = link.collect(response, silence_max).await?;
     match answer.status {
         204 => Ok(link),
         status => Err(format!("what was said was answered with {status}")),
@@ -334,7 +382,7 @@ mod tests {
         let message = r#"{"type":"message","op":9,"data":"zwölf ☃"}"#;
         let text = format!("retry: 1\n\nid: 7\ndata: {message}\n\n:\n\nid: 8\ndata: {message}\n\n");
         for cut in 0..=text.len() {
-            let mut wire = HttpWire::new(Host::system().net, "nowhere:1", Kind::Sse);
+            let mut wire = HttpWire::new(Host::system().net, "nowhere:1", Kind::Sse, HTTP_WAIT);
             wire.take_text(&text.as_bytes()[..cut]);
             wire.take_text(&text.as_bytes()[cut..]);
             assert_eq!((wire.cursor.as_str(), wire.arrived.len()), ("8", 2), "{cut}");
@@ -347,7 +395,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_event_without_an_end_is_not_kept() {
-        let mut wire = HttpWire::new(Host::system().net, "nowhere:1", Kind::Sse);
+        let mut wire = HttpWire::new(Host::system().net, "nowhere:1", Kind::Sse, HTTP_WAIT);
         wire.take_text(&vec![b'x'; STREAM_LINE_BYTES_MAX]);
         assert!(wire.arrived.is_empty());
         wire.take_text(b"x");

@@ -34,11 +34,30 @@ pub(crate) const READ_BYTES: usize = 4096;
 pub(crate) const MESSAGE_BYTES_MAX: usize =
     6 * orrery_model::limits::PUSH_BODY_BYTES_MAX + READ_BYTES;
 
-/// How often in a row asking for events over HTTP may fail before the connection is given up.
-pub(crate) const HTTP_FAILURES_MAX: u32 = 5;
+/// How long a poll waits, or a stream is quiet, where a comet does not say it over HTTP: a comet's default.
+pub(crate) const HTTP_WAIT: Duration = Duration::from_secs(25);
 
-/// The pause before events are asked for again over HTTP, for each failure in a row.
+/// How much longer than that nothing may come over HTTP before a request has failed: for the way there and back,
+/// and for a connection to be made.
+pub(crate) const HTTP_GRACE: Duration = Duration::from_secs(10);
+
+/// The longest first pause before events are asked for again over HTTP.
 pub(crate) const HTTP_PAUSE: Duration = Duration::from_millis(200);
+
+/// The longest pause of all between requests for events that fail: nobody is deaf for longer once the network is
+/// back.
+pub(crate) const HTTP_PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// Which part of the longest silence asking for events over HTTP may fail before the session is given up: the rest
+/// is for the request that waited before it, and the one that is on its way at the end.
+pub(crate) const HTTP_FAILING_SHARE: u32 = 2;
+
+/// How long it may fail at most: then another comet may be of more use than what this one has kept.
+pub(crate) const HTTP_FAILING_MAX: Duration = Duration::from_secs(60);
+
+/// How long nothing may have been asked on a connection of HTTP that is used again. Far below the time after which a
+/// comet closes it, 5 seconds unless configured.
+pub(crate) const LINK_IDLE_MAX: Duration = Duration::from_secs(1);
 
 /// Longest answer over HTTP, in bytes: as much as a comet hands out at once, and one message that is longer.
 pub(crate) const ANSWER_BYTES_MAX: usize = 2 * MESSAGE_BYTES_MAX;
@@ -48,3 +67,6 @@ pub(crate) const STREAM_LINE_BYTES_MAX: usize = ANSWER_BYTES_MAX;
 
 const _: () = assert!(BACKOFF_BASE.as_nanos() <= BACKOFF_CAP.as_nanos());
 const _: () = assert!(BACKOFF_CAP.as_nanos() <= HINT_MAX.as_nanos());
+const _: () = assert!(HTTP_PAUSE.as_nanos() <= HTTP_PAUSE_MAX.as_nanos());
+// A poll that failed for its silence is repeated, and that one may do the same.
+const _: () = assert!(HTTP_WAIT.as_secs() + HTTP_GRACE.as_secs() < HTTP_FAILING_MAX.as_secs());

@@ -94,12 +94,14 @@ impl WebSocketWire {
     fn take(&mut self, message: Message) {
         match message {
             Message::Binary(payload) => self.take_frames(payload),
-            Message::Text(text) => {
-                self.arrived.push_back(match ServerMessage::parse(text.as_bytes()) {
-                    Ok(message) => Incoming::Json(message),
-                    Err(error) => Incoming::broken(format!("unreadable message: {error}")),
-                })
-            }
+            Message::Text(text) => match ServerMessage::parse(text.as_bytes()) {
+                Ok(ServerMessage::Other) => {}
+                Ok(message) => self.arrived.push_back(Incoming::Json(message)),
+                Err(error) => {
+                    let broken = Incoming::broken(format!("unreadable message: {error}"));
+                    self.arrived.push_back(broken);
+                }
+            },
             Message::Close(frame) => self.arrived.push_back(closed(frame)),
             // The library answers pings by itself.
             Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}

@@ -56,7 +56,10 @@ impl Device {
 
 async fn open(net: &Arc<dyn Net>, options: &Options) -> Result<Wire, ConnectError> {
     let address = &options.address;
-    let http = |kind| Ok(Wire::Http(Box::new(HttpWire::new(net.clone(), address, kind))));
+    let http = |kind| {
+        let wire = HttpWire::new(net.clone(), address, kind, options.answer_timeout);
+        Ok(Wire::Http(Box::new(wire)))
+    };
     match options.transport {
         Transport::Poll => return http(Kind::Poll),
         Transport::Sse => return http(Kind::Sse),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http_body_util::{BodyExt, Full, Limited};
@@ -16,8 +16,9 @@ use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderName, RETRY_AFTER};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use orrery_host::Net;
+use tokio::time::{Instant, timeout};
 
-use crate::limits::ANSWER_BYTES_MAX;
+use crate::limits::{ANSWER_BYTES_MAX, LINK_IDLE_MAX};
 
 /// The connection's own work, until it ends.
 type Connection = Option<BoxFuture<'static, ()>>;
@@ -32,6 +33,8 @@ pub(super) struct Door {
 pub(super) struct Link {
     requests: SendRequest<Full<Bytes>>,
     pub(super) connection: Connection,
+    /// Since when nothing is asked on it.
+    idle_since: Instant,
 }
 
 /// An answer that is no stream.
@@ -47,9 +50,11 @@ impl Door {
     /// A connection: this one if it is still there, else a new one.
     pub(super) async fn link(&self, link: Option<Link>) -> Result<Link, String> {
         if let Some(mut link) = link {
-            // A comet closes a connection on which nothing is asked for a while.
+            // A comet closes a connection on which nothing is asked for a while, maybe right now: what is said
+            // then is lost, and nobody knows that it was not carried out.
             link.look();
-            if link.connection.is_some() && link.requests.is_ready() {
+            let is_fresh = link.idle_since.elapsed() < LINK_IDLE_MAX;
+            if is_fresh && link.connection.is_some() && link.requests.is_ready() {
                 return Ok(link);
             }
         }
@@ -58,7 +63,7 @@ impl Door {
             http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
         // What is wrong with it is what its requests say.
         let connection = connection.map(|_| ()).boxed();
-        let mut link = Link { requests, connection: Some(connection) };
+        let mut link = Link { requests, connection: Some(connection), idle_since: Instant::now() };
         let ready = link.requests.ready();
         drive(&mut link.connection, ready).await.map_err(|error| error.to_string())?;
         Ok(link)
@@ -73,6 +78,11 @@ impl Link {
         {
             self.connection = None;
         }
+    }
+
+    /// Nothing is asked on it any more.
+    pub(super) fn rest(&mut self) {
+        self.idle_since = Instant::now();
     }
 
     /// Sends a request and waits for the head of its answer.
@@ -94,22 +104,42 @@ impl Link {
         drive(&mut self.connection, response).await.map_err(|error| error.to_string())
     }
 
-    /// Reads all of an answer.
-    pub(super) async fn collect(&mut self, response: Response<Incoming>) -> Result<Answer, String> {
+    /// Reads all of an answer. Silence for too long is a failure.
+    pub(super) async fn collect(
+        &mut self,
+        response: Response<Incoming>,
+        silence_max: Duration,
+    ) -> Result<Answer, String> {
         let status = response.status().as_u16();
         let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
         let seconds = header(RETRY_AFTER).and_then(|text| text.parse().ok());
         let keeps = header(CONNECTION) != Some("close");
-        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect();
-        let body = drive(&mut self.connection, body).await.map_err(|error| error.to_string())?;
+        let mut pieces = Limited::new(response.into_body(), ANSWER_BYTES_MAX);
+        let mut body = BytesMut::new();
+        loop {
+            let piece = drive(&mut self.connection, pieces.frame());
+            let Some(piece) = within(silence_max, piece).await? else { break };
+            let piece = piece.map_err(|error| error.to_string())?;
+            body.extend_from_slice(piece.data_ref().map_or(&[], |data| data.as_ref()));
+        }
+        self.rest();
         let retry_after = seconds.map(Duration::from_secs);
-        Ok(Answer { status, body: body.to_bytes(), retry_after, keeps })
+        Ok(Answer { status, body: body.freeze(), retry_after, keeps })
     }
 }
 
 /// Whether an answer is a stream of events.
 pub(super) fn is_stream(response: &Response<Incoming>) -> bool {
     response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == "text/event-stream")
+}
+
+/// Waits for some work, but not for ever: a network that forgot a connection says nothing of it.
+pub(super) async fn within<T>(
+    silence_max: Duration,
+    work: impl Future<Output = T>,
+) -> Result<T, String> {
+    let done = timeout(silence_max, work).await;
+    done.map_err(|_| format!("nothing came within {silence_max:?}"))
 }
 
 /// Does some work over a connection, which lives only while it is looked after.

@@ -204,6 +204,19 @@ async fn a_message_to_the_backend_arrives() {
 }
 
 #[tokio::test]
+async fn a_message_of_an_unknown_type_is_ignored() {
+    let (peer, mut device) = connected(Transport::Json).await;
+    for text in [r#"{"type":"weather","is":{"hot":[1]}}"#, r#"{"rooms":7,"type":"w"}"#] {
+        let unknown = orrery_comet_core::websocket_frame::text(text);
+        peer.order(Order::Write(unknown)).await;
+    }
+    peer.order(Order::Write(push(Transport::Json, 9, b"known"))).await;
+    assert_eq!(next(&mut device).await, message(9, b"known"));
+    peer.order(Order::Write(orrery_comet_core::websocket_frame::text("{}"))).await;
+    assert!(matches!(next(&mut device).await, Event::Closed { code: None, .. }));
+}
+
+#[tokio::test]
 async fn the_end_has_a_reason_and_stays_the_end() {
     for transport in ALL {
         let (peer, mut device) = connected(transport).await;

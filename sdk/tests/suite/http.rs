@@ -1,12 +1,21 @@
 //! A device over HTTP, against a script: which requests it makes, and what it makes of the answers.
 
+use std::collections::BTreeSet;
+use std::io;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use orrery_host::{Host, Listener, Stream, Task};
-use orrery_sdk::{ConnectError, Device, Event, Options, Transport};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use orrery_host::{Host, Listener, LocalStream, Net, Stream, Task};
+use orrery_sdk::{ConnectError, Device, Event, Options, RequestError, Transport};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::timeout;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, timeout};
+
+/// Bytes on their way in one direction of a connection.
+const PIPE_BYTES: usize = 64 * 1024;
 
 /// One request that is expected, by the beginning of its first line, and what it is answered with.
 type Line = (&'static str, Act);
@@ -17,61 +26,87 @@ enum Act {
     Say(String),
     /// The same, and the end of the connection.
     SayAndHang(String),
+    /// The same, and the connection ends just when something else is asked on it.
+    SayAndMiss(String),
+    /// Each of them after so long.
+    SaySlowly(Duration, Vec<String>),
     /// Nothing, ever.
     Wait,
 }
 
+/// Connections in memory, of which the clock knows, so that time passes only where all wait for it.
+struct Pipes(mpsc::UnboundedSender<Box<dyn Stream>>);
+
+impl Net for Pipes {
+    fn listen(&self, _: SocketAddr) -> BoxFuture<'static, io::Result<Box<dyn Listener>>> {
+        unreachable!("the script takes connections by itself")
+    }
+
+    fn connect(&self, _: &str) -> BoxFuture<'static, io::Result<Box<dyn Stream>>> {
+        let (device, comet) = tokio::io::duplex(PIPE_BYTES);
+        self.0.send(Box::new(LocalStream(comet))).unwrap();
+        let device: Box<dyn Stream> = Box::new(LocalStream(device));
+        async { Ok(device) }.boxed()
+    }
+}
+
 /// A comet that follows a script. Requests may come over any number of connections.
 struct Script {
-    host: Host,
-    address: String,
-    /// The heads and bodies of all requests, in order.
-    asked: Arc<Mutex<Vec<String>>>,
+    net: Arc<dyn Net>,
+    /// The heads and bodies of all requests, in order, each with its connection's number.
+    asked: Arc<Mutex<Vec<(usize, String)>>>,
     _task: Task,
 }
 
 impl Script {
     async fn start(lines: Vec<Line>) -> Self {
-        let host = Host::system();
-        let listener = host.net.listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
-        let address = listener.local_addr().unwrap().to_string();
+        let (connections, accepted) = mpsc::unbounded_channel();
         let (lines, asked) = (Arc::new(Mutex::new(lines)), Arc::new(Mutex::default()));
         let (script, log) = (lines, asked.clone());
-        let task = host.tasks.spawn("script", accept(listener, script, log));
-        Self { host, address, asked, _task: task }
+        let task = Host::system().tasks.spawn("script", accept(accepted, script, log));
+        Self { net: Arc::new(Pipes(connections)), asked, _task: task }
     }
 
     fn options(&self, transport: Transport) -> Options {
-        let mut options = Options::new(transport, &self.address).user("5");
+        let mut options = Options::new(transport, "comet:1").user("5");
         options.answer_timeout = Duration::from_secs(5);
         options
     }
 
     async fn connect(&self, transport: Transport) -> Result<Device, ConnectError> {
-        Device::connect(&self.host.net, self.options(transport)).await
+        Device::connect(&self.net, self.options(transport)).await
     }
 
     fn asked(&self) -> Vec<String> {
-        self.asked.lock().unwrap().clone()
+        self.asked.lock().unwrap().iter().map(|(_, asked)| asked.clone()).collect()
+    }
+
+    /// Over how many connections requests of this kind came.
+    fn connections(&self, line: &str) -> usize {
+        let asked = self.asked.lock().unwrap();
+        let of_kind = asked.iter().filter(|(_, asked)| asked.starts_with(line));
+        of_kind.map(|(connection, _)| connection).collect::<BTreeSet<_>>().len()
     }
 }
 
 async fn accept(
-    listener: Box<dyn Listener>,
+    mut accepted: mpsc::UnboundedReceiver<Box<dyn Stream>>,
     lines: Arc<Mutex<Vec<Line>>>,
-    asked: Arc<Mutex<Vec<String>>>,
+    asked: Arc<Mutex<Vec<(usize, String)>>>,
 ) {
     let mut serving = tokio::task::JoinSet::new();
-    loop {
-        let (stream, _) = listener.accept().await.unwrap();
-        serving.spawn(serve(stream, lines.clone(), asked.clone()));
+    let mut number = 0;
+    while let Some(stream) = accepted.recv().await {
+        serving.spawn(serve(stream, number, lines.clone(), asked.clone()));
+        number += 1;
     }
 }
 
 async fn serve(
     mut stream: Box<dyn Stream>,
+    number: usize,
     lines: Arc<Mutex<Vec<Line>>>,
-    asked: Arc<Mutex<Vec<String>>>,
+    asked: Arc<Mutex<Vec<(usize, String)>>>,
 ) {
     while let Some(request) = request(&mut stream).await {
         let act = {
@@ -80,13 +115,24 @@ async fn serve(
             let at = at.unwrap_or_else(|| panic!("not in the script: {request}"));
             lines.remove(at).1
         };
-        asked.lock().unwrap().push(request);
+        asked.lock().unwrap().push((number, request));
         match act {
             Act::Say(bytes) => stream.write_all(bytes.as_bytes()).await.unwrap(),
             Act::SayAndHang(bytes) => {
                 stream.write_all(bytes.as_bytes()).await.unwrap();
                 stream.shutdown().await.unwrap();
                 return;
+            }
+            Act::SayAndMiss(bytes) => {
+                stream.write_all(bytes.as_bytes()).await.unwrap();
+                let _ = stream.read(&mut [0]).await;
+                return;
+            }
+            Act::SaySlowly(pause, pieces) => {
+                for piece in pieces {
+                    sleep(pause).await;
+                    stream.write_all(piece.as_bytes()).await.unwrap();
+                }
             }
             Act::Wait => std::future::pending().await,
         }
@@ -114,7 +160,9 @@ fn answer(status: &str, body: &str) -> String {
     format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
 }
 
-const WELCOME: &str = r#"{"session":"S","cursor":"1","wait_ms":25000,"events":[{"type":"welcome","key":"k","heartbeat_ms":1000,"heartbeat_max_ms":2000}]}"#;
+const WELCOME: &str = r#"{"session":"S","cursor":"1","wait_ms":25000,"events":[{"type":"welcome","key":"k","heartbeat_ms":240000,"heartbeat_max_ms":480000}]}"#;
+
+const SENT: &str = "HTTP/1.1 204 No Content\r\n\r\n";
 
 fn welcome() -> Line {
     ("POST /sub/poll HTTP/1.1", Act::Say(answer("200 OK", WELCOME)))
@@ -128,15 +176,20 @@ fn message(data: &str) -> String {
     format!(r#"{{"type":"message","op":9,"data":"{data}"}}"#)
 }
 
-fn chunks(pieces: &[&str]) -> String {
-    let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\
-                Transfer-Encoding: chunked\r\n\r\n";
-    let pieces = pieces.iter().map(|piece| format!("{:x}\r\n{piece}\r\n", piece.len()));
-    head.to_owned() + &pieces.collect::<String>()
+const STREAM: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\
+                      Transfer-Encoding: chunked\r\n\r\n";
+
+fn chunk(piece: &str) -> String {
+    format!("{:x}\r\n{piece}\r\n", piece.len())
 }
 
+fn chunks(pieces: &[&str]) -> String {
+    STREAM.to_owned() + &pieces.iter().map(|piece| chunk(piece)).collect::<String>()
+}
+
+/// The next event, or a failure where none would ever come.
 async fn next(device: &mut Device) -> Event {
-    timeout(Duration::from_secs(10), device.next()).await.expect("an event")
+    timeout(Duration::from_secs(3600), device.next()).await.expect("an event")
 }
 
 async fn expect(device: &mut Device, body: &'static str) {
@@ -144,7 +197,7 @@ async fn expect(device: &mut Device, body: &'static str) {
     assert_eq!(event, Event::Message { op: 9, body: body.into() });
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_poll_that_breaks_off_is_repeated_with_the_same_cursor() {
     let half = events("3", &message("lost"));
     let half = half[..half.len() - 5].to_owned();
@@ -170,7 +223,7 @@ async fn a_poll_that_breaks_off_is_repeated_with_the_same_cursor() {
     assert!(hello.ends_with(r#"{"type":"hello","user":"5"}"#), "{hello}");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_stream_is_taken_up_where_it_broke_however_it_was_cut() {
     let one = format!("retry: 1000\n\nid: 2\ndata: {}\n\n:\n\nid: 3\nda", message("one"));
     let rest = format!("ta: {}\n\n", message("two"));
@@ -192,13 +245,13 @@ async fn a_stream_is_taken_up_where_it_broke_however_it_was_cut() {
     assert!(script.asked()[2].contains("last-event-id: 3\r\n"), "{}", script.asked()[2]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_it_says_goes_while_it_waits_and_its_end_is_told() {
     let joined = r#"{"type":"joined","id":2,"rooms":["r"]}"#;
     let close = r#"{"type":"close","code":4001,"reason":"replaced"}"#;
     let script = Script::start(vec![
         welcome(),
-        ("POST /sub/send?session=S ", Act::Say("HTTP/1.1 204 No Content\r\n\r\n".to_owned())),
+        ("POST /sub/send?session=S ", Act::Say(SENT.to_owned())),
         ("GET /sub/poll?session=S&cursor=1 ", Act::Say(events("2", joined))),
         ("GET /sub/poll?session=S&cursor=2 ", Act::Say(events("3", close))),
     ]);
@@ -212,24 +265,180 @@ async fn what_it_says_goes_while_it_waits_and_its_end_is_told() {
     assert!(sent.ends_with(r#"{"type":"join","id":2,"rooms":["r"]}"#), "{sent}");
 }
 
-#[tokio::test]
-async fn a_session_that_is_gone_is_an_end_and_so_is_a_comet_that_stays_away() {
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_gone_is_an_end() {
     let gone = r#"{"type":"error","code":"NO_SUCH_SESSION","message":"gone"}"#;
     let script =
         Script::start(vec![welcome(), ("GET /sub/poll", Act::Say(answer("410 Gone", gone)))]).await;
     let mut device = script.connect(Transport::Poll).await.unwrap();
     let closed = Event::Closed { code: None, reason: "gone".to_owned() };
     assert_eq!(next(&mut device).await, closed);
-
-    let nothing = || ("GET /sub/events", Act::SayAndHang(String::new()));
-    let lines = vec![welcome(), nothing(), nothing(), nothing(), nothing(), nothing(), nothing()];
-    let script = Script::start(lines).await;
-    let mut device = script.connect(Transport::Sse).await.unwrap();
-    assert!(matches!(next(&mut device).await, Event::Closed { code: None, .. }));
-    assert_eq!(script.asked().len(), 7, "the hello, and six times for events");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
+async fn a_comet_that_stays_away_is_asked_for_a_minute_with_growing_pauses() {
+    let hang = || Act::SayAndHang(String::new());
+    for (kind, nothing) in [
+        (Transport::Poll, ("GET /sub/poll", hang())),
+        (Transport::Sse, ("GET /sub/events", hang())),
+        (Transport::Sse, ("GET /sub/events", Act::Say(chunks(&[""])))),
+    ] {
+        let lines = std::iter::once(welcome()).chain(std::iter::repeat_n(nothing, 1000));
+        let script = Script::start(lines.collect()).await;
+        let mut device = script.connect(kind).await.unwrap();
+        let began = Instant::now();
+        assert!(matches!(next(&mut device).await, Event::Closed { code: None, .. }));
+        let lasted = began.elapsed();
+        assert!((60..=65).contains(&lasted.as_secs()), "{lasted:?}");
+        // Pauses of up to five seconds, 2.5 on average.
+        let asked = script.asked().len();
+        assert!((15..=60).contains(&asked), "{asked} requests");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_poll_that_the_network_forgot_is_repeated_with_the_same_cursor() {
+    let without = WELCOME.replace(r#""wait_ms":25000,"#, "");
+    let short = WELCOME.replace("25000", "1000");
+    for (welcome, silence_s) in [(WELCOME, 35), (&without, 35), (&short, 11)] {
+        let script = Script::start(vec![
+            ("POST /sub/poll HTTP/1.1", Act::Say(answer("200 OK", welcome))),
+            ("GET /sub/poll?session=S&cursor=1 ", Act::Wait),
+            ("GET /sub/poll?session=S&cursor=1 ", Act::Say(events("2", &message("one")))),
+        ]);
+        let script = script.await;
+        let mut device = script.connect(Transport::Poll).await.unwrap();
+        let began = Instant::now();
+        expect(&mut device, "one").await;
+        assert_eq!(began.elapsed().as_secs(), silence_s, "{welcome}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_may_take_long_as_long_as_more_of_it_comes() {
+    let whole = events("2", &message("one"));
+    let pieces =
+        whole.as_bytes().chunks(20).map(|piece| String::from_utf8(piece.to_vec()).unwrap());
+    let script = Script::start(vec![
+        welcome(),
+        ("GET /sub/poll", Act::SaySlowly(Duration::from_secs(10), pieces.collect())),
+    ]);
+    let script = script.await;
+    let mut device = script.connect(Transport::Poll).await.unwrap();
+    let began = Instant::now();
+    expect(&mut device, "one").await;
+    assert!(began.elapsed().as_secs() > 35, "{:?} is what silence may last", began.elapsed());
+    assert_eq!(script.asked().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_falls_silent_is_taken_up_and_a_quiet_one_is_left_alone() {
+    let one = format!("id: 2\ndata: {}\n\n", message("one"));
+    let two = format!("id: 3\ndata: {}\n\n", message("two"));
+    let mut quiet = vec![STREAM.to_owned()];
+    quiet.extend(std::iter::repeat_n(chunk(":\n\n"), 10));
+    quiet.push(chunk(&two));
+    let script = Script::start(vec![
+        welcome(),
+        ("GET /sub/events?session=S&cursor=1 ", Act::Say(chunks(&[&one]))),
+        ("GET /sub/events?session=S&cursor=2 ", Act::SaySlowly(Duration::from_secs(25), quiet)),
+    ]);
+    let script = script.await;
+    let mut device = script.connect(Transport::Sse).await.unwrap();
+    expect(&mut device, "one").await;
+    let began = Instant::now();
+    expect(&mut device, "two").await;
+    assert_eq!(began.elapsed().as_secs(), 35 + 12 * 25);
+    assert_eq!(script.asked().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_proxy_says_in_place_of_the_comet_is_no_end() {
+    let says = |status, body| ("GET /sub/", Act::Say(answer(status, body)));
+    for kind in [Transport::Poll, Transport::Sse] {
+        let script = Script::start(vec![
+            welcome(),
+            says("502 Bad Gateway", "<html>bad gateway</html>"),
+            says("504 Gateway Timeout", ""),
+            says("503 Service Unavailable", r#"{"error":"no upstream"}"#),
+            says("200 OK", "<html>do you accept our terms?</html>"),
+            says("200 OK", r#"{"cursor":"2","events":[{"type":"message","op":9,"data":"one"}]}"#),
+        ]);
+        let script = script.await;
+        let mut device = script.connect(kind).await.unwrap();
+        expect(&mut device, "one").await;
+        assert!(script.asked()[5].contains("cursor=1 "), "{}", script.asked()[5]);
+    }
+    // Before there is a session it is one.
+    let script = Script::start(vec![(
+        "POST /sub/poll",
+        Act::Say(answer("502 Bad Gateway", "<html>bad gateway</html>")),
+    )])
+    .await;
+    let error = script.connect(Transport::Poll).await.err().unwrap();
+    assert!(matches!(&error, ConnectError::Closed { .. }) && error.may_retry(), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_post_does_not_meet_the_end_of_a_connection_that_was_idle() {
+    let send = |act: fn(String) -> Act| ("POST /sub/send", act(SENT.to_owned()));
+    let script = Script::start(vec![
+        welcome(),
+        send(Act::Say),
+        send(Act::SayAndMiss),
+        send(Act::SayAndMiss),
+        send(Act::Say),
+    ]);
+    let script = script.await;
+    let mut device = script.connect(Transport::Poll).await.unwrap();
+    device.send(4, b"one").await.unwrap();
+    device.send(4, b"two").await.unwrap();
+    assert_eq!(script.connections("POST /sub/send"), 1, "one right after the other");
+    for (body, connections) in [(b"three", 2), (b"fours", 3)] {
+        sleep(Duration::from_secs(5)).await;
+        device.send(4, body).await.unwrap();
+        assert_eq!(script.connections("POST /sub/send"), connections);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_said_and_never_answered_is_not_said_twice_and_ends_the_connection() {
+    let script =
+        Script::start(vec![welcome(), ("POST /sub/send", Act::Wait), ("GET /sub/poll", Act::Wait)])
+            .await;
+    let mut device = script.connect(Transport::Poll).await.unwrap();
+    let began = Instant::now();
+    let sent = timeout(Duration::from_secs(3600), device.send(4, b"one")).await.unwrap();
+    assert!(matches!(sent, Err(RequestError::Closed)), "{sent:?}");
+    assert_eq!(began.elapsed().as_secs(), 5, "the answer timeout");
+    let Event::Closed { code: None, reason } = next(&mut device).await else {
+        panic!("not the end")
+    };
+    assert!(reason.contains("in time"), "{reason}");
+    assert_eq!(script.asked().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_of_an_unknown_type_are_ignored_and_unreadable_ones_are_not() {
+    let weather = r#"{"type":"weather","is":{"hot":[1]}}"#;
+    let broken = r#"{"type":"message","op":"nine"}"#;
+    let all = [weather, &message("one"), broken].join(",");
+    let stream = format!(
+        "id: 2\ndata: {weather}\n\nid: 3\ndata: {}\n\nid: 4\ndata: {broken}\n\n",
+        message("one")
+    );
+    for (kind, said) in [(Transport::Poll, events("4", &all)), (Transport::Sse, chunks(&[&stream]))]
+    {
+        let script = Script::start(vec![welcome(), ("GET /sub/", Act::Say(said))]).await;
+        let mut device = script.connect(kind).await.unwrap();
+        expect(&mut device, "one").await;
+        let end = next(&mut device).await;
+        let Event::Closed { code: None, reason } = end else { panic!("{end:?}") };
+        assert!(reason.contains("unreadable"), "{reason}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_refused_hello_and_a_full_comet_are_told_apart() {
     let refused = r#"{"events":[{"type":"error","code":"UNAUTHORIZED","message":"no"},{"type":"close","code":4006,"reason":"unauthorized"}]}"#;
     let script =
@@ -253,7 +462,7 @@ async fn a_refused_hello_and_a_full_comet_are_told_apart() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn giving_up_on_an_event_over_http_loses_nothing() {
     let pieces: Vec<String> =
         (2..50).map(|id| format!("id: {id}\ndata: {}\n\n", message("x"))).collect();
@@ -276,13 +485,11 @@ async fn giving_up_on_an_event_over_http_loses_nothing() {
     timeout(Duration::from_secs(10), all).await.expect("all of them");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_device_says_goodbye_over_http() {
-    let script = Script::start(vec![
-        welcome(),
-        ("POST /sub/close?session=S ", Act::Say("HTTP/1.1 204 No Content\r\n\r\n".to_owned())),
-    ])
-    .await;
+    let script =
+        Script::start(vec![welcome(), ("POST /sub/close?session=S ", Act::Say(SENT.to_owned()))])
+            .await;
     let device = script.connect(Transport::Poll).await.unwrap();
     device.close().await;
     assert_eq!(script.asked().len(), 2);

@@ -114,6 +114,9 @@ pub enum ServerMessage {
         /// Its word.
         reason: String,
     },
+    /// Of a type that this version does not know, for a device to ignore. No comet says it.
+    #[serde(other, skip_serializing)]
+    Other,
 }
 
 impl ServerMessage {
@@ -127,17 +130,21 @@ impl ServerMessage {
         Self::Error { id, code, message: message.into() }
     }
 
-    /// Reads a message, as a device does.
+    /// Reads a message, as a device does: one of a type that this version does not know is [`Self::Other`].
     ///
     /// # Errors
-    /// When the text is no message of this protocol's, or of a type that this version does not know.
+    /// When the text is no message of this protocol's.
     pub fn parse(text: &[u8]) -> Result<Self, serde_json::Error> {
         serde_json::from_slice(text)
     }
 
     /// The message's text: one line.
+    ///
+    /// # Panics
+    /// For [`Self::Other`], which has none.
     pub fn to_text(&self) -> String {
-        serde_json::to_string(self).expect("texts and numbers always have a JSON form")
+        serde_json::to_string(self)
+            .expect("texts and numbers have a JSON form, and no comet says what it does not know")
     }
 
     /// The message as a dialect of `orrery.json.v1` carries it: as a WebSocket frame, or as a line.
@@ -154,4 +161,20 @@ impl ServerMessage {
 /// The texts of room ids.
 pub(crate) fn texts<'a>(rooms: impl IntoIterator<Item = &'a Id>) -> Vec<String> {
     rooms.into_iter().map(|room| room.as_str().to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_type_that_is_not_known_is_no_error_and_what_has_none_is() {
+        for text in [r#"{"type":"weather","rooms":7,"is":{"hot":[1]}}"#, r#"{"a":1,"type":"w"}"#] {
+            assert_eq!(ServerMessage::parse(text.as_bytes()).unwrap(), ServerMessage::Other);
+        }
+        for text in ["{}", "7", "null", r#""pong""#, r#"{"type":"weather""#, r#"{"type":"joined"}"#]
+        {
+            assert!(ServerMessage::parse(text.as_bytes()).is_err(), "{text}");
+        }
+    }
 }
