@@ -207,6 +207,10 @@ pub(crate) const STREAM_RETRY_MS: u64 = 1000;
 /// How long a device may take nothing of a response that is being written to it.
 pub(crate) const RESPONSE_STALL_MAX: Duration = Duration::from_secs(30);
 
+/// How long a connection may go on that waits for a device over HTTP to take its events when that has said goodbye:
+/// what it posted before is carried out meanwhile.
+pub(crate) const GOODBYE_MAX: Duration = Duration::from_secs(1);
+
 /// Sessions over HTTP that are over and remembered, so that their devices learn why; beyond it the oldest are
 /// forgotten, and their devices are told only that they are gone.
 pub(crate) const ENDED_SESSIONS_MAX: usize = 1024;
@@ -219,6 +223,7 @@ pub(crate) const PREFLIGHT_MAX_AGE_S: u64 = 600;
 /// Longest that a poll may be configured to wait: networks in between give up on a request of a minute or two.
 pub(crate) const POLL_WAIT_MAX: Duration = Duration::from_secs(120);
 
+const _: () = assert!(2 * GIVE_BYTES_MAX <= orrery_comet_core::limits::HTTP_SHOWN_BYTES_MAX);
 const _: () = assert!(CHANGES_WAITING_MAX < ANSWERS_WAITING_MAX);
 const _: () = assert!(EDGE_BATCH <= EDGE_UNANSWERED_MAX);
 const _: () = assert!(SWEEP_PERIOD.as_millis() < GAP_MAX.as_millis());

@@ -55,10 +55,20 @@ pub const HTTP_KEPT_EVENTS_MAX: usize = 256;
 /// Most bytes of events that are kept so: what one device makes a comet remember that reads well.
 pub const HTTP_KEPT_BYTES_MAX: usize = 64 << 10;
 
+/// Most events that one response shows, or one piece of a stream. More is never given, and so never kept, for a device
+/// that asks on with an old cursor.
+pub const HTTP_SHOWN_EVENTS_MAX: usize = 1024;
+
+/// Most bytes of events that are shown so; a single longer one is shown all the same. Who gets on is handed less at
+/// once.
+pub const HTTP_SHOWN_BYTES_MAX: usize = 128 << 10;
+
 /// Most bytes that wait to be carried out of what a device has posted: the longest message and more.
 pub const HTTP_INBOX_BYTES_MAX: usize = 128 << 10;
 
 const _: () = assert!(JSON_MESSAGE_BYTES_MAX < HTTP_INBOX_BYTES_MAX);
+const _: () = assert!(HTTP_KEPT_EVENTS_MAX <= HTTP_SHOWN_EVENTS_MAX);
+const _: () = assert!(HTTP_KEPT_BYTES_MAX <= HTTP_SHOWN_BYTES_MAX);
 const _: () = assert!(CLIENT_PACKET_BYTES_MAX <= GOIM_MESSAGE_BYTES_MAX);
 const _: () = assert!(JSON_MESSAGE_BYTES_DEFAULT <= JSON_MESSAGE_BYTES_MAX);
 const _: () = assert!(JSON_MESSAGE_BYTES_MAX <= u32::MAX as usize);

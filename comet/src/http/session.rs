@@ -5,7 +5,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use orrery_comet_core::http::{self, Cursor, Inbox, Refusal, Ring, SessionId};
+use orrery_comet_core::http::{self, Cursor, CursorError, Inbox, Refusal, Ring, SessionId};
 use parking_lot::Mutex;
 use tokio::io::ReadBuf;
 use tokio::time::Instant;
@@ -25,6 +25,8 @@ struct State {
     /// How long the device may be silent; known once it is welcome.
     silence_max: Option<Duration>,
     signed_at: Option<Instant>,
+    /// Until when some request has to name it, after the one that began it; none once one has.
+    unclaimed_until: Option<Instant>,
     /// The number of the newest request for events: older ones end.
     turn: u64,
     /// Whether the device is gone, so that nothing more is to be read from it.
@@ -68,7 +70,12 @@ impl PollSession {
     /// [`Refusal`]; nothing has changed then.
     pub(super) fn begin(&self, cursor: Cursor, now: Instant) -> Result<u64, Refusal> {
         let mut state = self.state.lock();
-        let is_news = state.ring.acknowledge(cursor).map_err(Refusal::Cursor)?;
+        let is_news = match state.ring.acknowledge(cursor) {
+            Ok(is_news) => is_news,
+            // Of one that is over less is kept; why it is, its device is to know.
+            Err(CursorError::Passed) if state.over => return Err(state.refusal()),
+            Err(why) => return Err(Refusal::Cursor(why)),
+        };
         if state.over && !state.ring.has_after(cursor) {
             return Err(state.refusal());
         }
@@ -86,6 +93,10 @@ impl PollSession {
         let mut state = self.state.lock();
         if state.turn != turn {
             return Poll::Ready(Next::Superseded);
+        }
+        // It ended just now, and keeps less.
+        if state.over && state.ring.is_passed(after) {
+            return Poll::Ready(Next::Over);
         }
         if state.ring.has_after(after) {
             let (events, cursor) = state.ring.show(after);
@@ -135,11 +146,35 @@ impl PollSession {
         let mut state = self.state.lock();
         state.hung_up = true;
         wake(&mut state.reader);
+        // A connection that does not read, because too many answers wait, waits only there.
+        wake(&mut state.flusher);
+    }
+
+    /// Whether the device is gone.
+    pub(super) fn has_hung_up(&self) -> bool {
+        self.state.lock().hung_up
     }
 
     /// The device is welcome, and may be silent for so long.
     pub(super) fn welcome(&self, silence_max: Duration) {
         self.state.lock().silence_max = Some(silence_max);
+    }
+
+    /// Some request has to name the session until then: that its device was told of it, only that shows.
+    pub(super) fn has_to_be_claimed(&self, until: Instant) {
+        let mut state = self.state.lock();
+        state.unclaimed_until = Some(until);
+        wake(&mut state.reader);
+    }
+
+    /// A request has named the session.
+    pub(super) fn claim(&self) {
+        self.state.lock().unclaimed_until = None;
+    }
+
+    /// Until when it has to be named, if it was not yet.
+    pub(super) fn unclaimed_until(&self) -> Option<Instant> {
+        self.state.lock().unclaimed_until
     }
 
     /// How long a poll waits that would wait so long: never so long that the device seems silent meanwhile.
@@ -206,18 +241,24 @@ impl PollSession {
         }
     }
 
-    /// The connection is gone.
+    /// The connection is gone. Only what its device may still ask for is kept, and not too much of it.
     pub(super) fn end(&self) {
         self.close();
         let mut state = self.state.lock();
         state.over = true;
+        state.inbox = Inbox::default();
+        state.ring.shrink();
         wake(&mut state.poller);
+        (state.reader, state.flusher) = (None, None);
     }
 }
 
 impl State {
     /// Takes a sign of life, unless there was one just now.
     fn sign(&mut self, now: Instant, in_any_case: bool) {
+        if self.over {
+            return;
+        }
         let is_due = |last: Instant| now.saturating_duration_since(last) >= SIGN_PERIOD;
         if in_any_case || self.signed_at.is_none_or(is_due) {
             self.signed_at = Some(now);
@@ -237,5 +278,60 @@ impl State {
 fn wake(waiting: &mut Option<Waker>) {
     if let Some(waker) = waiting.take() {
         waker.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use orrery_comet_core::limits::HTTP_KEPT_BYTES_MAX;
+
+    use super::*;
+
+    fn session() -> Arc<PollSession> {
+        PollSession::new(SessionId::new([7; 16]))
+    }
+
+    /// What a request gets at once that asks for what is after a cursor.
+    fn next(session: &PollSession, turn: u64, after: Cursor) -> Poll<Next> {
+        session.poll_next(turn, after, &mut Context::from_waker(Waker::noop()))
+    }
+
+    /// A session that has shown more than is kept, and has posts that nobody has read.
+    fn full() -> (Arc<PollSession>, u64) {
+        let session = session();
+        let now = Instant::now();
+        let turn = session.begin(Cursor(0), now).unwrap();
+        let line = [vec![b'x'; HTTP_KEPT_BYTES_MAX / 3], b"\n".to_vec()].concat();
+        session.write(&[&line, &line, &line, &line]);
+        assert!(matches!(next(&session, turn, Cursor(0)), Poll::Ready(Next::Events(_, Cursor(4)))));
+        (0..100).for_each(|_| session.post(&[b'x'; 1000], now).unwrap());
+        (session, turn)
+    }
+
+    #[test]
+    fn a_session_that_is_over_keeps_little_and_its_last_word() {
+        let (session, _) = full();
+        session.close();
+        session.write(&[b"goodbye\n"]);
+        session.end();
+        assert!(session.state.lock().inbox.is_empty());
+        let begin = |cursor| session.begin(Cursor(cursor), Instant::now());
+        assert_eq!(begin(1), Err(Refusal::Over("goodbye".into())), "that is not kept");
+        let turn = begin(2).unwrap();
+        let Poll::Ready(Next::Events(events, Cursor(5))) = next(&session, turn, Cursor(2)) else {
+            panic!("there are events");
+        };
+        assert_eq!((events.len(), &events[2]), (3, &"goodbye".into()));
+        assert!(session.state.lock().inbox.is_empty(), "nobody reads a sign of life any more");
+        assert_eq!(begin(5), Err(Refusal::Over("goodbye".into())));
+    }
+
+    #[test]
+    fn a_request_that_begins_as_its_session_ends_is_told_why() {
+        let (session, _) = full();
+        let turn = session.begin(Cursor(0), Instant::now()).unwrap();
+        session.end();
+        assert!(matches!(next(&session, turn, Cursor(0)), Poll::Ready(Next::Over)));
+        assert_eq!(session.refusal(), Refusal::NoSuchSession, "it had no last word");
     }
 }

@@ -48,7 +48,7 @@ impl Visit {
     }
 
     /// Answers a request. After a refusal the connection closes: who sends what is refused gets no more of it for one
-    /// place at the door.
+    /// place at the door. So it does after whatever else can be repeated without being counted.
     pub(super) async fn answer(
         self: Rc<Self>,
         request: Request<Incoming>,
@@ -89,9 +89,17 @@ impl Visit {
             }
             http::Request::Close(session) => {
                 self.find(session)?.hang_up();
-                Ok(empty())
+                let mut response = empty();
+                // Nobody counts how often a session is closed that is over.
+                close(&mut response);
+                Ok(response)
             }
-            http::Request::Preflight => Ok(preflight()),
+            http::Request::Preflight => {
+                let mut response = preflight();
+                // It names no session, and would keep its place at the door for as long as it likes.
+                close(&mut response);
+                Ok(response)
+            }
         }
     }
 
@@ -145,6 +153,8 @@ impl Visit {
                 Verdict::Welcome { heartbeat_max_ms } => {
                     session.welcome(Duration::from_millis(heartbeat_max_ms.into()));
                     let wait = session.wait(self.comet().config.poll_wait());
+                    let until = Instant::now() + wait + self.comet().config.handshake();
+                    session.has_to_be_claimed(until);
                     let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
                     let body = http::welcome(session.id(), cursor, wait_ms, &events);
                     let given = Given { session, upto: cursor, orphan: Some(orphan) };
@@ -191,6 +201,7 @@ impl Visit {
     fn find(&self, id: SessionId) -> Result<Arc<PollSession>, Refusal> {
         let session = self.comet().sessions.find(id).ok_or(Refusal::NoSuchSession)?;
         self.handshake.take();
+        session.claim();
         Ok(session)
     }
 

@@ -2,15 +2,18 @@
 //!
 //! An event is *shown* when it is put into a response, and *given* when a socket has taken that response. A device
 //! that names a [`Cursor`] has all events up to it, and they are forgotten. What was given and not acknowledged
-//! (a stream acknowledges nothing until its device comes back) is kept within limits; what was not given is kept
-//! in any case, and is bounded by whoever pushes: it does so only while everything is given.
+//! (a stream acknowledges nothing until its device comes back) is kept within limits, and no response shows more than
+//! so much behind its cursor, however often a device asks on with the same one. What was not given is kept in any
+//! case, and is bounded by whoever pushes: it does so only while everything is given.
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 
 use super::cursor::Cursor;
-use crate::limits::{HTTP_KEPT_BYTES_MAX, HTTP_KEPT_EVENTS_MAX};
+use crate::limits::{
+    HTTP_KEPT_BYTES_MAX, HTTP_KEPT_EVENTS_MAX, HTTP_SHOWN_BYTES_MAX, HTTP_SHOWN_EVENTS_MAX,
+};
 
 /// Why a device cannot go on from its cursor. Trying again cannot help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -32,7 +35,7 @@ pub struct Ring {
     forgotten: u64,
     shown: u64,
     given: u64,
-    /// Where the newest response began: whatever it holds may have to be repeated.
+    /// Where the newest response begins: whatever it holds may have to be repeated.
     newest: u64,
 }
 
@@ -43,7 +46,7 @@ impl Ring {
         self.events.push_back(event);
     }
 
-    /// Takes what a device says it has. Returns whether it is more than was known.
+    /// Takes what a device says it has; its response begins there. Returns whether it is more than was known.
     ///
     /// # Errors
     /// [`CursorError`]; nothing has changed then.
@@ -59,19 +62,30 @@ impl Ring {
             self.forget();
         }
         self.given = self.given.max(cursor);
+        // An older response may be given before the one that begins here is shown.
+        self.newest = cursor;
         Ok(is_news)
     }
 
-    /// What is there after a cursor, and the cursor behind it. A response will show it.
+    /// What is there after a cursor, as much as one response shows, and the cursor behind it.
     ///
     /// # Panics
-    /// Where the cursor is none that [`Ring::acknowledge`] or this has returned since the last response.
+    /// Where the cursor is not the one that [`Ring::acknowledge`] took last, or this returned since.
     pub fn show(&mut self, Cursor(after): Cursor) -> (Vec<Bytes>, Cursor) {
         let skip = after.checked_sub(self.forgotten).expect("what is being shown is not forgotten");
         let skip = usize::try_from(skip).unwrap_or(usize::MAX);
-        self.shown = self.last();
+        let mut bytes = 0;
+        let fits = |event: &&Bytes| {
+            let is_first = bytes == 0;
+            bytes += event.len();
+            is_first || bytes <= HTTP_SHOWN_BYTES_MAX
+        };
+        let events = self.events.iter().skip(skip).take(HTTP_SHOWN_EVENTS_MAX);
+        let events: Vec<Bytes> = events.take_while(fits).cloned().collect();
+        let upto = after + events.len() as u64;
+        self.shown = self.shown.max(upto);
         self.newest = after;
-        (self.events.iter().skip(skip).cloned().collect(), Cursor(self.shown))
+        (events, Cursor(upto))
     }
 
     /// Whether there is an event after a cursor.
@@ -82,9 +96,7 @@ impl Ring {
     /// A socket has taken all events up to this one.
     pub fn give(&mut self, Cursor(upto): Cursor) {
         self.given = self.given.max(upto.min(self.shown));
-        while self.forgotten < self.given.min(self.newest)
-            && (self.events.len() > HTTP_KEPT_EVENTS_MAX || self.bytes > HTTP_KEPT_BYTES_MAX)
-        {
+        while self.forgotten < self.given.min(self.newest) && self.is_more_than_kept() {
             self.forget();
         }
     }
@@ -94,6 +106,11 @@ impl Ring {
         self.given == self.last()
     }
 
+    /// Whether what came after a cursor is forgotten.
+    pub fn is_passed(&self, Cursor(after): Cursor) -> bool {
+        after < self.forgotten
+    }
+
     /// Drops what no response has shown: nobody is to get it any more.
     pub fn cut(&mut self) {
         while self.last() > self.shown
@@ -101,6 +118,18 @@ impl Ring {
         {
             self.bytes -= event.len();
         }
+    }
+
+    /// Drops the oldest events, whoever still wants them, until no more are left than are kept.
+    pub fn shrink(&mut self) {
+        while self.is_more_than_kept() {
+            self.forget();
+        }
+        self.events.shrink_to_fit();
+    }
+
+    fn is_more_than_kept(&self) -> bool {
+        self.events.len() > HTTP_KEPT_EVENTS_MAX || self.bytes > HTTP_KEPT_BYTES_MAX
     }
 
     /// The number of the last event.
@@ -206,6 +235,85 @@ mod tests {
         assert_eq!(ring.events.len(), 2, "what follows is not given yet");
         ring.give(cursor);
         assert_eq!((ring.events.len(), ring.bytes), (1, event(1002).len()));
+    }
+
+    /// Pushes as an outbox does: only while everything is given.
+    fn push_given(ring: &mut Ring, pushed: &mut u64, most: u64, bytes: usize) {
+        if ring.is_given() {
+            for _ in 0..most {
+                *pushed += 1;
+                let mut event = format!("event {pushed} ").into_bytes();
+                event.resize(bytes.max(event.len()), b'x');
+                ring.push(event.into());
+            }
+        }
+    }
+
+    #[test]
+    fn a_device_that_asks_on_with_an_old_cursor_is_kept_no_more_for_and_loses_nothing() {
+        // Many small events, few large ones, and some that are more than a response each.
+        for (most, bytes, shown_max) in [
+            (64, 0, HTTP_SHOWN_EVENTS_MAX),
+            (64, 1000, HTTP_SHOWN_BYTES_MAX / 1000),
+            (1, 2 * HTTP_SHOWN_BYTES_MAX, 1),
+        ] {
+            let (mut ring, mut pushed) = (Ring::default(), 0);
+            for _ in 0..400 {
+                push_given(&mut ring, &mut pushed, most, bytes);
+                let (events, upto) = shown(&mut ring, 0);
+                ring.give(upto);
+                assert!(events.len() <= shown_max, "{bytes}: {}", events.len());
+                assert!(ring.events.len() <= shown_max + most as usize, "{bytes}");
+            }
+            assert!(!ring.is_given(), "{bytes}: so that nobody pushes on");
+            // It gets on after all, by polls or by a stream.
+            let mut got = 0;
+            let mut cursor = Cursor(0);
+            for round in 0..800 {
+                if round % 2 == 0 {
+                    ring.acknowledge(cursor).unwrap();
+                }
+                let (events, upto) = ring.show(cursor);
+                for event in events {
+                    got += 1;
+                    assert!(event.starts_with(format!("event {got} ").as_bytes()), "{got}");
+                }
+                assert_eq!(upto, Cursor(got));
+                ring.give(upto);
+                cursor = upto;
+                push_given(&mut ring, &mut pushed, most, bytes);
+            }
+            assert!(ring.is_given() || got + most == pushed, "{bytes}: {got} of {pushed}");
+            assert!(got > 400, "{bytes}: {got}");
+        }
+    }
+
+    #[test]
+    fn an_older_response_that_is_given_late_takes_nothing_from_the_one_that_begins() {
+        let events = HTTP_KEPT_EVENTS_MAX as u64;
+        let mut ring = ring(events);
+        let early = shown(&mut ring, 0).1;
+        ring.give(early);
+        (1..=events).for_each(|number| ring.push(event(events + number)));
+        // A stream shows more; while it is being written, its device asks anew where it was before.
+        let late = ring.show(Cursor(events)).1;
+        assert_eq!(ring.acknowledge(Cursor(1)), Ok(true));
+        ring.give(late);
+        let (events, upto) = ring.show(Cursor(1));
+        assert_eq!((&events[0], upto), (&event(2), late));
+    }
+
+    #[test]
+    fn of_a_session_that_is_over_no_more_is_kept_than_of_a_stream_and_its_last_word() {
+        let mut ring = Ring::default();
+        (0..4).for_each(|_| ring.push(vec![b'x'; HTTP_KEPT_BYTES_MAX / 3].into()));
+        assert_eq!(shown(&mut ring, 0).1, Cursor(4));
+        ring.push(Bytes::from_static(b"goodbye"));
+        ring.shrink();
+        assert!(ring.is_passed(Cursor(1)) && !ring.is_passed(Cursor(2)));
+        assert_eq!(ring.acknowledge(Cursor(1)), Err(CursorError::Passed));
+        assert_eq!(shown(&mut ring, 2).0.len(), 3);
+        assert_eq!(shown(&mut ring, 4).0, [Bytes::from_static(b"goodbye")]);
     }
 
     #[test]

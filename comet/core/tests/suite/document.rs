@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-const FILES: [(&str, &str); 27] = [
+const FILES: [(&str, &str); 29] = [
     // Before the shorter names that some of these end with.
     ("conformance upgrade", "comet/tests/conformance/upgrade.rs"),
     ("conformance hostile", "comet/tests/conformance/hostile.rs"),
@@ -13,6 +13,7 @@ const FILES: [(&str, &str); 27] = [
     ("conformance takeover", "comet/tests/conformance/takeover.rs"),
     ("conformance long_poll", "comet/tests/conformance/long_poll.rs"),
     ("conformance sse", "comet/tests/conformance/sse.rs"),
+    ("unit session", "comet/src/http/session.rs"),
     ("comet tls", "comet/tests/comet/tls.rs"),
     ("comet drain", "comet/tests/comet/drain.rs"),
     ("abuse floods", "comet/tests/abuse/floods.rs"),
@@ -24,6 +25,7 @@ const FILES: [(&str, &str); 27] = [
     ("session", "comet/core/tests/suite/session.rs"),
     ("json", "comet/core/tests/suite/json.rs"),
     ("hostile", "comet/core/tests/suite/hostile.rs"),
+    ("unit ring", "comet/core/src/http/ring.rs"),
     ("unit refusal", "comet/core/src/http/refusal.rs"),
     ("unit accepts", "comet/core/src/accepts.rs"),
     ("unit ops", "comet/core/src/ops.rs"),
