@@ -5,6 +5,8 @@
 //! that the connection carried, which is what browsers offer; then each connection compresses for itself, and keeps
 //! its state.
 
+#![expect(clippy::print_stdout, reason = "its figures are what it is for")]
+
 use std::fmt::Write as _;
 use std::hint::black_box;
 
