@@ -86,6 +86,14 @@ pub(crate) const READ_BYTES: usize = 16 * 1024;
 /// Answers waiting in an outbox above which the device is not read until it has taken some.
 pub(crate) const ANSWERS_WAITING_MAX: usize = 256;
 
+/// Bursts of frames, on top of one, that a device is allowed as having sent them while it was not read: at the default
+/// rate what it may send in 80 seconds.
+pub(crate) const UNREAD_BURSTS_MAX: u32 = 8;
+
+/// Bytes of the same, on top of a burst: somewhat more than the largest receive buffer that Linux gives out unasked
+/// (`tcp_rmem`, 6 MiB), so that no device has more of them waiting.
+pub(crate) const UNREAD_BYTES_MAX: u32 = 8 << 20;
+
 /// How long a connection that is being closed may take to accept what is still in its outbox.
 pub(crate) const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 

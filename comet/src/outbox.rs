@@ -57,22 +57,39 @@ pub(crate) struct Outbox {
     taken: usize,
     bytes: usize,
     frames: usize,
-    answers: usize,
+    answers: u32,
+    /// Of all answers, also where the first one is written in part: there are few, and a connection is to be small.
+    answer_bytes: u32,
     /// See [`Lag::dropped`].
     dropped: u32,
     /// See [`Lag::still`].
     still: u16,
     /// Whether the kernel took something since the last sweep.
     moved: bool,
-    /// A write failed: some streams say so only once.
-    broken: bool,
+    tried: Tried,
+}
+
+/// What came of the last write.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Tried {
+    /// Something was added since.
+    #[default]
+    Not,
+    /// What is left waits for the device.
+    Yes,
+    /// It failed: some streams say so only once.
+    Broken,
 }
 
 impl Outbox {
     /// Whether a pushed frame of this length may still be added. A single frame always fits an empty
     /// outbox, however long.
     pub(crate) fn has_room(&self, len: usize, limits: OutboxLimits) -> bool {
-        self.items.is_empty() || (self.frames < limits.frames && self.bytes + len <= limits.bytes)
+        self.items.is_empty() || self.is_below(len, limits)
+    }
+
+    fn is_below(&self, len: usize, limits: OutboxLimits) -> bool {
+        self.frames < limits.frames && self.bytes + len <= limits.bytes
     }
 
     /// Whether half of what may wait does so.
@@ -114,38 +131,55 @@ impl Outbox {
 
     /// Makes room for a pushed frame of this length: the pushes that have waited longest go, as few as will do. Answers
     /// stay, and so does that of which a part was written. Returns how many frames went; none where all of them
-    /// would not be enough, and then all stay.
+    /// would not be enough, and then all stay. Costs as much as what goes, and what stays in front of it.
     pub(crate) fn displace(&mut self, len: usize, limits: OutboxLimits) -> usize {
-        let (mut frames, mut bytes, mut left) = (self.frames, self.bytes, self.items.len());
-        let mut begun = self.offset + self.taken;
-        let mut goes = |item: &Item| {
-            let has_room = left == 0 || (frames < limits.frames && bytes + len <= limits.bytes);
-            let is_begun = begun > 0;
-            begun = begun.saturating_sub(item.bytes.len());
-            let goes = !has_room && !is_begun && !item.answer;
-            if goes {
-                frames -= item.frames;
-                bytes -= item.bytes.len();
-                left -= 1;
-            }
-            goes
-        };
-        let going: Vec<bool> = self.items.iter().map(&mut goes).collect();
-        if left > 0 && (frames >= limits.frames || bytes + len > limits.bytes) {
+        if self.has_room(len, limits) || !self.may_make_room(len, limits) {
             return 0;
         }
-        let displaced = self.frames - frames;
-        let mut going = going.into_iter();
-        self.items.retain_mut(|item| {
-            let goes = going.next() == Some(true);
-            if let Some(slip) = item.slip.take_if(|_| goes) {
+        let (begun, frames) = (self.begun(), self.frames);
+        let mut stays = Vec::new();
+        while let Some(mut item) = self.items.pop_front() {
+            if stays.len() < begun || item.answer {
+                stays.push(item);
+                continue;
+            }
+            self.frames -= item.frames;
+            self.bytes -= item.bytes.len();
+            if let Some(slip) = item.slip.take() {
                 slip.dropped(Delivered::Dropped(DropReason::Displaced));
             }
-            !goes
-        });
-        (self.frames, self.bytes) = (frames, bytes);
+            if self.is_below(len, limits) {
+                break;
+            }
+        }
+        for item in stays.into_iter().rev() {
+            self.items.push_front(item);
+        }
+        let displaced = frames - self.frames;
         self.dropped(u32::try_from(displaced).unwrap_or(u32::MAX));
         displaced
+    }
+
+    /// Whether there would be room for a frame of this length if all went that may.
+    fn may_make_room(&self, len: usize, limits: OutboxLimits) -> bool {
+        let begun = self.items.iter().take(self.begun()).filter(|item| !item.answer);
+        let (mut frames, mut bytes) = (self.answers(), self.answer_bytes as usize);
+        for item in begun {
+            frames += item.frames;
+            bytes += item.bytes.len();
+        }
+        frames == 0 || (frames < limits.frames && bytes - self.offset + len <= limits.bytes)
+    }
+
+    /// How many of the first items have begun to be written.
+    fn begun(&self) -> usize {
+        let mut begun = self.offset + self.taken;
+        let is_begun = |item: &&Item| {
+            let is_begun = begun > 0;
+            begun = begun.saturating_sub(item.bytes.len());
+            is_begun
+        };
+        self.items.iter().take_while(is_begun).count()
     }
 
     /// Adds pushed frames in one piece that were counted as in it before; that is bounded where they waited.
@@ -163,10 +197,14 @@ impl Outbox {
     /// [too many](Outbox::answers) of them waiting.
     pub(crate) fn push_answer(&mut self, bytes: Bytes) {
         self.answers += 1;
+        self.answer_bytes += bytes.len() as u32;
         self.add(Item { bytes, frames: 1, slip: None, answer: true });
     }
 
     fn add(&mut self, item: Item) {
+        if self.tried == Tried::Yes {
+            self.tried = Tried::Not;
+        }
         self.bytes += item.bytes.len();
         self.frames += item.frames;
         self.items.push_back(item);
@@ -174,7 +212,7 @@ impl Outbox {
 
     /// Answers that wait.
     pub(crate) fn answers(&self) -> usize {
-        self.answers
+        self.answers as usize
     }
 
     /// To be called about once a second: looks whether the device takes what waits, and gives memory back that an idle
@@ -199,23 +237,29 @@ impl Outbox {
         (frames > 0 || dropped > 0).then_some(Lag { still, bytes, frames, dropped })
     }
 
+    /// Whether the kernel was tried with all that waits, so that what is left waits for the device.
+    pub(crate) fn was_tried(&self) -> bool {
+        self.tried != Tried::Not
+    }
+
     /// Writes until nothing waits or the kernel takes no more.
     pub(crate) fn poll_write(
         &mut self,
         stream: &mut Box<dyn Stream>,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.broken {
+        if self.tried == Tried::Broken {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
         let written = self.poll_write_all(stream, cx);
-        self.broken = matches!(written, Poll::Ready(Err(_)));
+        let is_broken = matches!(written, Poll::Ready(Err(_)));
+        self.tried = if is_broken { Tried::Broken } else { Tried::Yes };
         written
     }
 
     /// Nothing is written any more.
     pub(crate) fn break_off(&mut self) {
-        self.broken = true;
+        self.tried = Tried::Broken;
     }
 
     fn poll_write_all(
@@ -272,7 +316,10 @@ impl Outbox {
             written -= left;
             self.offset = 0;
             self.frames -= first.frames;
-            self.answers -= usize::from(first.answer);
+            if first.answer {
+                self.answers -= 1;
+                self.answer_bytes -= first.bytes.len() as u32;
+            }
             if let Some(slip) = first.slip.take() {
                 slip.written();
             }
@@ -345,6 +392,36 @@ mod tests {
         outbox.advance(2);
         assert_eq!(outbox.displace(100, LIMITS), 1, "an empty one takes a frame of any length");
         assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn nothing_behind_what_goes_is_touched() {
+        let limits = OutboxLimits { frames: 1000, bytes: 10_000 };
+        let mut outbox = Outbox::default();
+        outbox.push_answer(Bytes::from_static(b"a"));
+        while outbox.push(Bytes::from_static(b"b"), None, limits).is_ok() {}
+        let places =
+            |outbox: &Outbox| outbox.items.iter().map(std::ptr::from_ref).collect::<Vec<_>>();
+        let before = places(&outbox);
+        assert_eq!(outbox.displace(1, limits), 1);
+        assert_eq!(places(&outbox)[1..], before[2..], "they are where they were");
+        assert!(outbox.items[0].answer);
+        let before = places(&outbox);
+        assert_eq!(outbox.displace(10_000, limits), 0, "the answer stays");
+        assert_eq!(places(&outbox), before);
+    }
+
+    #[test]
+    fn answers_written_in_part_leave_as_much_room_as_they_took() {
+        let mut outbox = Outbox::default();
+        outbox.push_answer(Bytes::from_static(b"aaaa"));
+        outbox.push_promised(Bytes::from_static(b"bbbb"), 2, None);
+        outbox.advance(3);
+        assert_eq!(outbox.displace(10, LIMITS), 0);
+        assert_eq!(outbox.displace(9, LIMITS), 2, "one byte of the answer is left");
+        assert_eq!((queued(&outbox), outbox.bytes, outbox.frames), (vec![&b"aaaa"[..]], 1, 1));
+        outbox.advance(1);
+        assert_eq!((outbox.answers, outbox.answer_bytes, outbox.bytes), (0, 0, 0));
     }
 
     #[test]

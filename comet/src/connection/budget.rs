@@ -1,6 +1,7 @@
 //! Budget: how many frames and bytes a device may still send.
 
 use crate::config::Config;
+use crate::limits::{UNREAD_BURSTS_MAX, UNREAD_BYTES_MAX};
 
 /// What a device sent too much of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,8 +16,8 @@ pub(crate) enum Flood {
 ///
 /// While we do not read it is refilled beyond that: a device that went on at its rate meanwhile has sent nothing that it
 /// may not, and it is we who find it all at once. What it did not send is lost to it once nothing more waits to be read.
-/// So over any time it may send its rate and a burst, whether we read or not; what of it the kernel keeps meanwhile is
-/// bounded by the receive buffer.
+/// So over any time it may send its rate and a burst, whether we read or not. What goes beyond a burst is bounded too: the
+/// kernel keeps no more for us than a receive buffer, however long we do not read.
 #[derive(Debug)]
 pub(super) struct Budget {
     /// In thousandths of a frame.
@@ -33,6 +34,8 @@ pub(super) struct Budget {
 struct Rate {
     per_second: u32,
     burst: u32,
+    /// On top of a burst, for a time in which nothing was read.
+    unread: u32,
 }
 
 impl Budget {
@@ -93,16 +96,24 @@ impl Rate {
 
     fn refilled(self, left: u64, elapsed_ms: u64, beyond: bool) -> u64 {
         let refill = elapsed_ms.saturating_mul(self.per_second.into());
-        let refilled = left.saturating_add(refill);
-        if beyond { refilled } else { refilled.min(self.full()) }
+        let most = if beyond { self.full() + u64::from(self.unread) * 1000 } else { self.full() };
+        left.saturating_add(refill).min(most)
     }
 }
 
 /// Of frames, and of bytes.
 fn rates(config: &Config) -> [Rate; 2] {
     [
-        Rate { per_second: config.frames_per_second, burst: config.frames_burst },
-        Rate { per_second: config.bytes_per_second, burst: config.bytes_burst },
+        Rate {
+            per_second: config.frames_per_second,
+            burst: config.frames_burst,
+            unread: config.frames_burst.saturating_mul(UNREAD_BURSTS_MAX),
+        },
+        Rate {
+            per_second: config.bytes_per_second,
+            burst: config.bytes_burst,
+            unread: UNREAD_BYTES_MAX,
+        },
     ]
 }
 
@@ -144,6 +155,21 @@ mod tests {
             "no more than a burst"
         );
         assert_eq!(budget.take_frames(3, &config, 2000), Ok(()));
+    }
+
+    #[test]
+    fn however_long_nothing_is_read_no_more_counts_than_the_kernel_may_have_kept() {
+        const HOUR_MS: u64 = 3_600_000;
+        let config = Config { frames_burst: 100, ..Config::default() };
+        let frames = config.frames_burst * (1 + UNREAD_BURSTS_MAX);
+        let bytes = (config.bytes_burst + UNREAD_BYTES_MAX) as usize;
+        let mut budget = Budget::full(&config, 0);
+        budget.stop(&config, 0);
+        budget.stop(&config, HOUR_MS);
+        assert_eq!(budget.take_frames(frames, &config, HOUR_MS), Ok(()));
+        assert_eq!(budget.take_frames(1, &config, HOUR_MS), Err(Flood::Frames));
+        assert_eq!(budget.take_bytes(bytes, &config, HOUR_MS), Ok(()));
+        assert_eq!(budget.take_bytes(1, &config, HOUR_MS), Err(Flood::Bytes));
     }
 
     #[test]

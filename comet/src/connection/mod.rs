@@ -19,7 +19,7 @@ use std::task::{Context, Waker};
 use bytes::Bytes;
 use orrery_comet_core::{Accepts, Close, Dialect, Established, Session};
 use orrery_host::Stream;
-use orrery_model::message::{CloseReason, Delivered, DropReason};
+use orrery_model::message::{CloseReason, Delivered, DropReason, WhenFull};
 use orrery_model::{Address, Conn, Id, Incarnation, Seq};
 use prometheus_client::metrics::counter::Counter;
 
@@ -53,6 +53,8 @@ pub(crate) struct Shared {
     pub(crate) limits: OutboxLimits,
     /// Pushed frames that made room for newer ones.
     pub(crate) displaced: Counter,
+    /// Connections that are given up, since something is wrong with our own code.
+    pub(crate) panics: Counter,
 }
 
 /// One device's connection. A comet has very many of them, so that what is seldom there is elsewhere.
@@ -124,12 +126,12 @@ impl Connection {
     /// that is not known.
     pub(crate) fn take_target(&self, delivery: &Arc<Delivery>, number: usize) {
         self.take_waiting();
-        self.take_or_hold(delivery, number);
+        self.take_or_hold(delivery, number, delivery.when_full);
     }
 
-    fn take_or_hold(&self, delivery: &Arc<Delivery>, number: usize) {
+    fn take_or_hold(&self, delivery: &Arc<Delivery>, number: usize, when_full: WhenFull) {
         match self.knows_names_of(delivery.incarnation) {
-            true => self.take_known(delivery, number),
+            true => self.take_known(delivery, number, when_full),
             false => match self.hold(Held::Target(delivery.clone(), number)) {
                 Ok(()) => delivery.held(),
                 Err(_) => delivery.say(number, Delivered::Dropped(DropReason::BindingFull)),
@@ -137,7 +139,7 @@ impl Connection {
         }
     }
 
-    fn take_known(&self, delivery: &Arc<Delivery>, number: usize) {
+    fn take_known(&self, delivery: &Arc<Delivery>, number: usize, when_full: WhenFull) {
         let target = &delivery.work.targets()[number];
         let is_called = target.address.as_ref().is_some_and(|it| self.is_called(it, target.seq));
         if !is_called {
@@ -148,7 +150,7 @@ impl Connection {
                 let slip = Slip::of(delivery, Some(number));
                 let op = encoded.message().op;
                 let bytes = encoded.bytes(self.dialect);
-                let pushed = self.push_addressed(bytes, op, slip, delivery.when_full);
+                let pushed = self.push_addressed(bytes, op, slip, when_full);
                 if let Some(delivered) = pushed.delivered() {
                     delivery.say(number, delivered);
                 }
@@ -262,7 +264,14 @@ impl Connection {
         for held in held {
             match held {
                 // What waits in its rooms came after all that is held.
-                Held::Target(delivery, number) => self.take_or_hold(&delivery, number),
+                Held::Target(delivery, number) => {
+                    // It is we who have it wait: that all of it comes at once does not make the device slow.
+                    let when_full = match delivery.when_full {
+                        WhenFull::Close => WhenFull::DropNewest,
+                        when_full => when_full,
+                    };
+                    self.take_or_hold(&delivery, number, when_full);
+                }
                 Held::Room(bytes, frames, slip) => {
                     self.outbox.borrow_mut().push_promised(bytes, frames, slip);
                 }
@@ -362,7 +371,7 @@ impl Drop for Connection {
 #[cfg(test)]
 mod tests {
     use orrery_comet_core::Encoded;
-    use orrery_model::message::{Message, WhenFull};
+    use orrery_model::message::Message;
     use std::time::Duration;
     use tokio::sync::{Semaphore, mpsc};
     use tokio::time::Instant;
@@ -382,8 +391,8 @@ mod tests {
     ) -> (Connection, Arc<Delivery>) {
         let limits = OutboxLimits { frames: 8, bytes: 1024 };
         let session = Session::new(Dialect::Tcp, 0);
-        let (turn, displaced) = (Rc::default(), Counter::default());
-        let shared = Shared { turn, coalescing: coalescing(), limits, displaced };
+        let (turn, displaced, panics) = (Rc::default(), Counter::default(), Counter::default());
+        let shared = Shared { turn, coalescing: coalescing(), limits, displaced, panics };
         let connection = Connection::new(Conn(256), session, Rc::new(shared));
         let (address, seq) = names(incarnation, 8).primary.clone();
         let work = work(vec![Target { address: Some(address), conn: Conn(256), seq }]);

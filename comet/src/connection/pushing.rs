@@ -136,7 +136,12 @@ impl Connection {
     }
 
     /// Does what is to be done where the device reads too slowly for a frame of this length; whether there is room now.
+    /// What waits may be there only since others were not written to yet, so that the kernel is tried first.
     pub(crate) fn make_room(&self, len: usize, when_full: WhenFull) -> bool {
+        self.write_early();
+        if self.outbox.borrow().has_room(len, self.limits()) {
+            return true;
+        }
         match when_full {
             WhenFull::DropNewest => {}
             WhenFull::DropOldest => {
@@ -205,8 +210,8 @@ mod tests {
         let limits = OutboxLimits { frames: HELD_MAX, bytes: 1024 };
         let session = Session::new(Dialect::Tcp, 0);
         let coalescing = Rc::new(Coalescing::new(Duration::ZERO, Instant::now(), (0, 1)));
-        let displaced = Counter::default();
-        let shared = Shared { turn: Rc::default(), coalescing, limits, displaced };
+        let (displaced, panics) = (Counter::default(), Counter::default());
+        let shared = Shared { turn: Rc::default(), coalescing, limits, displaced, panics };
         let connection = Connection::new(Conn(256), session, Rc::new(shared));
         let (connection, id) = (Rc::new(connection), Id::new("lobby").unwrap());
         let room = Rc::new(Room::new(Address::room(id.clone())));

@@ -4,6 +4,7 @@
 
 use std::future::{Future as _, poll_fn};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::task::{Context, Poll};
 
@@ -64,6 +65,30 @@ impl Connection {
         if !self.asked.replace(false) || self.woken.get() {
             return (Wrote::All, 0);
         }
+        self.write_safely()
+    }
+
+    /// Writes before its turn, where what waits was not tried yet: it is the device that is slow only where the kernel
+    /// takes no more. Costs nothing where it was tried.
+    pub(super) fn write_early(&self) {
+        if !self.outbox.borrow().was_tried() {
+            self.shared.coalescing.written(&self.busy);
+            let (_, bytes) = self.write_safely();
+            self.shared.turn.wrote_early(bytes);
+        }
+    }
+
+    /// What is wrong with one connection is not to end all of the worker's.
+    fn write_safely(&self) -> (Wrote, usize) {
+        catch_unwind(AssertUnwindSafe(|| self.write_out())).unwrap_or_else(|_| {
+            tracing::error!(conn = %self.conn, "writing to a connection panicked");
+            self.shared.panics.inc();
+            self.give_up();
+            (Wrote::All, 0)
+        })
+    }
+
+    fn write_out(&self) -> (Wrote, usize) {
         let waker = self.waker.borrow();
         let Some(waker) = &*waker else { return (Wrote::All, 0) };
         let before = self.outbox.borrow().bytes();
@@ -79,7 +104,7 @@ impl Connection {
     }
 
     /// Has the task end it: nobody knows how much of its outbox was written.
-    pub(crate) fn give_up(&self) {
+    fn give_up(&self) {
         self.outbox.borrow_mut().break_off();
         self.wake();
     }
@@ -110,6 +135,7 @@ mod tests {
     use orrery_comet_core::{Dialect, Session};
     use orrery_host::LocalStream;
     use orrery_model::Conn;
+    use orrery_model::message::WhenFull;
     use prometheus_client::metrics::counter::Counter;
     use tokio::io::{AsyncReadExt as _, DuplexStream, duplex};
     use tokio::time::Instant;
@@ -152,8 +178,8 @@ mod tests {
             let limits = OutboxLimits { frames: 1000, bytes: 10_000 };
             let session = Session::new(Dialect::Tcp, 0);
             let coalescing = Rc::new(Coalescing::new(Duration::ZERO, Instant::now(), (0, 1)));
-            let displaced = Counter::default();
-            let shared = Shared { turn: turn.clone(), coalescing, limits, displaced };
+            let (displaced, panics) = (Counter::default(), Counter::default());
+            let shared = Shared { turn: turn.clone(), coalescing, limits, displaced, panics };
             let connection = Connection::new(Conn(256), session, Rc::new(shared));
             let connection = Rc::new(connection);
             let (ours, device) = duplex(KERNEL_BYTES);
@@ -226,6 +252,22 @@ mod tests {
         assert!(!it.is_empty());
         it.push(10);
         assert!(!it.turn.is_asked());
+    }
+
+    #[tokio::test]
+    async fn who_has_no_room_is_written_to_before_its_turn_unless_the_kernel_was_tried() {
+        let mut it = Fixture::new();
+        it.push(KERNEL_BYTES - 4);
+        // Else its task would write, once it runs.
+        it.connection.wake();
+        assert!(it.connection.make_room(10_000, WhenFull::DropOldest));
+        assert_eq!((it.is_empty(), it.turn.take_early()), (true, KERNEL_BYTES - 4));
+        it.push(10_000);
+        assert!(!it.connection.make_room(10_000, WhenFull::DropNewest));
+        assert_eq!(it.turn.take_early(), 4);
+        it.device.read_exact(&mut [0; 4]).await.unwrap();
+        assert!(!it.connection.make_room(10_000, WhenFull::DropNewest));
+        assert_eq!(it.turn.take_early(), 0, "its task is told by the kernel");
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! Connections: those of one worker, by slot and by number.
 
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use orrery_model::Conn;
@@ -32,8 +31,6 @@ pub(crate) struct Written {
     pub(crate) bytes: usize,
     /// Whether the kernel took not all of what was for one of them.
     pub(super) is_blocked: bool,
-    /// How many of them are given up, since something is wrong with our own code.
-    pub(super) panics: u64,
 }
 
 impl Connections {
@@ -82,18 +79,9 @@ impl Connections {
             // Whoever asked may be gone, and another one in its place.
             let Some(connection) = self.at(slot) else { continue };
             written.connections += 1;
-            // What is wrong with one connection is not to end all of the worker's.
-            match catch_unwind(AssertUnwindSafe(|| connection.write())) {
-                Ok((wrote, bytes)) => {
-                    written.is_blocked |= wrote == Wrote::Blocked;
-                    written.bytes += bytes;
-                }
-                Err(_) => {
-                    tracing::error!(conn = %connection.conn(), "writing to a connection panicked");
-                    written.panics += 1;
-                    connection.give_up();
-                }
-            }
+            let (wrote, bytes) = connection.write();
+            written.is_blocked |= wrote == Wrote::Blocked;
+            written.bytes += bytes;
             if written.bytes >= go.bytes {
                 break;
             }

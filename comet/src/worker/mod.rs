@@ -72,9 +72,13 @@ pub(crate) async fn run(comet: Arc<Comet>, index: usize, mut mailbox: mpsc::Rece
     let room_limits = comet.room_limits();
     let (turn, coalescing) = (Rc::default(), Rc::new(Coalescing::new(window, began, place)));
     let limits = comet.outbox_limits();
-    let displaced = comet.metrics.outbox_displaced.clone();
-    let shared =
-        Shared { turn: Rc::clone(&turn), coalescing: Rc::clone(&coalescing), limits, displaced };
+    let shared = Shared {
+        turn: Rc::clone(&turn),
+        coalescing: Rc::clone(&coalescing),
+        limits,
+        displaced: comet.metrics.outbox_displaced.clone(),
+        panics: comet.metrics.panics.clone(),
+    };
     let worker = Rc::new(Worker {
         index,
         comet,
@@ -102,9 +106,14 @@ pub(crate) async fn run(comet: Arc<Comet>, index: usize, mut mailbox: mpsc::Rece
         worker.coalescing.look(Instant::now());
         while worker.turn.is_over() && !(due.rooms.is_empty() && backlog.is_empty()) {
             worker.write_due(&mut due);
-            let most = backlog.len().min(DELIVERIES_PER_TURN);
-            for delivery in backlog.drain(..most) {
+            for _ in 0..DELIVERIES_PER_TURN {
+                let Some(delivery) = backlog.pop_front() else { break };
                 worker.deliver(delivery, &mut tasks.broadcasts);
+                // Others wait for it as for all that is written.
+                left.bytes -= worker.turn.take_early().min(left.bytes);
+                if left.bytes == 0 {
+                    break;
+                }
             }
         }
         if worker.turn.is_over() {
@@ -218,7 +227,6 @@ impl Worker {
     /// not all of it.
     fn write(&self, left: &mut Go, due: &mut Due) -> bool {
         let wrote = due.time(|_| self.connections.borrow().write(&self.turn, *left));
-        self.comet.metrics.panics.inc_by(wrote.panics);
         left.connections -= wrote.connections.min(left.connections);
         left.bytes -= wrote.bytes.min(left.bytes);
         wrote.is_blocked

@@ -2,7 +2,8 @@
 //!
 //! While the connections that were given something have not had their turn, the worker delivers nothing.
 //! So whatever arrives meanwhile reaches each of them at once and leaves in one write, and an outbox
-//! overflows only where the device itself is slow. Nobody waits for a device: a turn is over when it was tried.
+//! overflows only where the device itself is slow; one that has no room before its turn is tried at once. Nobody waits
+//! for a device: a turn is over when it was tried.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -18,6 +19,8 @@ pub(crate) struct Turn {
     waker: RefCell<Option<Waker>>,
     /// Whether the worker took its mail since somebody was written to.
     heard: Cell<bool>,
+    /// Bytes that were written to make room for more.
+    early: Cell<usize>,
 }
 
 impl Turn {
@@ -37,6 +40,16 @@ impl Turn {
     /// between two goes of writing. Mail may come without an end, and those who are to be written to wait for it.
     pub(crate) fn may_hear(&self, goes_on: bool) -> bool {
         self.is_over() || (goes_on && !self.heard.get())
+    }
+
+    /// So many bytes were written before it was the connection's turn.
+    pub(crate) fn wrote_early(&self, bytes: usize) {
+        self.early.set(self.early.get() + bytes);
+    }
+
+    /// Bytes that were written so since somebody last asked.
+    pub(crate) fn take_early(&self) -> usize {
+        self.early.take()
     }
 
     /// The worker took its mail.

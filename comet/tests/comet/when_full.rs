@@ -1,13 +1,14 @@
-//! Slow devices: what becomes of a push where as much waits for its device as may.
+//! Slow devices: what becomes of a push where as much waits for its device as may, and who counts as slow.
 
 use orrery_comet::WhenFull as Configured;
 use orrery_comet_core::Frame;
 use orrery_proto::common::WhenFull;
-use orrery_proto::delivery::Outcome;
+use orrery_proto::delivery::{Outcome, Tally};
 
 use crate::connect::{room, user};
 use crate::support::Stage;
-use crate::support::device::{Device, Transport};
+use crate::support::device::{BOTH, Device, Transport, frame};
+use crate::support::logic::Fate;
 use crate::support::registry::Route;
 use crate::support::session::{Session, target, to_all, to_connections, to_room};
 
@@ -133,4 +134,72 @@ async fn pushes_to_rooms_and_to_everybody_make_room_too() {
     let tally = stuck.session.deliver(to).await.tally.unwrap();
     assert_eq!((tally.queued, tally.dropped), (0, 1));
     stuck.closed().await;
+}
+
+#[tokio::test]
+async fn a_device_that_reads_is_not_slow_however_much_is_pushed_to_it_at_once() {
+    for transport in BOTH {
+        let stage = Stage::with(|config| config.outbox_bytes = 64 * 1024).await;
+        let token = r#"{"mid":1,"room_id":"live://1","accepts":[1,2]}"#;
+        let mut device = stage.device(transport, token).await;
+        let route = stage.logic.route(&user("1"));
+        let mut session = stage.session().await;
+        for when_full in [WhenFull::Close, WhenFull::DropOldest, WhenFull::DropNewest] {
+            session.when_full = when_full;
+            let body = |n: u8| vec![n; 40 * 1024];
+            // In one message, so that all of them are carried out before anybody is written to.
+            let pushes = (0..3).map(|n| to_connections(1, &body(n), vec![target(&route)]));
+            let last = session.send_batch(pushes).await;
+            for (n, id) in (0..3).zip(last - 2..) {
+                assert_eq!(device.receive().await, frame(1, 0, &body(n)));
+                let outcomes = session.receipt(id).await.outcomes;
+                assert_eq!(outcomes, [i32::from(Outcome::Queued)], "{when_full:?}");
+            }
+            let pushes = (0..3).map(|n| to_room(2, &body(n), &room("live://1")));
+            let last = session.send_batch(pushes).await;
+            for (n, id) in (0..3).zip(last - 2..) {
+                assert_eq!(device.receive().await, frame(2, 0, &body(n)));
+                let tally = session.receipt(id).await.tally;
+                assert_eq!(tally, Some(Tally { queued: 1, ..Tally::default() }), "{when_full:?}");
+            }
+        }
+        assert_eq!(stage.counted("outbox_displaced"), 0);
+    }
+}
+
+#[tokio::test]
+async fn who_was_just_bound_is_not_slow_since_much_was_held_for_it() {
+    let stage = Stage::with(|config| config.outbox_bytes = 64 * 1024).await;
+    stage.logic.rule_second_binds(Fate::Hold);
+    let mut device = stage.stranger(Transport::Tcp).await;
+    device.send(frame(7, 42, br#"{"mid":1,"accepts":[1]}"#)).await;
+    stage.logic.until("the secondary bind", |logic| logic.held() > 0).await;
+    let route = stage.logic.route(&user("1"));
+    let mut session = stage.session().await;
+    session.when_full = WhenFull::Close;
+    // More than the kernel takes.
+    let body = vec![7; 1 << 20];
+    let mut pushes = Vec::new();
+    for _ in 0..30 {
+        pushes.push(session.send(to_connections(1, &body, vec![target(&route)])).await);
+    }
+    // By the answer to it, what was sent before it is held.
+    session.deliver(to_all(1, b"x", 0)).await;
+    stage.logic.release();
+    let (mut queued, mut dropped) = (0, 0);
+    for push in pushes {
+        match Outcome::try_from(session.receipt(push).await.outcomes[0]).unwrap() {
+            Outcome::Queued => queued += 1,
+            Outcome::DroppedOutboxFull => dropped += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(queued > 0 && dropped > 0, "{queued}, {dropped}");
+    assert_eq!(device.receive().await, frame(8, 42, b""));
+    for _ in 0..queued {
+        assert_eq!(device.receive().await.body.len(), body.len());
+    }
+    device.send(frame(2, 1, b"")).await;
+    assert_eq!(device.receive().await.op, 3, "it is still there");
+    assert_eq!(stage.counted_for("closes", "reason", "slow"), 0);
 }
