@@ -48,7 +48,7 @@ pub(crate) struct Place {
 #[derive(Debug)]
 pub(crate) struct Handshake {
     _permit: OwnedSemaphorePermit,
-    _counted: Counted,
+    _counted: Option<Counted>,
 }
 
 impl Admission {
@@ -64,12 +64,26 @@ impl Admission {
 
     /// Admits a connection, or refuses it at once.
     pub(crate) fn admit(&self, remote: IpAddr) -> Result<Place, Refused> {
+        self.enter(remote, || Some(self.metrics.shakes_hands()))
+    }
+
+    /// Admits a connection of which no device comes, since the comet is drained. It is not counted: a drain waits for
+    /// those that shake hands.
+    pub(crate) fn hear_out(&self, remote: IpAddr) -> Result<Place, Refused> {
+        self.enter(remote, || None)
+    }
+
+    fn enter(
+        &self,
+        remote: IpAddr,
+        counted: impl FnOnce() -> Option<Counted>,
+    ) -> Result<Place, Refused> {
         let connection =
             self.connections.clone().try_acquire_owned().map_err(|_| Refused::Connections)?;
         let permit =
             self.handshakes.clone().try_acquire_owned().map_err(|_| Refused::Handshakes)?;
         let remote = Remotes::enter(&self.remotes, remote).ok_or(Refused::Address)?;
-        let handshake = Handshake { _permit: permit, _counted: self.metrics.shakes_hands() };
+        let handshake = Handshake { _permit: permit, _counted: counted() };
         Ok(Place { connection, handshake, remote })
     }
 
@@ -173,6 +187,19 @@ mod tests {
         drop((place.connection, place.remote, second.connection, second.remote));
         assert_eq!(admission.remotes(), 0);
         assert!(admission.admit(ip).is_ok());
+    }
+
+    #[test]
+    fn who_is_only_heard_out_has_a_place_but_no_drain_waits_for_it() {
+        let config = Config { handshakes_max: 2, ..Config::default() };
+        let metrics = Arc::<Metrics>::default();
+        let admission = Admission::new(&config, metrics.clone());
+        let ip = IpAddr::from([127, 0, 0, 1]);
+        let _heard_out = admission.hear_out(ip).unwrap();
+        assert_eq!(metrics.handshakes(), 0);
+        let _admitted = admission.admit(ip).unwrap();
+        assert_eq!(metrics.handshakes(), 1);
+        assert_eq!(admission.hear_out(ip).unwrap_err(), Refused::Handshakes);
     }
 
     #[test]

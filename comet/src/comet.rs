@@ -11,7 +11,10 @@ use crate::config::Config;
 use crate::drain::Drain;
 use crate::edge::Edge;
 use crate::http::Sessions;
-use crate::limits::{ROOM_BYTES_MAX, ROOM_FRAMES_MAX};
+use crate::limits::{
+    RETRY_AFTER_S, RETRY_AFTER_SPREAD_S, RETRY_ELSEWHERE_AFTER_S, RETRY_ELSEWHERE_SPREAD_S,
+    ROOM_BYTES_MAX, ROOM_FRAMES_MAX,
+};
 use crate::mailbox::Workers;
 use crate::metrics::Metrics;
 use crate::outbox::OutboxLimits;
@@ -46,6 +49,16 @@ impl Comet {
             frames: (frames / 2).clamp(1, ROOM_FRAMES_MAX),
             bytes: (bytes / 2).min(ROOM_BYTES_MAX),
         }
+    }
+
+    /// After how many seconds a device may come back for which there is no place; drawn for each. From a comet that is
+    /// drained it should rather go elsewhere.
+    pub(crate) fn retry_after_s(&self) -> u64 {
+        let (least, spread) = match self.drain.is_on() {
+            true => (RETRY_ELSEWHERE_AFTER_S, RETRY_ELSEWHERE_SPREAD_S),
+            false => (RETRY_AFTER_S, RETRY_AFTER_SPREAD_S),
+        };
+        least + self.random.below(spread + 1)
     }
 
     /// Members of a room: over all comets where logic said so lately, else those of this comet.

@@ -110,6 +110,9 @@ pub(crate) const GAP_MAX: Duration = Duration::from_secs(1);
 /// Steps in which work that is paced over a second is done (rebinds, broadcasts, evictions).
 pub(crate) const PACE_STEP: Duration = Duration::from_millis(20);
 
+/// How often a drained comet that has no device left looks for one that came in all the same.
+pub(crate) const DRAINED_STEP: Duration = Duration::from_millis(200);
+
 /// Unbinds of goodbyes under way at once, as many writes that list rooms, and as many that let go of them: one a
 /// slot. A shard that does not answer holds up its own slots and no others, and all together are enough to fill
 /// batches.

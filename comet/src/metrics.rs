@@ -144,7 +144,7 @@ impl Metrics {
         registry.register("connections", "Connected devices by protocol", self.connections.clone());
         registry.register(
             "handshakes",
-            "Connections that are not authenticated yet",
+            "Connections that are not authenticated yet and may be",
             self.handshakes.clone(),
         );
         registry.register(

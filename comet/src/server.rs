@@ -42,7 +42,7 @@ pub struct Handle {
     delivery: delivery::Server,
     /// Sends devices elsewhere, when that is wished.
     draining: Task,
-    listeners: Vec<Task>,
+    listeners: Vec<(Transport, Task)>,
     /// Has certificates replaced.
     _certificates: Option<Task>,
     threads: Vec<Task>,
@@ -109,8 +109,10 @@ pub async fn start(config: Config, host: Host) -> Result<Handle, StartError> {
         delivery_address,
     );
     let draining = host.tasks.spawn("drain", drain::run(comet.clone(), workers.clone()));
-    let opened =
-        |door: Door| host.tasks.spawn("accept", door.accept(comet.clone(), workers.clone()));
+    let opened = |door: Door| {
+        let transport = door.transport();
+        (transport, host.tasks.spawn("accept", door.accept(comet.clone(), workers.clone())))
+    };
     let listeners = doors.into_iter().map(opened).collect();
     let certificates = secured.map(|secured| secured.watch(&host, comet.metrics.clone()));
     tracing::info!(%tcp_address, %websocket_address, %delivery_address, "comet started");
@@ -192,6 +194,11 @@ impl Handle {
         Hurry(self.comet.clone())
     }
 
+    /// How long [`Handle::stop`] may take, as it is configured.
+    pub fn stop_max(&self) -> Duration {
+        self.comet.config.stop()
+    }
+
     /// Stops in order: takes no more devices, sends those it has elsewhere at the configured pace, has the registry
     /// acknowledge that they are gone, and leaves the cluster. Takes no longer than configured: where there are too many
     /// for that, the pace is faster.
@@ -208,9 +215,13 @@ impl Handle {
         let last = Wish { per_second, until: Some(until), elsewhere, last: true };
         // Refused only where this was said before.
         let _ = comet.drain.begin(last);
-        drop(self.listeners);
+        let mut listeners = self.listeners;
+        // Devices over HTTP come for what is left to be said on connections of their own.
+        listeners.retain(|(transport, _)| *transport == Transport::WebSocket);
         let in_order = async {
             comet.emptied().await;
+            comet.last_words_taken().await;
+            drop(listeners);
             // Those that were still shaking hands.
             self.workers.close_all(CloseReason::Drain).await;
             for thread in self.threads {

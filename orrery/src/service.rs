@@ -11,8 +11,11 @@ use prometheus_client::registry::Registry;
 use crate::config::Role;
 use crate::process::Hurry;
 
-/// How long one service may take to stop: against a hang only, each has a shorter time of its own.
+/// How long a service may take to stop that has a shorter time of its own: against a hang only.
 const STOP_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How much longer than configured a service may take to stop: against a hang only, too.
+const STOP_SLACK: Duration = Duration::from_secs(10);
 
 /// A running service.
 pub(crate) trait Service: Sized + Send + Sync + 'static {
@@ -36,6 +39,11 @@ pub(crate) trait Service: Sized + Send + Sync + 'static {
     /// What hurries its end, where something can.
     fn hurry(&self) -> Option<Hurry> {
         None
+    }
+
+    /// After what time its stop is given up.
+    fn stop_max(&self) -> Duration {
+        STOP_TIMEOUT
     }
 
     /// Ends it in order.
@@ -87,7 +95,8 @@ impl<S: Service> Running<S> {
 
     /// Its end, for the orderly end of the process.
     pub(crate) fn step(self) -> Step {
-        Step::new(S::ROLE.word(), STOP_TIMEOUT, async move {
+        let within = self.service.stop_max();
+        Step::new(S::ROLE.word(), within, async move {
             let mut shared = self.service;
             let service = loop {
                 match Arc::try_unwrap(shared) {
@@ -176,7 +185,68 @@ impl Service for orrery_comet::Handle {
         Some(Box::new(move || hurry.hurry()))
     }
 
+    fn stop_max(&self) -> Duration {
+        self.stop_max().saturating_add(STOP_SLACK)
+    }
+
     fn stop(self) -> BoxFuture<'static, ()> {
         Box::pin(self.stop())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use orrery_daemon::shutdown;
+    use orrery_host::Host;
+
+    use super::*;
+
+    /// A service that does not end.
+    struct Endless(Duration);
+
+    impl Service for Endless {
+        const ROLE: Role = Role::Logic;
+
+        fn ready(&self) -> Result<(), String> {
+            Ok(())
+        }
+
+        fn register(&self, _: &mut Registry) {}
+
+        async fn ended(&self) -> String {
+            std::future::pending().await
+        }
+
+        fn stop_max(&self) -> Duration {
+            self.0
+        }
+
+        fn stop(self) -> BoxFuture<'static, ()> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stop_is_given_up_when_the_service_says_so() {
+        let step = Running::new(Endless(Duration::from_millis(1))).step();
+        let late = tokio::time::timeout(STOP_TIMEOUT / 6, shutdown::in_order(vec![step])).await;
+        assert_eq!(late, Ok(vec!["logic"]));
+    }
+
+    #[tokio::test]
+    async fn a_comet_has_the_time_to_stop_that_is_configured() {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let config = orrery_comet::Config {
+            id: "comet-1".to_owned(),
+            tcp_listen: any,
+            websocket_listen: any,
+            delivery_listen: any,
+            stop_ms: 600_000,
+            ..orrery_comet::Config::default()
+        };
+        let comet = orrery_comet::start(config, Host::system()).await.unwrap();
+        assert!(Service::stop_max(&comet) > Duration::from_secs(600));
     }
 }

@@ -57,6 +57,11 @@ impl Backoff {
         self.tries = 0;
     }
 
+    /// Draws one of so many, from 0, by the same chance as the pauses. There is at least one.
+    pub(crate) fn choose(&mut self, count: usize) -> usize {
+        self.chance.random_range(0..count)
+    }
+
     /// The longest that the next pause may be, without a server's word.
     pub fn window(&self) -> Duration {
         let doubled = 1_u32 << self.tries.min(DOUBLINGS_MAX);

@@ -97,7 +97,7 @@ enum State {
 
 impl Client {
     /// A client that connects when it is first asked for its events. The options' address does not count,
-    /// the list does. Clients with the same seed pause alike.
+    /// the list does. Clients with the same seed pause and choose alike.
     pub fn new(
         net: Arc<dyn Net>,
         options: Options,
@@ -247,7 +247,9 @@ impl Client {
         }
         if code == Some(codes::SERVICE_RESTART) || sent_away.is_some() {
             let named = sent_away.as_ref().map_or(&[][..], |sent_away| &sent_away.nodes);
-            self.nodes.advance_to(named);
+            let others = self.nodes.addresses().len().saturating_sub(1);
+            let nth = self.backoff.choose(others.max(1));
+            self.nodes.advance_to(named, nth);
         }
         let pause = self.wait(sent_away.map(|sent_away| sent_away.pause));
         ClientEvent::Lost { code, reason, pause }

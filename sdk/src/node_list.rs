@@ -86,8 +86,9 @@ impl NodeList {
     }
 
     /// Goes on to another one of those that a comet named which goes away: the first of them that is in the list, else
-    /// the next in the list. One without a port is meant with that of the current one.
-    pub fn advance_to(&mut self, named: &[String]) {
+    /// the nth of the others in the list (counted around), which is to be drawn: where everybody has the same list, not
+    /// everybody should go to the same. One without a port is meant with that of the current one.
+    pub fn advance_to(&mut self, named: &[String], nth: usize) {
         let port = self.current().rsplit_once(':').map_or("", |(_, port)| port).to_owned();
         let find = |node: &String| {
             let with_port = if has_port(node) { node.clone() } else { join(node, &port) };
@@ -96,7 +97,10 @@ impl NodeList {
         };
         match named.iter().find_map(find) {
             Some(at) => self.at = at,
-            None => self.advance(),
+            None => {
+                let len = self.addresses.len();
+                self.at = (self.at + 1 + nth % (len - 1).max(1)) % len;
+            }
         }
     }
 
@@ -261,18 +265,23 @@ mod tests {
     #[test]
     fn whoever_is_sent_away_goes_to_a_named_one_that_it_knows_and_never_back() {
         let list = NodeList::new(["a:1", "b:1", "c:1", "[::1]:1"]).unwrap();
-        for (named, then) in [
-            (&["x:1", "c", "b:1"][..], "c:1"),
-            (&["a", "c:1"], "c:1"),
-            (&["::1"], "[::1]:1"),
-            (&["c:2"], "b:1"),
-            (&["a:1"], "b:1"),
-            (&[], "b:1"),
+        for (named, nth, then) in [
+            (&["x:1", "c", "b:1"][..], 0, "c:1"),
+            (&["a", "c:1"], 7, "c:1"),
+            (&["::1"], 1, "[::1]:1"),
+            (&["c:2"], 0, "b:1"),
+            (&["a:1"], 1, "c:1"),
+            (&[], 2, "[::1]:1"),
+            (&[], 3, "b:1"),
         ] {
             let mut list = list.clone();
-            list.advance_to(&named.iter().map(|&node| node.to_owned()).collect::<Vec<_>>());
-            assert_eq!(list.current(), then, "{named:?}");
+            let named: Vec<_> = named.iter().map(|&node| node.to_owned()).collect();
+            list.advance_to(&named, nth);
+            assert_eq!(list.current(), then, "{named:?}, {nth}");
         }
+        let mut only = NodeList::new(["a:1"]).unwrap();
+        only.advance_to(&[], 3);
+        assert_eq!(only.current(), "a:1");
     }
 
     #[test]

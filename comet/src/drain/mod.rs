@@ -5,16 +5,17 @@
 
 mod schedule;
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use orrery_host::Random;
 use tokio::sync::watch;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use self::schedule::Schedule;
 use crate::comet::Comet;
-use crate::limits::PACE_STEP;
+use crate::limits::{DRAINED_STEP, FLUSH_TIMEOUT, PACE_STEP};
 use crate::mailbox::Workers;
 
 /// What devices that are sent away are told.
@@ -166,6 +167,16 @@ impl Comet {
             sleep(PACE_STEP).await;
         }
     }
+
+    /// Waits until the devices over HTTP have come for their last words, or had the time for it.
+    pub(crate) async fn last_words_taken(&self) {
+        let taken = async {
+            while self.sessions.have_more_to_say() {
+                sleep(PACE_STEP).await;
+            }
+        };
+        let _ = timeout(FLUSH_TIMEOUT, taken).await;
+    }
 }
 
 /// Carries out what is wished, for as long as the comet lives.
@@ -173,11 +184,17 @@ pub(crate) async fn run(comet: Arc<Comet>, workers: Workers) {
     let mut wishes = comet.drain.watch();
     loop {
         let wish = wishes.borrow_and_update().clone();
+        let left = || {
+            let Progress { connections, handshakes, .. } = comet.drain_progress();
+            connections + handshakes
+        };
         let sending = async {
-            if let Some(wish) = wish {
-                send_away(&comet, &workers, &wish).await;
+            match wish {
+                Some(wish) => {
+                    send_away(&wish, left, |due| workers.send_away(due, &wish.elsewhere)).await;
+                }
+                None => std::future::pending().await,
             }
-            std::future::pending::<()>().await;
         };
         tokio::select! {
             biased;
@@ -188,28 +205,35 @@ pub(crate) async fn run(comet: Arc<Comet>, workers: Workers) {
     }
 }
 
-/// Sends devices elsewhere until none is left that could be connected yet.
-async fn send_away(comet: &Comet, workers: &Workers, wish: &Wish) {
+/// Sends devices elsewhere for as long as it is polled. That none is left is no end of it: whoever was shaking hands
+/// may be connected a moment later, and is counted at neither place in between.
+async fn send_away<F: Future<Output = usize>>(
+    wish: &Wish,
+    left: impl Fn() -> u64,
+    mut send: impl FnMut(usize) -> F,
+) {
     let begun = Instant::now();
     let until = wish.until.map(|until| until.saturating_duration_since(begun));
     let mut schedule = Schedule::new(wish.per_second, until);
     let mut steps = interval(PACE_STEP);
     steps.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let devices = comet.metrics.connections();
-    tracing::info!(devices, per_second = wish.per_second, "sending devices elsewhere");
+    let mut is_told = false;
+    tracing::info!(devices = left(), per_second = wish.per_second, "sending devices elsewhere");
     loop {
         steps.tick().await;
-        let Progress { connections, handshakes, .. } = comet.drain_progress();
-        let left = connections + handshakes;
-        if left == 0 {
-            break;
-        }
+        let left = left();
         let due = schedule.due(begun.elapsed(), usize::try_from(left).unwrap_or(usize::MAX));
         if due > 0 {
-            schedule.sent(workers.send_away(due, &wish.elsewhere).await);
+            schedule.sent(send(due).await);
+        }
+        if left == 0 {
+            if !std::mem::replace(&mut is_told, true) {
+                let seconds = begun.elapsed().as_secs_f64();
+                tracing::info!(seconds, "no device is connected any more");
+            }
+            sleep(DRAINED_STEP).await;
         }
     }
-    tracing::info!(seconds = begun.elapsed().as_secs_f64(), "no device is connected any more");
 }
 
 /// Hurries a comet that is stopping: the devices that are left are sent away at once.
@@ -225,6 +249,7 @@ impl Hurry {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
     use std::collections::BTreeSet;
 
     use orrery_host::system::SystemRandom;
@@ -246,6 +271,31 @@ mod tests {
         let firsts: BTreeSet<&str> = hints.iter().map(|hint| hint.nodes[0].as_str()).collect();
         assert_eq!(firsts, ["a", "b", "c"].into());
         assert!(hints.iter().all(|hint| hint.nodes.len() == 3));
+    }
+
+    #[tokio::test]
+    async fn whoever_comes_in_after_nobody_was_left_is_sent_away_too() {
+        let (left, looks) = (Cell::new(0), Cell::new(0));
+        let wish = wish(1000, &[], false);
+        let looked = || {
+            looks.set(looks.get() + 1);
+            // One for the log, one that finds nobody.
+            if looks.get() == 3 {
+                left.set(1);
+            }
+            left.get()
+        };
+        let (sent, was_sent) = tokio::sync::oneshot::channel();
+        let mut sent = Some(sent);
+        let sending = send_away(&wish, looked, |due| {
+            left.set(0);
+            let _ = sent.take().expect("there is one").send(due);
+            std::future::ready(due)
+        });
+        tokio::select! {
+            () = sending => panic!("it ended while the wish stands"),
+            due = was_sent => assert_eq!(due, Ok(1)),
+        }
     }
 
     #[test]

@@ -196,6 +196,12 @@ impl PollSession {
         self.state.lock().refusal()
     }
 
+    /// Whether a socket has taken its last word, if it had one.
+    pub(super) fn is_told(&self) -> bool {
+        let state = self.state.lock();
+        state.last_word.is_none() || state.ring.is_given()
+    }
+
     // What the connection does.
 
     /// Takes what the connection writes, each line an event.

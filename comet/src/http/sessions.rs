@@ -11,9 +11,7 @@ use tokio::time::Instant;
 
 use super::session::PollSession;
 use super::stream::SessionStream;
-use crate::limits::{
-    ENDED_SESSIONS_MAX, ENDED_SESSIONS_MAX_AGE, RETRY_AFTER_S, RETRY_AFTER_SPREAD_S,
-};
+use crate::limits::{ENDED_SESSIONS_MAX, ENDED_SESSIONS_MAX_AGE};
 
 /// The sessions of a comet: no more that live than there are places for connections.
 pub(crate) struct Sessions {
@@ -59,9 +57,11 @@ impl Sessions {
         known.forget(now);
     }
 
-    /// After how many seconds a device may come back for which there is no place now.
-    pub(super) fn retry_after_s(&self) -> u64 {
-        RETRY_AFTER_S + self.random.below(RETRY_AFTER_SPREAD_S + 1)
+    /// Whether some live, or are over and have a last word that nobody has taken.
+    pub(crate) fn have_more_to_say(&self) -> bool {
+        let known = self.known.lock();
+        let untold = |id| known.by_id.get(id).is_some_and(|session| !session.is_told());
+        known.by_id.len() > known.ended.len() || known.ended.iter().any(|(_, id)| untold(id))
     }
 }
 
@@ -80,9 +80,13 @@ impl Known {
 
 #[cfg(test)]
 mod tests {
-    use orrery_comet_core::http::Refusal;
-    use orrery_host::Host;
+    use std::future::poll_fn;
 
+    use orrery_comet_core::http::{Cursor, Refusal};
+    use orrery_host::Host;
+    use tokio::io::AsyncWriteExt as _;
+
+    use super::super::session::Next;
     use super::*;
 
     #[tokio::test]
@@ -103,5 +107,22 @@ mod tests {
         assert!(sessions.find(ended[ENDED_SESSIONS_MAX]).is_none());
         assert!(sessions.find(living.id()).is_some(), "however old it is");
         assert_eq!(sessions.known.lock().by_id.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn there_is_more_to_say_until_a_socket_took_the_last_word() {
+        let sessions = Sessions::new(Host::system().random);
+        let (session, mut stream) = sessions.open();
+        assert!(sessions.have_more_to_say(), "it lives");
+        stream.shutdown().await.unwrap();
+        stream.write_all(b"farewell\n").await.unwrap();
+        drop(stream);
+        assert!(sessions.have_more_to_say(), "nobody has asked for it");
+        let turn = session.begin(Cursor(0), Instant::now()).unwrap();
+        let next = poll_fn(|cx| session.poll_next(turn, Cursor(0), cx)).await;
+        let Next::Events(events, upto) = next else { panic!("there is one") };
+        assert_eq!(events, ["farewell"]);
+        session.give(upto);
+        assert!(!sessions.have_more_to_say());
     }
 }

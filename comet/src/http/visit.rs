@@ -20,7 +20,7 @@ use tokio::time::{Instant, timeout};
 use super::reply::{EventStream, Reply};
 use super::session::{Next, PollSession};
 use super::socket::{Given, OnFlush, Orphan};
-use crate::admission::Handshake;
+use crate::admission::{Handshake, Refused};
 use crate::comet::Comet;
 use crate::limits::{PREFLIGHT_MAX_AGE_S, UNREAD_MAX};
 use crate::mailbox::{Arrival, Transport};
@@ -59,6 +59,10 @@ impl Visit {
             Err(refusal) => Err(refusal),
         };
         let mut response = answered.unwrap_or_else(|refusal| self.refused(&refusal));
+        if self.comet().drain.is_on() {
+            // Whoever balances by connections is to ask somewhere else next time.
+            close(&mut response);
+        }
         let headers = response.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(allowed) = origin.and_then(|origin| self.allowed(origin)) {
@@ -116,7 +120,11 @@ impl Visit {
         if self.worker.closing.is_cancelled() {
             return Err(Refusal::Overloaded);
         }
-        let place = comet.admission.admit(self.remote.ip()).map_err(|refused| {
+        let admitted = match comet.drain.is_on() {
+            true => Err(Refused::Draining),
+            false => comet.admission.admit(self.remote.ip()),
+        };
+        let place = admitted.map_err(|refused| {
             comet.metrics.refused(refused);
             Refusal::Overloaded
         })?;
@@ -243,7 +251,7 @@ impl Visit {
 
     /// Says after how long to come back.
     fn come_back(&self, response: &mut Response<Reply>) {
-        let seconds = HeaderValue::from(self.comet().sessions.retry_after_s());
+        let seconds = HeaderValue::from(self.comet().retry_after_s());
         response.headers_mut().insert(header::RETRY_AFTER, seconds);
     }
 

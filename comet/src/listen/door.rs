@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
-use orrery_host::{Host, Listener, Random, Stream};
+use orrery_host::{Host, Listener, Stream};
 use orrery_tls::Acceptor;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep, timeout};
@@ -13,10 +13,7 @@ use super::websocket;
 use crate::admission::Refused;
 use crate::comet::Comet;
 use crate::error::StartError;
-use crate::limits::{
-    ACCEPT_PAUSE, REFUSAL_TIMEOUT, REFUSED_UNREAD_MAX, RETRY_AFTER_S, RETRY_AFTER_SPREAD_S,
-    RETRY_ELSEWHERE_AFTER_S, RETRY_ELSEWHERE_SPREAD_S,
-};
+use crate::limits::{ACCEPT_PAUSE, REFUSAL_TIMEOUT, REFUSED_UNREAD_MAX};
 use crate::mailbox::{Arrival, Transport, Workers};
 
 /// A port where devices come in.
@@ -25,7 +22,6 @@ pub(crate) struct Door {
     address: SocketAddr,
     transport: Transport,
     tls: Option<Acceptor>,
-    random: Arc<dyn Random>,
 }
 
 impl Door {
@@ -42,7 +38,12 @@ impl Door {
         let failed = |source| StartError::Listen { address, source };
         let listener = host.net.listen(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        Ok(Self { listener, address, transport, tls, random: host.random.clone() })
+        Ok(Self { listener, address, transport, tls })
+    }
+
+    /// What is spoken there.
+    pub(crate) fn transport(&self) -> Transport {
+        self.transport
     }
 
     /// Where it is.
@@ -61,9 +62,12 @@ impl Door {
                     continue;
                 }
             };
-            let admitted = match comet.drain.is_on() {
-                true => Err(Refused::Draining),
-                false => comet.admission.admit(remote.ip()),
+            let admitted = match (comet.drain.is_on(), self.transport) {
+                (false, _) => comet.admission.admit(remote.ip()),
+                // The requests of sessions that still live come in here too: whoever is none of theirs is refused once
+                // it has said what it wants.
+                (true, Transport::WebSocket) => comet.admission.hear_out(remote.ip()),
+                (true, _) => Err(Refused::Draining),
             };
             match admitted {
                 Ok(place) => {
@@ -82,12 +86,7 @@ impl Door {
     async fn refuse(&self, comet: &Comet, mut stream: Box<dyn Stream>, refused: Refused) {
         comet.metrics.refused(refused);
         if self.transport == Transport::WebSocket && self.tls.is_none() {
-            let (least, spread) = match refused {
-                Refused::Draining => (RETRY_ELSEWHERE_AFTER_S, RETRY_ELSEWHERE_SPREAD_S),
-                _ => (RETRY_AFTER_S, RETRY_AFTER_SPREAD_S),
-            };
-            let retry_after_s = least + self.random.below(spread + 1);
-            let word = websocket::overloaded(retry_after_s);
+            let word = websocket::overloaded(comet.retry_after_s());
             // A new connection has room for a line, as soon as the runtime has noticed; else the hint is lost.
             let _ = timeout(REFUSAL_TIMEOUT, stream.write_all(word.as_bytes())).await;
             let unread = async {

@@ -38,7 +38,7 @@ pub(crate) async fn shake_hands(
     match transport {
         Transport::Tcp => Some(Shaken::Hands(stream, Dialect::Tcp)),
         Transport::Http => Some(Shaken::Hands(stream, Dialect::Http)),
-        Transport::WebSocket => in_time(deadline, websocket::upgrade(stream)).await?.ok(),
+        Transport::WebSocket => in_time(deadline, websocket::upgrade(comet, stream)).await?.ok(),
     }
 }
 

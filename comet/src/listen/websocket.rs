@@ -18,6 +18,8 @@ use tokio_tungstenite::tungstenite::http::header::{
 use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode};
 
 use super::handshake::Shaken;
+use crate::admission::Refused;
+use crate::comet::Comet;
 use crate::limits::{HANDSHAKE_BUFFER_BYTES, HANDSHAKE_BYTES_MAX};
 use crate::unread::drain;
 
@@ -49,12 +51,15 @@ pub(crate) enum UpgradeError {
 /// What a device is told instead of being let in: a status, and why.
 type Refusal = (StatusCode, String);
 
-/// Shakes hands with a device, unless its request is one that is answered in [HTTP](crate::http): that it finds
+/// Shakes hands with a device that is let in, which none is while the comet sends its devices elsewhere; unless its request is one that is answered in [HTTP](crate::http): that it finds
 /// whole. Otherwise the stream carries WebSocket frames of the dialect afterwards. The caller bounds the time.
 ///
 /// # Errors
 /// [`UpgradeError`]; it is worth another try only with another request.
-pub(crate) async fn upgrade(mut stream: Box<dyn Stream>) -> Result<Shaken, UpgradeError> {
+pub(crate) async fn upgrade(
+    comet: &Comet,
+    mut stream: Box<dyn Stream>,
+) -> Result<Shaken, UpgradeError> {
     let mut received = BytesMut::with_capacity(HANDSHAKE_BUFFER_BYTES);
     let answered = loop {
         if stream.read_buf(&mut received).await? == 0 {
@@ -71,6 +76,11 @@ pub(crate) async fn upgrade(mut stream: Box<dyn Stream>) -> Result<Shaken, Upgra
         }
     };
     match answered {
+        Ok(_) if comet.drain.is_on() => {
+            comet.metrics.refused(Refused::Draining);
+            end(stream, &overloaded(comet.retry_after_s())).await?;
+            Err(UpgradeError::Refused(StatusCode::SERVICE_UNAVAILABLE))
+        }
         Ok((response, dialect)) => {
             stream.write_all(&response).await?;
             stream.flush().await?;
@@ -138,12 +148,17 @@ fn choose(mut request: Request) -> Result<(Vec<u8>, Dialect), Refusal> {
 }
 
 /// Tells a device why it is not let in, and ends.
-async fn refuse(mut stream: Box<dyn Stream>, status: StatusCode, reason: &str) -> io::Result<()> {
+async fn refuse(stream: Box<dyn Stream>, status: StatusCode, reason: &str) -> io::Result<()> {
     let answer = format!(
         "HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\n\
          Connection: close\r\n\r\n{reason}\n",
         reason.len() + 1
     );
+    end(stream, &answer).await
+}
+
+/// Says a last word.
+async fn end(mut stream: Box<dyn Stream>, answer: &str) -> io::Result<()> {
     stream.write_all(answer.as_bytes()).await?;
     stream.shutdown().await?;
     drain(&mut stream).await

@@ -1,6 +1,7 @@
 //! Draining: devices are sent elsewhere at a pace, with all that was promised to them, by a stop or by an operator.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use crate::support::device::{Device, Transport, frame};
 use crate::support::json::JsonDevice;
 use crate::support::memory::{DOOR, MemoryNet};
 use crate::support::session::{target, to_connections, to_room};
+use crate::support::web::{Reply, Web};
 use crate::support::{Stage, soon};
 
 fn drain(per_second: u32, nodes: &[&str]) -> DrainRequest {
@@ -73,6 +75,161 @@ async fn goims(stage: &Stage, count: usize) -> Vec<Device> {
         );
     }
     devices
+}
+
+/// A new connection to a comet's door for WebSocket and HTTP.
+async fn web(host: &Host, address: SocketAddr) -> Web {
+    Web::connect(host, address).await
+}
+
+const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+
+/// A comet that takes no devices says so to those who come to its door for WebSocket.
+async fn nobody_is_let_in(host: &Host, address: SocketAddr) {
+    let mut upgrade = web(host, address).await;
+    let refused = upgrade.fetch_with(UPGRADE, "GET", "/sub", "").await;
+    is_sent_elsewhere(&refused);
+    upgrade.ended().await;
+    let mut hello = web(host, address).await;
+    let refused = hello.fetch("POST", "/sub/poll", r#"{"type":"hello"}"#).await;
+    is_sent_elsewhere(&refused);
+    hello.ended().await;
+}
+
+fn is_sent_elsewhere(refused: &Reply) {
+    assert_eq!((refused.status, refused.header("connection")), (503, "close"), "{refused:?}");
+    let pause = refused.header("retry-after").parse().unwrap();
+    assert!((1..=2).contains(&pause), "soon, and elsewhere: {refused:?}");
+}
+
+/// A session over HTTP, which its device has named once.
+struct Visit {
+    session: String,
+    cursor: String,
+}
+
+impl Visit {
+    async fn begin(stage: &Stage, user: &str) -> Self {
+        let mut web = web(&stage.host, stage.comet.websocket_address()).await;
+        let hello = json!({"type": "hello", "user": user}).to_string();
+        let welcome = web.fetch("POST", "/sub/poll", &hello).await;
+        assert_eq!((welcome.status, welcome.header("connection")), (200, ""), "{welcome:?}");
+        let text = |name: &str| welcome.json()[name].as_str().unwrap().to_owned();
+        let visit = Self { session: text("session"), cursor: text("cursor") };
+        let polled = web.fetch("GET", &format!("{}&wait_ms=0", visit.target("poll")), "").await;
+        assert_eq!(polled.status, 200, "{polled:?}");
+        visit
+    }
+
+    fn target(&self, how: &str) -> String {
+        format!("/sub/{how}?session={}&cursor={}", self.session, self.cursor)
+    }
+
+    /// Says something on a new connection, which closes then.
+    async fn post(&self, host: &Host, address: SocketAddr) {
+        let mut web = web(host, address).await;
+        let target = format!("/sub/send?session={}", self.session);
+        let posted = web.fetch("POST", &target, r#"{"type":"ping","id":"p"}"#).await;
+        assert_eq!((posted.status, posted.header("connection")), (204, "close"), "{posted:?}");
+        web.ended().await;
+    }
+
+    /// Events that it asks for on a new connection, which closes then.
+    async fn poll(&mut self, host: &Host, address: SocketAddr) -> Vec<Value> {
+        let mut web = web(host, address).await;
+        let polled = web.fetch("GET", &self.target("poll"), "").await;
+        assert_eq!((polled.status, polled.header("connection")), (200, "close"), "{polled:?}");
+        web.ended().await;
+        polled.json()["cursor"].as_str().unwrap().clone_into(&mut self.cursor);
+        polled.json()["events"].as_array().unwrap().clone()
+    }
+}
+
+/// What devices over HTTP do while a comet is drained, slowly until the hurry.
+async fn sessions_live_on(
+    host: &Host,
+    address: SocketAddr,
+    [mut poller, streamer]: [Visit; 2],
+    hurry: impl Future<Output = ()>,
+) -> Value {
+    nobody_is_let_in(host, address).await;
+    poller.post(host, address).await;
+    assert_eq!(poller.poll(host, address).await, [json!({"type": "pong", "id": "p"})]);
+    let mut stream = web(host, address).await;
+    let head = stream.fetch("GET", &streamer.target("events"), "").await;
+    assert_eq!((head.status, head.header("connection")), (200, "close"), "{head:?}");
+    streamer.post(host, address).await;
+    stream.text_to(r#"{"type":"pong","id":"p"}"#).await;
+
+    hurry.await;
+    let end = json!({"type": "close", "code": 1012, "reason": "drain"});
+    let text = stream.text_to(r#"{"type":"close","code":1012,"reason":"drain"}"#).await;
+    assert!(text.contains(r#"{"type":"drain","#), "{text}");
+    // This one asks for its last words only now.
+    let mut events = Vec::new();
+    while events.last() != Some(&end) {
+        events.extend(poller.poll(host, address).await);
+    }
+    assert_eq!(events.len(), 2, "{events:?}");
+    events.swap_remove(0)
+}
+
+#[tokio::test]
+async fn whoever_comes_over_http_is_served_by_new_connections_until_it_is_sent_elsewhere() {
+    let stage = Stage::new().await;
+    // They are in the first places, and go first.
+    let _others = jsons(&stage, 20).await;
+    let visits = [Visit::begin(&stage, "poller").await, Visit::begin(&stage, "streamer").await];
+    stage.operator().drain(drain(1, &["other"])).await.unwrap();
+    let hurry = async {
+        stage.operator().drain(drain(1000, &[])).await.unwrap();
+    };
+    let address = stage.comet.websocket_address();
+    let hint = sessions_live_on(&stage.host, address, visits, hurry).await;
+    assert_eq!((&hint["type"], &hint["nodes"]), (&json!("drain"), &json!(["other"])), "{hint}");
+    emptied(&stage).await;
+    assert!(stage.logic.routes().is_empty());
+}
+
+#[tokio::test]
+async fn a_comet_that_stops_serves_new_connections_of_sessions_until_they_had_their_last_word() {
+    let stage = Stage::with(|config| {
+        (config.drain_per_second, config.stop_ms) = (1, 600_000);
+    })
+    .await;
+    let _others = jsons(&stage, 20).await;
+    let visits = [Visit::begin(&stage, "poller").await, Visit::begin(&stage, "streamer").await];
+    let (host, logic, hurry) = (stage.host.clone(), stage.logic.clone(), stage.comet.hurry());
+    let (tcp, websocket) = (stage.comet.tcp_address(), stage.comet.websocket_address());
+    let serving = async {
+        let hurried = async {
+            hurry.hurry();
+            logic.until("all goodbyes", |logic| logic.routes().is_empty()).await;
+            // A device that takes its time between two polls, more than the comet to see that none is connected.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        };
+        let hint = sessions_live_on(&host, websocket, visits, hurried).await;
+        assert_eq!(hint["type"], "drain", "{hint}");
+        assert!(host.net.connect(&tcp.to_string()).await.is_err(), "that port is closed");
+    };
+    // join! polls the stop first, so that it has begun.
+    tokio::join!(soon("the stop", stage.comet.stop()), serving);
+    assert!(logic.routes().is_empty());
+    assert!(host.net.connect(&websocket.to_string()).await.is_err(), "it is closed at last");
+}
+
+#[tokio::test]
+async fn a_hello_on_a_connection_from_before_the_drain_is_refused() {
+    let stage = Stage::new().await;
+    let mut kept = web(&stage.host, stage.comet.websocket_address()).await;
+    let hello = r#"{"type":"hello"}"#;
+    let welcome = kept.fetch("POST", "/sub/poll", hello).await;
+    assert_eq!((welcome.status, welcome.header("connection")), (200, ""), "{welcome:?}");
+    stage.operator().drain(drain(1, &[])).await.unwrap();
+    is_sent_elsewhere(&kept.fetch("POST", "/sub/poll", hello).await);
+    kept.ended().await;
+    assert_eq!(stage.counted_for("handshakes_refused", "limit", "drain"), 1);
 }
 
 #[tokio::test]
@@ -150,14 +307,8 @@ async fn a_drained_comet_takes_devices_again_when_it_is_told_so_and_none_before(
     emptied(&stage).await;
 
     assert!(!stage.stranger(Transport::Tcp).await.try_authenticate("{}").await);
-    let websocket = stage.comet.websocket_address().to_string();
-    let mut refused = stage.host.net.connect(&websocket).await.unwrap();
-    let mut answer = String::new();
-    soon("the refusal", refused.read_to_string(&mut answer)).await.unwrap();
-    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
-    let pause = answer.split_once("Retry-After: ").unwrap().1.split_once('\r').unwrap().0;
-    assert!((1..=2).contains(&pause.parse().unwrap()), "soon, and elsewhere: {answer}");
-    assert!(stage.counted_for("handshakes_refused", "limit", "drain") >= 2);
+    nobody_is_let_in(&stage.host, stage.comet.websocket_address()).await;
+    assert!(stage.counted_for("handshakes_refused", "limit", "drain") >= 3);
 
     stage.operator().undrain(undrain()).await.unwrap();
     assert!(!session.told_draining().await);

@@ -18,11 +18,15 @@ const PACING: Pacing = Pacing { base: Duration::from_millis(20), cap: Duration::
 
 /// A client whose list names these peers, each of which takes one connection.
 fn client(transport: Transport, peers: &[&Peer]) -> Client {
+    seeded(transport, peers, 7)
+}
+
+fn seeded(transport: Transport, peers: &[&Peer], seed: u64) -> Client {
     let nodes = NodeList::new(peers.iter().map(|peer| peer.address.clone())).unwrap();
     let mut options = peers[0].options(transport);
     options.address = "nowhere".to_owned();
     let net = Arc::new(orrery_host::system::SystemNet);
-    Client::new(net, options, nodes, PACING, 7)
+    Client::new(net, options, nodes, PACING, seed)
 }
 
 async fn next(client: &mut Client) -> ClientEvent {
@@ -144,6 +148,27 @@ async fn a_comet_that_goes_away_is_left_at_once_for_the_next() {
     first.order(Order::Close(CloseReason::Drain)).await;
     assert!(matches!(next(&mut client).await, ClientEvent::Lost { code: Some(1012), .. }));
     assert_eq!(connected(&mut client).await, (second.address.clone(), 0));
+}
+
+#[tokio::test]
+async fn clients_that_are_sent_away_without_a_word_where_do_not_all_go_to_the_same() {
+    let mut chosen = [0; 3];
+    for seed in 0..16 {
+        let peers = [
+            Peer::start(Transport::Json, Mood::Kind, None).await,
+            Peer::start(Transport::Json, Mood::Kind, None).await,
+            Peer::start(Transport::Json, Mood::Kind, None).await,
+        ];
+        let mut client = seeded(Transport::Json, &[&peers[0], &peers[1], &peers[2]], seed);
+        connected(&mut client).await;
+        peers[0].order(Order::Drain(1, Vec::new())).await;
+        assert!(matches!(next(&mut client).await, ClientEvent::Device(_)));
+        assert!(matches!(next(&mut client).await, ClientEvent::Lost { code: Some(1012), .. }));
+        let (address, failed) = connected(&mut client).await;
+        assert_eq!(failed, 0, "seed {seed}");
+        chosen[peers.iter().position(|peer| peer.address == address).unwrap()] += 1;
+    }
+    assert!(chosen[0] == 0 && chosen[1] > 0 && chosen[2] > 0, "{chosen:?}");
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ pub(crate) mod memory;
 pub(crate) mod registry;
 pub(crate) mod session;
 pub(crate) mod tls;
+pub(crate) mod web;
 
 use std::future::Future;
 use std::net::SocketAddr;

@@ -1,0 +1,100 @@
+//! Web: requests of a device over HTTP, one connection or as many as it likes.
+
+use std::net::SocketAddr;
+
+use orrery_host::{Host, Stream};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::soon;
+
+/// A connection of HTTP.
+pub(crate) struct Web {
+    stream: Box<dyn Stream>,
+    unread: Vec<u8>,
+}
+
+/// An answer; of a stream only its head.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+impl Reply {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("{self:?} is not JSON"))
+    }
+
+    /// A header's value; empty where it is not there.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        let mut lines = self.head.lines().filter_map(|line| line.split_once(": "));
+        lines.find(|(known, _)| known.eq_ignore_ascii_case(name)).map_or("", |(_, value)| value)
+    }
+}
+
+impl Web {
+    pub(crate) async fn connect(host: &Host, address: SocketAddr) -> Self {
+        let stream = host.net.connect(&address.to_string()).await.expect("the comet listens");
+        Self { stream, unread: Vec::new() }
+    }
+
+    /// Sends a request and waits for its answer.
+    pub(crate) async fn fetch(&mut self, method: &str, target: &str, body: &str) -> Reply {
+        self.fetch_with("", method, target, body).await
+    }
+
+    /// The same with more headers, each with its end of line.
+    pub(crate) async fn fetch_with(
+        &mut self,
+        headers: &str,
+        method: &str,
+        target: &str,
+        body: &str,
+    ) -> Reply {
+        let len = body.len();
+        let request = format!(
+            "{method} {target} HTTP/1.1\r\nHost: comet.test\r\nContent-Length: {len}\r\n{headers}\r\n{body}"
+        );
+        self.stream.write_all(request.as_bytes()).await.expect("the comet reads");
+        let end = self.read_to("\r\n\r\n").await;
+        let head = String::from_utf8(self.unread.drain(..end).collect()).unwrap();
+        let status = head[9..12].parse().unwrap();
+        let mut reply = Reply { status, head, body: String::new() };
+        let len = reply.header("content-length").parse().unwrap_or(0);
+        while self.unread.len() < len {
+            self.read_more().await;
+        }
+        reply.body = String::from_utf8(self.unread.drain(..len).collect()).unwrap();
+        reply
+    }
+
+    /// What comes up to a text and with it.
+    pub(crate) async fn text_to(&mut self, text: &str) -> String {
+        let end = self.read_to(text).await;
+        String::from_utf8(self.unread.drain(..end).collect()).unwrap()
+    }
+
+    /// Waits until the comet has closed the connection, without another word.
+    pub(crate) async fn ended(&mut self) {
+        assert_eq!(soon("the end", self.stream.read_buf(&mut self.unread)).await.unwrap(), 0);
+        assert!(self.unread.is_empty());
+    }
+
+    /// Reads until a text is there; tells where it ends.
+    async fn read_to(&mut self, text: &str) -> usize {
+        loop {
+            let found = self.unread.windows(text.len()).position(|it| it == text.as_bytes());
+            match found {
+                Some(at) => return at + text.len(),
+                None => self.read_more().await,
+            }
+        }
+    }
+
+    async fn read_more(&mut self) {
+        let read = soon("more of an answer", self.stream.read_buf(&mut self.unread)).await.unwrap();
+        assert!(read > 0, "it ended: {}", String::from_utf8_lossy(&self.unread));
+    }
+}
