@@ -51,8 +51,9 @@ pub(crate) enum UpgradeError {
 /// What a device is told instead of being let in: a status, and why.
 type Refusal = (StatusCode, String);
 
-/// Shakes hands with a device that is let in, which none is while the comet sends its devices elsewhere; unless its request is one that is answered in [HTTP](crate::http): that it finds
-/// whole. Otherwise the stream carries WebSocket frames of the dialect afterwards. The caller bounds the time.
+/// Shakes hands with a device, unless its request is one that is answered in [HTTP](crate::http): that it finds whole.
+/// Otherwise the stream carries WebSocket frames of the dialect afterwards. None is let in while the comet sends its
+/// devices elsewhere. The caller bounds the time.
 ///
 /// # Errors
 /// [`UpgradeError`]; it is worth another try only with another request.

@@ -28,6 +28,8 @@ mod document;
 mod frames;
 mod goim_http;
 mod hostile;
+mod http_requests;
+mod http_sessions;
 mod json;
 mod lives;
 mod long_poll;

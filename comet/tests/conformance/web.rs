@@ -4,8 +4,10 @@ use std::collections::VecDeque;
 
 use serde_json::{Value, json};
 
+use crate::device::Who;
 use crate::soon;
-use crate::wire::{Transport, Wire};
+use crate::stack::{Doors, shared};
+use crate::wire::{HTTP, Transport, Way, Wire};
 
 /// An answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -227,4 +229,48 @@ impl Wire {
 /// The text of a hello for a key.
 pub(crate) fn hello(key: &str) -> Vec<u8> {
     json!({"type": "hello", "key": key}).to_string().into_bytes()
+}
+
+/// The ways of long-poll.
+pub(crate) const POLLS: [Way; 2] = [HTTP[0], HTTP[2]];
+
+/// A device that was let in, and has asked for nothing more.
+pub(crate) async fn device(way: Way, key: &str) -> Wire {
+    shared().device(way, &Who::key(key)).await.wire
+}
+
+/// Asks for events, and gives the answer.
+pub(crate) async fn poll(wire: &mut Wire) -> Reply {
+    let target = wire.target();
+    wire.fetch("GET", &target, b"").await
+}
+
+/// The bodies of pushes in an answer; its cursor is taken as a device takes it.
+pub(crate) fn bodies(wire: &mut Wire, reply: &Reply) -> Vec<String> {
+    assert_eq!(reply.status, 200, "{reply:?}");
+    let body = reply.json();
+    wire.visit.cursor = body["cursor"].as_str().unwrap().to_owned();
+    let events = body["events"].as_array().unwrap().iter();
+    events.map(|event| event["data"].as_str().unwrap_or_default().to_owned()).collect()
+}
+
+/// Pushes to a key, and waits for nothing.
+pub(crate) async fn push(key: &str, body: &str) {
+    let mut http = shared().http().await;
+    http.push(&format!("keys?operation=1000&keys={key}"), body).await;
+}
+
+/// Pushes and waits until the kernel of a connection has it, or not for any longer.
+pub(crate) async fn push_written(key: &str, body: &str) -> Value {
+    let request = json!({
+        "target": {"keys": {"ids": [key]}}, "op": 1000, "body": body, "wait_for": "written",
+    });
+    shared().http().await.push_v1(request).await["summary"].clone()
+}
+
+/// How many connections a key has, as the registry knows it.
+pub(crate) async fn connections(stack: &Doors, key: &str) -> usize {
+    let path = format!("/v1/keys/{key}/connections");
+    let list = stack.http().await.get(&path).await.json();
+    list["connections"].as_array().unwrap().len()
 }

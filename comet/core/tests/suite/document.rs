@@ -4,13 +4,15 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-const FILES: [(&str, &str); 29] = [
+const FILES: [(&str, &str); 31] = [
     // Before the shorter names that some of these end with.
     ("conformance upgrade", "comet/tests/conformance/upgrade.rs"),
     ("conformance hostile", "comet/tests/conformance/hostile.rs"),
     ("conformance deadlines", "comet/tests/conformance/deadlines.rs"),
     ("conformance slow", "comet/tests/conformance/slow.rs"),
     ("conformance takeover", "comet/tests/conformance/takeover.rs"),
+    ("conformance http_requests", "comet/tests/conformance/http_requests.rs"),
+    ("conformance http_sessions", "comet/tests/conformance/http_sessions.rs"),
     ("conformance long_poll", "comet/tests/conformance/long_poll.rs"),
     ("conformance sse", "comet/tests/conformance/sse.rs"),
     ("unit session", "comet/src/http/session.rs"),
