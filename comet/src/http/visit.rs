@@ -48,7 +48,8 @@ impl Visit {
     }
 
     /// Answers a request. After a refusal the connection closes: who sends what is refused gets no more of it for one
-    /// place at the door. So it does after whatever else can be repeated without being counted.
+    /// place at the door. So it does after whatever else can be repeated without being counted. A drain is no reason: the
+    /// next connection may be led to another comet, which does not know the session.
     pub(super) async fn answer(
         self: Rc<Self>,
         request: Request<Incoming>,
@@ -59,10 +60,6 @@ impl Visit {
             Err(refusal) => Err(refusal),
         };
         let mut response = answered.unwrap_or_else(|refusal| self.refused(&refusal));
-        if self.comet().drain.is_on() {
-            // Whoever balances by connections is to ask somewhere else next time.
-            close(&mut response);
-        }
         let headers = response.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(allowed) = origin.and_then(|origin| self.allowed(origin)) {
