@@ -63,6 +63,10 @@ pub const HTTP_SHOWN_EVENTS_MAX: usize = 1024;
 /// once.
 pub const HTTP_SHOWN_BYTES_MAX: usize = 128 << 10;
 
+/// Most signs of life that wait to be counted, one for each request that acknowledges nothing. Who asks on with what
+/// was answered has one or two; more come of whoever repeats itself while its connection does not read.
+pub const HTTP_SIGNS_MAX: usize = 256;
+
 /// Most bytes that wait to be carried out of what a device has posted: the longest message and more.
 pub const HTTP_INBOX_BYTES_MAX: usize = 128 << 10;
 

@@ -67,7 +67,7 @@ impl PollSession {
     /// newest.
     ///
     /// # Errors
-    /// [`Refusal`]; nothing has changed then.
+    /// [`Refusal`]; the request before it is the newest then.
     pub(super) fn begin(&self, cursor: Cursor, now: Instant) -> Result<u64, Refusal> {
         let mut state = self.state.lock();
         let is_news = match state.ring.acknowledge(cursor) {
@@ -80,7 +80,10 @@ impl PollSession {
             return Err(state.refusal());
         }
         // Who gets on is not counted for each request, lest a busy device floods us by reading.
-        state.sign(now, !is_news);
+        match is_news {
+            true => state.sign_if_due(now),
+            false => state.sign(now).map_err(|http::Full| Refusal::Busy)?,
+        }
         state.turn += 1;
         let turn = state.turn;
         // The older request, which sees that; what was given has made room.
@@ -136,7 +139,7 @@ impl PollSession {
             return Err(state.refusal());
         }
         state.inbox.post(text).map_err(|http::Full| Refusal::Busy)?;
-        state.sign(now, false);
+        state.sign_if_due(now);
         wake(&mut state.reader);
         Ok(())
     }
@@ -189,6 +192,11 @@ impl PollSession {
 
     fn half_of_silence(&self) -> Option<Duration> {
         self.state.lock().silence_max.map(|max| max / 2)
+    }
+
+    /// Whether its connection is gone: what it keeps may be asked for again, and nobody counts how often.
+    pub(super) fn is_over(&self) -> bool {
+        self.state.lock().over
     }
 
     /// How a request is refused for which the session is over.
@@ -260,15 +268,20 @@ impl PollSession {
 }
 
 impl State {
-    /// Takes a sign of life, unless there was one just now.
-    fn sign(&mut self, now: Instant, in_any_case: bool) {
-        if self.over {
-            return;
-        }
-        let is_due = |last: Instant| now.saturating_duration_since(last) >= SIGN_PERIOD;
-        if in_any_case || self.signed_at.is_none_or(is_due) {
+    /// Takes a sign of life, which counts as a frame. Of a session that is over nobody reads any.
+    fn sign(&mut self, now: Instant) -> Result<(), http::Full> {
+        if !self.over {
+            self.inbox.sign()?;
             self.signed_at = Some(now);
-            self.inbox.sign();
+        }
+        Ok(())
+    }
+
+    /// The same unless there was one just now, or too many wait, which say as much.
+    fn sign_if_due(&mut self, now: Instant) {
+        let is_due = |last: Instant| now.saturating_duration_since(last) >= SIGN_PERIOD;
+        if self.signed_at.is_none_or(is_due) {
+            let _ = self.sign(now);
         }
     }
 
@@ -289,7 +302,7 @@ fn wake(waiting: &mut Option<Waker>) {
 
 #[cfg(test)]
 mod tests {
-    use orrery_comet_core::limits::HTTP_KEPT_BYTES_MAX;
+    use orrery_comet_core::limits::{HTTP_INBOX_BYTES_MAX, HTTP_KEPT_BYTES_MAX, HTTP_SIGNS_MAX};
 
     use super::*;
 
@@ -312,6 +325,45 @@ mod tests {
         assert!(matches!(next(&session, turn, Cursor(0)), Poll::Ready(Next::Events(_, Cursor(4)))));
         (0..100).for_each(|_| session.post(&[b'x'; 1000], now).unwrap());
         (session, turn)
+    }
+
+    /// How many bytes its connection reads at once.
+    fn read(session: &PollSession) -> usize {
+        let mut buffer = vec![0; 2 * HTTP_INBOX_BYTES_MAX];
+        let mut read = ReadBuf::new(&mut buffer);
+        let _ = session.poll_read(&mut Context::from_waker(Waker::noop()), &mut read);
+        read.filled().len()
+    }
+
+    #[test]
+    fn requests_that_do_not_get_on_are_counted_each_and_refused_where_nobody_reads_them() {
+        let (session, now) = (session(), Instant::now());
+        session.begin(Cursor(0), now).unwrap();
+        session.begin(Cursor(0), now).unwrap();
+        assert_eq!(read(&session), 2 * 4, "two frames of nothing but their length");
+        let mut turn = 0;
+        for _ in 0..HTTP_SIGNS_MAX {
+            turn = session.begin(Cursor(0), now).unwrap();
+        }
+        assert_eq!(session.begin(Cursor(0), now), Err(Refusal::Busy));
+        session.write(&[b"event\n"]);
+        let newest = next(&session, turn, Cursor(0));
+        assert!(matches!(newest, Poll::Ready(Next::Events(_, Cursor(1)))), "it goes on");
+        session.begin(Cursor(1), now + SIGN_PERIOD).expect("whoever gets on is let through");
+        assert_eq!(session.begin(Cursor(1), now), Err(Refusal::Busy), "which it did once");
+        assert_eq!(read(&session), HTTP_SIGNS_MAX * 4);
+        session.begin(Cursor(1), now).unwrap();
+    }
+
+    #[test]
+    fn posts_that_nobody_carries_out_are_refused_until_somebody_does() {
+        let (session, now) = (session(), Instant::now());
+        let text = [b'x'; 1000];
+        let posted = (0..).take_while(|_| session.post(&text, now).is_ok()).count();
+        assert_eq!(posted, HTTP_INBOX_BYTES_MAX / (4 + text.len()));
+        assert_eq!(session.post(&text, now), Err(Refusal::Busy));
+        assert_eq!(read(&session), posted * (4 + text.len()) + 4, "and one sign of life");
+        session.post(&text, now).unwrap();
     }
 
     #[test]

@@ -78,10 +78,15 @@ impl Visit {
             http::Request::Events { session, cursor } => {
                 let session = self.find(session)?;
                 let turn = session.begin(cursor, Instant::now())?;
+                let is_over = session.is_over();
                 let (on_flush, quiet_max) =
                     (self.on_flush.clone(), self.comet().config.poll_wait());
                 let stream = EventStream::new(session, turn, cursor, on_flush, quiet_max);
-                Ok(events(Reply::Stream(Box::new(stream))))
+                let mut response = events(Reply::Stream(Box::new(stream)));
+                if is_over {
+                    close(&mut response);
+                }
+                Ok(response)
             }
             http::Request::Send(session) => {
                 let session = self.find(session)?;
@@ -185,6 +190,7 @@ impl Visit {
         wait_ms: Option<u64>,
     ) -> Answer {
         let turn = session.begin(cursor, Instant::now())?;
+        let is_over = session.is_over();
         let longest = self.comet().config.poll_wait();
         let wait = wait_ms.map_or(longest, |ms| longest.min(Duration::from_millis(ms)));
         let next = poll_fn(|cx| session.poll_next(turn, cursor, cx));
@@ -196,7 +202,11 @@ impl Visit {
             Ok(Next::Over) => return Err(session.refusal()),
             Ok(Next::Superseded) | Err(_) => Reply::plain(http::events(cursor, &[])),
         };
-        Ok(json(StatusCode::OK, reply))
+        let mut response = json(StatusCode::OK, reply);
+        if is_over {
+            close(&mut response);
+        }
+        Ok(response)
     }
 
     fn giving(&self, body: Bytes, given: Given) -> Reply {

@@ -160,6 +160,31 @@ async fn a_kicked_device_is_told_why_whether_it_waits_or_comes_back_later() {
 }
 
 #[tokio::test]
+async fn what_a_session_that_is_over_keeps_is_given_once_a_connection() {
+    for way in HTTP {
+        let key = id("key");
+        let wire = device(way, &key).await;
+        let request = json!({"target": {"keys": {"ids": [key]}}}).to_string();
+        shared().http().await.post("/v1/disconnect", request).await;
+        until("the goodbye", async || connections(shared(), &key).await == 0).await;
+        for _ in 0..2 {
+            let mut again = wire.another().await;
+            let reply = again.fetch("GET", &wire.target(), b"").await;
+            assert_eq!((reply.status, reply.header("connection").as_str()), (200, "close"));
+            let mut text = reply.body;
+            if way == Transport::Events {
+                while !text.contains("kicked") {
+                    text += &soon("the last word", again.chunk()).await.unwrap();
+                }
+                assert_eq!(soon("the end of a stream", again.chunk()).await.unwrap(), "");
+            }
+            assert!(text.contains("kicked"), "{text}");
+            again.expect_end().await;
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_session_that_its_device_never_learns_of_ends_at_once() {
     let mut stack = Plan::new().with(|plan| plan.comets = 0).start().await;
     let link = crate::link::Link::to(stack.logic.edge_address).await;

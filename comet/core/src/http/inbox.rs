@@ -3,12 +3,12 @@
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use crate::decoder::Input;
-use crate::limits::HTTP_INBOX_BYTES_MAX;
+use crate::limits::{HTTP_INBOX_BYTES_MAX, HTTP_SIGNS_MAX};
 
 /// Bytes of the length in front of each text. A sign of life is a text of no length.
 const LENGTH_BYTES: usize = 4;
 
-/// The device posts faster than its connection takes it. It may try again.
+/// The device posts or asks faster than its connection takes it. It may try again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("too much waits to be carried out")]
 pub struct Full;
@@ -17,8 +17,8 @@ pub struct Full;
 #[derive(Debug, Default)]
 pub struct Inbox {
     bytes: BytesMut,
-    /// Whether a sign of life is among it: a second one would say no more.
-    has_sign: bool,
+    /// Signs of life that came since nothing waited.
+    signs: usize,
 }
 
 impl Inbox {
@@ -37,12 +37,17 @@ impl Inbox {
         Ok(())
     }
 
-    /// Takes a sign of life.
-    pub fn sign(&mut self) {
-        if !self.has_sign {
-            self.has_sign = true;
-            self.bytes.put_u32(0);
+    /// Takes a sign of life. One says as much as several, but each is counted as a frame by whoever reads it.
+    ///
+    /// # Errors
+    /// [`Full`]; as many wait as are counted.
+    pub fn sign(&mut self) -> Result<(), Full> {
+        if self.signs == HTTP_SIGNS_MAX {
+            return Err(Full);
         }
+        self.signs += 1;
+        self.bytes.put_u32(0);
+        Ok(())
     }
 
     /// Whether nothing waits.
@@ -92,8 +97,8 @@ mod tests {
         for most in [1, 3, 1000] {
             let (mut inbox, mut stream) = (Inbox::default(), PostStream::default());
             inbox.post(b"first").unwrap();
-            inbox.sign();
-            inbox.sign();
+            inbox.sign().unwrap();
+            inbox.sign().unwrap();
             inbox.post(b"second\n").unwrap();
             let mut found = Vec::new();
             while !inbox.is_empty() {
@@ -102,24 +107,23 @@ mod tests {
             }
             let text = |text: &'static [u8]| Input::Text(Bytes::from_static(text));
             let sign = Input::Ping(Bytes::new());
-            assert_eq!(found, [text(b"first"), sign.clone(), text(b"second\n")]);
-            inbox.sign();
-            stream.feed(&inbox.take(most.max(4)));
-            assert_eq!(stream.poll(), Some(sign), "a new one, after the others were taken");
+            assert_eq!(found, [text(b"first"), sign.clone(), sign, text(b"second\n")]);
         }
     }
 
     #[test]
-    fn more_than_may_wait_is_refused_and_a_sign_of_life_never_is() {
+    fn more_than_may_wait_is_refused_and_posts_leave_room_for_signs_of_life() {
         let mut inbox = Inbox::default();
         let text = [b'x'; 8192];
         let fit = HTTP_INBOX_BYTES_MAX / (text.len() + LENGTH_BYTES);
         (0..fit).for_each(|_| inbox.post(&text).unwrap());
         assert_eq!(inbox.post(&text), Err(Full));
-        inbox.sign();
+        (0..HTTP_SIGNS_MAX).for_each(|_| inbox.sign().unwrap());
+        assert_eq!(inbox.sign(), Err(Full));
         let taken = inbox.take(usize::MAX);
-        assert_eq!(taken.len(), fit * (text.len() + LENGTH_BYTES) + LENGTH_BYTES);
+        assert_eq!(taken.len(), fit * (text.len() + LENGTH_BYTES) + HTTP_SIGNS_MAX * LENGTH_BYTES);
         assert!(inbox.is_empty());
         inbox.post(&text).unwrap();
+        inbox.sign().unwrap();
     }
 }

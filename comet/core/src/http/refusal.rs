@@ -30,7 +30,7 @@ pub enum Refusal {
     TooLong(usize),
     /// The body did not come, or not in time.
     Incomplete,
-    /// More is posted than is carried out; come back.
+    /// More is posted, or asked for again, than is carried out; come back.
     Busy,
     /// There is no place for one more session; come back.
     Overloaded,

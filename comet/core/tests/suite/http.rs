@@ -19,7 +19,7 @@ fn text(frame: &[u8]) -> &[u8] {
 
 fn sign() -> Vec<u8> {
     let mut inbox = Inbox::default();
-    inbox.sign();
+    inbox.sign().unwrap();
     inbox.take(usize::MAX).to_vec()
 }
 
