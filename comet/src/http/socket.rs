@@ -121,6 +121,10 @@ impl AsyncRead for Socket {
         let len = self.read.len().min(buffer.remaining());
         buffer.put_slice(&self.read[..len]);
         self.read.advance(len);
+        if self.read.is_empty() {
+            // Empty it would own its buffer as long as the connection lasts.
+            self.read = Bytes::new();
+        }
         Poll::Ready(Ok(()))
     }
 }
@@ -204,6 +208,25 @@ mod tests {
         };
         assert_eq!(written.unwrap_err().kind(), io::ErrorKind::TimedOut);
         assert!(began.elapsed() >= STALL_MAX * 5 / 2, "{:?}", began.elapsed());
+    }
+
+    #[tokio::test]
+    async fn what_was_read_before_is_kept_until_it_is_read_again() {
+        struct Buffer(#[allow(dead_code)] Arc<()>);
+        impl AsRef<[u8]> for Buffer {
+            fn as_ref(&self) -> &[u8] {
+                &[b'x'; 100]
+            }
+        }
+        let buffer = Arc::new(());
+        let read = Bytes::from_owner(Buffer(buffer.clone()));
+        let (ours, _theirs) = duplex(16);
+        let ours = Box::new(LocalStream(ours));
+        let mut socket = Socket::new(ours, read, Rc::default(), STALL_MAX);
+        socket.read_exact(&mut [0; 99]).await.unwrap();
+        assert_eq!(Arc::strong_count(&buffer), 2);
+        socket.read_exact(&mut [0]).await.unwrap();
+        assert_eq!(Arc::strong_count(&buffer), 1, "nobody needs it any more");
     }
 
     #[tokio::test]
