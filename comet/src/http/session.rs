@@ -158,9 +158,14 @@ impl PollSession {
         self.state.lock().hung_up
     }
 
-    /// The device is welcome, and may be silent for so long.
+    /// The device is welcome, may be silent for so long, and is told of the session.
     pub(super) fn welcome(&self, silence_max: Duration) {
         self.state.lock().silence_max = Some(silence_max);
+    }
+
+    /// Whether its device may know of it.
+    pub(super) fn is_known(&self) -> bool {
+        self.state.lock().silence_max.is_some()
     }
 
     /// Some request has to name the session until then: that its device was told of it, only that shows.

@@ -49,11 +49,14 @@ impl Sessions {
         known.by_id.get(&id).cloned()
     }
 
-    /// One is over.
-    pub(super) fn ended(&self, id: SessionId) {
+    /// One is over. It is not remembered where its hello was refused, since nobody ever learned its id.
+    pub(super) fn ended(&self, session: &PollSession) {
         let now = Instant::now();
         let mut known = self.known.lock();
-        known.ended.push_back((now, id));
+        match session.is_known() {
+            true => known.ended.push_back((now, session.id())),
+            false => drop(known.by_id.remove(&session.id())),
+        }
         known.forget(now);
     }
 
@@ -81,6 +84,7 @@ impl Known {
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
+    use std::time::Duration;
 
     use orrery_comet_core::http::{Cursor, Refusal};
     use orrery_host::Host;
@@ -95,6 +99,7 @@ mod tests {
         let (living, _stream) = sessions.open();
         let ended = |_| {
             let (session, stream) = sessions.open();
+            session.welcome(Duration::from_secs(1));
             drop(stream);
             session.id()
         };
@@ -110,9 +115,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn those_that_nobody_was_told_of_are_not_remembered() {
+        let sessions = Sessions::new(Host::system().random);
+        let (session, mut stream) = sessions.open();
+        stream.shutdown().await.unwrap();
+        stream.write_all(b"refused\n").await.unwrap();
+        drop(stream);
+        assert!(sessions.find(session.id()).is_none());
+        assert!(!sessions.have_more_to_say(), "nobody can ask for its last word");
+    }
+
+    #[tokio::test]
     async fn there_is_more_to_say_until_a_socket_took_the_last_word() {
         let sessions = Sessions::new(Host::system().random);
         let (session, mut stream) = sessions.open();
+        session.welcome(Duration::from_secs(1));
         assert!(sessions.have_more_to_say(), "it lives");
         stream.shutdown().await.unwrap();
         stream.write_all(b"farewell\n").await.unwrap();

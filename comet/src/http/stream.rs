@@ -36,7 +36,7 @@ impl SessionStream {
 impl Drop for SessionStream {
     fn drop(&mut self) {
         self.session.end();
-        self.sessions.ended(self.session.id());
+        self.sessions.ended(&self.session);
     }
 }
 
