@@ -65,6 +65,8 @@ impl Visit {
         if let Some(allowed) = origin.and_then(|origin| self.allowed(origin)) {
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
             headers.insert(header::VARY, HeaderValue::from_static("origin"));
+            let exposed = HeaderValue::from_static(http::EXPOSED_HEADERS);
+            headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
         }
         Ok(response)
     }

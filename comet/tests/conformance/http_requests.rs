@@ -174,6 +174,7 @@ async fn pages_of_other_origins_are_let_in_where_the_comet_is_told_so() {
         assert_eq!(reply.header("access-control-allow-methods"), "GET, POST");
         assert_eq!(reply.header("access-control-allow-headers"), "content-type, last-event-id");
         assert_eq!(reply.header("vary"), "origin");
+        assert_eq!(reply.header("access-control-expose-headers"), "retry-after");
         let mut wire = Wire::silent(&stack.comets[0], HTTP[0]).await;
         wire.ask_with("Origin: https://other.example\r\n", "GET", "/sub/poll", b"").await;
         let reply = soon("an answer", wire.reply()).await.unwrap();

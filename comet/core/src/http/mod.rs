@@ -17,6 +17,6 @@ pub use cursor::Cursor;
 pub(crate) use inbox::PostStream;
 pub use inbox::{Full, Inbox};
 pub use refusal::Refusal;
-pub use request::{ALLOWED_HEADERS, ALLOWED_METHODS, Opening, Request};
+pub use request::{ALLOWED_HEADERS, ALLOWED_METHODS, EXPOSED_HEADERS, Opening, Request};
 pub use ring::{CursorError, Ring};
 pub use session_id::SessionId;

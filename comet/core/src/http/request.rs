@@ -15,6 +15,8 @@ const CLOSE: &str = "/sub/close";
 pub const ALLOWED_METHODS: &str = "GET, POST";
 /// Headers that it may set, as `Access-Control-Allow-Headers` has it.
 pub const ALLOWED_HEADERS: &str = "content-type, last-event-id";
+/// Headers of an answer that it may read, as `Access-Control-Expose-Headers` has it.
+pub const EXPOSED_HEADERS: &str = "retry-after";
 
 /// Whether the first bytes of a connection begin a request that is answered in HTTP, or one for a WebSocket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
