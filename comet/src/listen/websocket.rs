@@ -121,7 +121,9 @@ fn too_long() -> Refusal {
 /// others than ours speaks goim's protocol, and none is selected.
 fn choose(mut request: Request) -> Result<(Vec<u8>, Dialect), Refusal> {
     if request.uri().path_and_query().map(|target| target.as_str()) != Some(PATH) {
-        return Err((StatusCode::NOT_FOUND, format!("there is only {PATH} here")));
+        let reason =
+            format!("there is only {PATH} here, for a WebSocket, and what is below it over HTTP");
+        return Err((StatusCode::NOT_FOUND, reason));
     }
     let bad = |reason: String| (StatusCode::BAD_REQUEST, reason);
     // goim takes a key of any length, and devices written for it may have one.

@@ -71,6 +71,16 @@ async fn requests_that_cannot_be_carried_out_are_refused() {
 }
 
 #[tokio::test]
+async fn whoever_takes_a_wrong_path_is_told_that_there_is_http_too() {
+    for way in POLLS {
+        let mut wire = Wire::silent(&shared().comets[0], way).await;
+        let reply = wire.fetch("GET", "/poll", b"").await;
+        assert_eq!(reply.status, 404);
+        assert!(reply.body.contains("below it over HTTP"), "{reply:?}");
+    }
+}
+
+#[tokio::test]
 async fn whoever_asks_too_often_without_getting_on_is_closed_as_a_flood() {
     let change = |plan: &mut Plan| {
         plan.comet.frames_burst = 50;
