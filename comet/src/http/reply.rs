@@ -54,7 +54,7 @@ impl Body for Reply {
             Self::Stream(stream) => stream.poll_chunk(cx),
             Self::Whole(whole) => Poll::Ready(whole.take().map(|Whole { bytes, given }| {
                 if let Some((on_flush, given)) = given {
-                    on_flush.set(given);
+                    on_flush.add(given);
                 }
                 bytes
             })),
@@ -112,7 +112,7 @@ impl EventStream {
             return Poll::Ready(Some(http::begin_stream(STREAM_RETRY_MS)));
         }
         // The next events only when a socket has taken these: it wakes whoever waits for them.
-        let next = match self.on_flush.is_set() {
+        let next = match self.on_flush.has(&self.session) {
             true => self.session.poll_after_flush(self.turn, cx),
             false => self.session.poll_next(self.turn, self.after, cx),
         };
@@ -120,7 +120,7 @@ impl EventStream {
             Poll::Ready(Next::Events(events, upto)) => {
                 let text = http::stream(self.after, &events);
                 let session = self.session.clone();
-                self.on_flush.set(Given { session, upto, orphan: None });
+                self.on_flush.add(Given { session, upto, orphan: None });
                 self.after = upto;
                 self.was_busy();
                 return Poll::Ready(Some(text));

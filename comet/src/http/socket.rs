@@ -16,10 +16,11 @@ use tokio::time::{Sleep, sleep};
 
 use super::session::PollSession;
 
-/// What is to be done once the kernel has taken what was written so far. The body of a response sets it as it hands
-/// its events to hyper, which flushes the socket only when it has written all that it was handed.
+/// What is to be done once the kernel has taken what was written so far. The body of a response adds to it as it hands
+/// its events to hyper, which flushes the socket only when it has written all that it was handed. Where requests come
+/// without waiting for answers there is more than one, as many at most as responses fit hyper's buffer.
 #[derive(Default)]
-pub(super) struct OnFlush(RefCell<Option<Given>>);
+pub(super) struct OnFlush(RefCell<Vec<Given>>);
 
 /// Events that are about to be written.
 pub(super) struct Given {
@@ -30,16 +31,17 @@ pub(super) struct Given {
 }
 
 impl OnFlush {
-    pub(super) fn set(&self, given: Given) {
-        self.0.replace(Some(given));
+    pub(super) fn add(&self, given: Given) {
+        self.0.borrow_mut().push(given);
     }
 
-    pub(super) fn is_set(&self) -> bool {
-        self.0.borrow().is_some()
+    /// Whether events of this session are on their way.
+    pub(super) fn has(&self, session: &Arc<PollSession>) -> bool {
+        self.0.borrow().iter().any(|given| Arc::ptr_eq(&given.session, session))
     }
 
     fn flushed(&self) {
-        if let Some(Given { session, upto, orphan }) = self.0.take() {
+        for Given { session, upto, orphan } in self.0.take() {
             if let Some(orphan) = orphan {
                 orphan.found();
             }
@@ -239,15 +241,19 @@ mod tests {
         let next = std::future::poll_fn(|cx| session.poll_next(turn, Cursor(0), cx)).await;
         assert!(matches!(next, super::super::session::Next::Events(_, Cursor(1))));
         let orphan = Some(Orphan::new(session.clone()));
-        on_flush.set(Given { session: session.clone(), upto: Cursor(1), orphan });
+        on_flush.add(Given { session: session.clone(), upto: Cursor(1), orphan });
+        // The next request did not wait for this answer.
+        let other = PollSession::new(SessionId::new([8; 16]));
+        assert!(!on_flush.has(&other));
+        on_flush.add(Given { session: other, upto: Cursor(0), orphan: None });
         let given = || {
             let mut cx = Context::from_waker(std::task::Waker::noop());
             session.poll_given(&mut cx).is_ready()
         };
         socket.write_all(b"one").await.unwrap();
-        assert!(!given() && on_flush.is_set(), "it is written, and who knows where it is");
+        assert!(!given() && on_flush.has(&session), "it is written, and who knows where it is");
         socket.flush().await.unwrap();
-        assert!(given() && !on_flush.is_set());
+        assert!(given() && !on_flush.has(&session));
         let mut inbox = [0; 64];
         let mut read = ReadBuf::new(&mut inbox);
         let mut cx = Context::from_waker(std::task::Waker::noop());
@@ -265,7 +271,7 @@ mod tests {
         let on_flush = Rc::<OnFlush>::default();
         let session = session();
         let orphan = Some(Orphan::new(session.clone()));
-        on_flush.set(Given { session: session.clone(), upto: Cursor(0), orphan });
+        on_flush.add(Given { session: session.clone(), upto: Cursor(0), orphan });
         let mut cx = Context::from_waker(std::task::Waker::noop());
         let mut bytes = [0; 8];
         let mut read = ReadBuf::new(&mut bytes);
