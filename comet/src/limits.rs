@@ -212,8 +212,8 @@ pub(crate) const SIGN_PERIOD: Duration = Duration::from_millis(100);
 /// Longest time for which a stream of events lasts; then its device comes back, which shows that it still reads.
 pub(crate) const STREAM_MAX: Duration = Duration::from_secs(240);
 
-/// After how many milliseconds a browser comes back whose stream has ended.
-pub(crate) const STREAM_RETRY_MS: u64 = 1000;
+/// After how long a browser comes back at most whose stream has ended.
+pub(crate) const STREAM_RETRY_MAX: Duration = Duration::from_secs(1);
 
 /// How long a device may take nothing of a response that is being written to it.
 pub(crate) const RESPONSE_STALL_MAX: Duration = Duration::from_secs(30);

@@ -14,7 +14,6 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::session::{Next, PollSession};
 use super::socket::{Given, OnFlush};
-use crate::limits::STREAM_RETRY_MS;
 
 /// The body of a response.
 pub(super) enum Reply {
@@ -86,6 +85,8 @@ pub(super) struct EventStream {
     after: Cursor,
     on_flush: Rc<OnFlush>,
     has_begun: bool,
+    /// Whether it had events or a comment.
+    has_spoken: bool,
     ends: Instant,
     /// How long the stream may be quiet.
     quiet_max: Duration,
@@ -103,13 +104,26 @@ impl EventStream {
         let now = Instant::now();
         let ends = now + session.stay();
         let quiet = Box::pin(sleep_until(ends.min(now + quiet_max)));
-        Self { session, turn, after, on_flush, has_begun: false, ends, quiet_max, quiet }
+        Self {
+            session,
+            turn,
+            after,
+            on_flush,
+            has_begun: false,
+            has_spoken: false,
+            ends,
+            quiet_max,
+            quiet,
+        }
     }
 
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         if !self.has_begun {
             self.has_begun = true;
-            return Poll::Ready(Some(http::begin_stream(STREAM_RETRY_MS)));
+            let retry_ms = self.session.retry().as_millis();
+            return Poll::Ready(Some(http::begin_stream(
+                u64::try_from(retry_ms).unwrap_or(u64::MAX),
+            )));
         }
         // The next events only when a socket has taken these: it wakes whoever waits for them.
         let next = match self.on_flush.has(&self.session) {
@@ -129,7 +143,8 @@ impl EventStream {
             Poll::Pending => {}
         }
         std::task::ready!(self.quiet.as_mut().poll(cx));
-        if Instant::now() >= self.ends {
+        // One that ends with nothing in it would look as if something were wrong with it.
+        if self.has_spoken && Instant::now() >= self.ends {
             return Poll::Ready(None);
         }
         self.was_busy();
@@ -137,6 +152,7 @@ impl EventStream {
     }
 
     fn was_busy(&mut self) {
+        self.has_spoken = true;
         let until = self.ends.min(Instant::now() + self.quiet_max);
         self.quiet.as_mut().reset(until);
     }

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tokio::io::ReadBuf;
 use tokio::time::Instant;
 
-use crate::limits::{SIGN_PERIOD, STREAM_MAX};
+use crate::limits::{SIGN_PERIOD, STREAM_MAX, STREAM_RETRY_MAX};
 
 /// One device's session. Its requests are served by any worker; its connection is one worker's.
 pub(crate) struct PollSession {
@@ -193,6 +193,12 @@ impl PollSession {
     /// How long a stream lasts: then its device comes back, which is its sign of life.
     pub(super) fn stay(&self) -> Duration {
         self.wait(STREAM_MAX)
+    }
+
+    /// After how long to come back when a stream has ended. With its stay that leaves a quarter of the silence that is
+    /// allowed for the way.
+    pub(super) fn retry(&self) -> Duration {
+        self.half_of_silence().map_or(STREAM_RETRY_MAX, |half| STREAM_RETRY_MAX.min(half / 2))
     }
 
     fn half_of_silence(&self) -> Option<Duration> {

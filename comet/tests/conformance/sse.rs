@@ -22,6 +22,11 @@ async fn push(key: &str, body: &str) {
 
 /// Asks for the stream, as a browser that has had events up to this one.
 async fn open(wire: &mut Wire, last: &str) -> u16 {
+    open_to_retry(wire, last, 1000).await
+}
+
+/// The same where the comet asks to come back after so many milliseconds.
+async fn open_to_retry(wire: &mut Wire, last: &str, retry_ms: u64) -> u16 {
     let header = match last {
         "" => String::new(),
         last => format!("Last-Event-ID: {last}\r\n"),
@@ -32,7 +37,8 @@ async fn open(wire: &mut Wire, last: &str) -> u16 {
     if reply.status == 200 {
         assert_eq!(reply.header("content-type"), "text/event-stream");
         assert_eq!(reply.header("cache-control"), "no-store");
-        assert_eq!(soon("its first line", wire.chunk()).await.unwrap(), "retry: 1000\n\n");
+        let first = soon("its first line", wire.chunk()).await.unwrap();
+        assert_eq!(first, format!("retry: {retry_ms}\n\n"));
     }
     reply.status
 }
@@ -148,29 +154,32 @@ async fn a_session_that_is_gone_or_a_forged_cursor_is_no_stream() {
 
 #[tokio::test]
 async fn a_quiet_stream_says_that_it_lives_and_ends_for_its_device_to_do_the_same() {
-    let change = |plan: &mut Plan| {
-        plan.logic.heartbeat_ms = 1000;
-        plan.logic.heartbeats_max = 2;
-        plan.comet.poll_wait_ms = 100;
-    };
-    let stack = Plan::new().with(change).start().await;
-    for way in STREAMS {
-        let mut wire = stack.device(way, &Who::key(&id("key"))).await.wire;
-        // On one connection, one after the other.
-        for _ in 0..2 {
-            assert_eq!(open(&mut wire, "").await, 200);
-            let mut comments = 0;
-            loop {
-                match soon("a comment or the end", wire.chunk()).await.unwrap().as_str() {
-                    "" => break,
-                    line => assert_eq!(line, ":\n\n"),
+    // One each 100 ms for a second; and the last word of one that ends before it has to say so.
+    for (poll_wait_ms, most) in [(100, 10), (25_000, 1)] {
+        let change = |plan: &mut Plan| {
+            plan.logic.heartbeat_ms = 1000;
+            plan.logic.heartbeats_max = 2;
+            plan.comet.poll_wait_ms = poll_wait_ms;
+        };
+        let stack = Plan::new().with(change).start().await;
+        for way in STREAMS {
+            let mut wire = stack.device(way, &Who::key(&id("key"))).await.wire;
+            // On one connection, one after the other.
+            for _ in 0..2 {
+                assert_eq!(open_to_retry(&mut wire, "", 500).await, 200);
+                let mut comments = 0;
+                loop {
+                    match soon("a comment or the end", wire.chunk()).await.unwrap().as_str() {
+                        "" => break,
+                        line => assert_eq!(line, ":\n\n"),
+                    }
+                    comments += 1;
                 }
-                comments += 1;
+                assert!((1..=most).contains(&comments), "{comments}");
             }
-            assert!((1..=10).contains(&comments), "one each 100 ms for a second: {comments}");
+            wire.ask("POST", &format!("/sub/close?session={}", wire.visit.session), b"").await;
+            assert_eq!(soon("an answer", wire.reply()).await.unwrap().status, 204);
         }
-        wire.ask("POST", &format!("/sub/close?session={}", wire.visit.session), b"").await;
-        assert_eq!(soon("an answer", wire.reply()).await.unwrap().status, 204);
     }
 }
 
