@@ -6,6 +6,7 @@ use crate::device::{Device, Who};
 use crate::soon;
 use crate::stack::{Plan, id, shared};
 use crate::until;
+use crate::web::{Visit, bodies};
 use crate::wire::{HTTP, Way, Wire};
 
 const STREAMS: [Way; 2] = [HTTP[1], HTTP[3]];
@@ -135,6 +136,30 @@ async fn who_was_away_for_more_than_is_kept_is_told_so_and_who_was_not_is_served
                 let text = read_to(&mut again, "number 319.").await;
                 assert_eq!(text.matches("data: ").count() as u64, behind);
             }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_session_goes_on_by_long_poll_and_by_sse_in_turns() {
+    for way in STREAMS {
+        let key = id("key");
+        let mut wire = device(way, &key).await;
+        for round in 0..3 {
+            push(&key, &format!("polled {round}")).await;
+            let Visit { session, cursor, .. } = &wire.visit;
+            let target = format!("/sub/poll?session={session}&cursor={cursor}");
+            let reply = wire.fetch("GET", &target, b"").await;
+            assert_eq!(bodies(&mut wire, &reply), [format!("polled {round}")]);
+            // What its answer had is acknowledged by the stream that follows it, and the other way round.
+            assert_eq!(open(&mut wire, "").await, 200);
+            push(&key, &format!("streamed {round}")).await;
+            let text = read_to(&mut wire, &format!("streamed {round}")).await;
+            assert_eq!(text.matches("data: ").count(), 1, "{text}");
+            let another = wire.another().await;
+            let old = std::mem::replace(&mut wire, another);
+            wire.visit.session.clone_from(&old.visit.session);
+            wire.visit.cursor = last_id(&text);
         }
     }
 }
