@@ -32,6 +32,11 @@ impl Transport {
         }
     }
 
+    /// Whether it goes over HTTP, where each request is a sign of life.
+    pub(crate) fn is_http(self) -> bool {
+        matches!(self, Self::Poll | Self::Sse)
+    }
+
     /// Whether its messages are those of `orrery.json.v1`.
     pub(crate) fn is_json(self) -> bool {
         matches!(self, Self::Json | Self::Poll | Self::Sse)
@@ -61,7 +66,8 @@ pub struct Options {
     pub device: String,
     /// Free labels, on `orrery.json.v1`.
     pub labels: BTreeMap<String, String>,
-    /// How often [`crate::Device::next`] sends a heartbeat by itself. None: never.
+    /// How often [`crate::Device::next`] sends a heartbeat by itself. None: never. Over HTTP it sends none, since its
+    /// requests say that it lives.
     pub heartbeat: Option<Duration>,
     /// How long connecting may take, authentication included.
     pub connect_timeout: Duration,

@@ -40,12 +40,14 @@ impl Device {
             Ok::<_, ConnectError>((wire, welcome))
         });
         let (wire, welcome) = established.await.map_err(|_| ConnectError::Timeout)??;
+        // A post that fails ends a device, and events that cannot be asked for do not, for a while.
+        let heartbeat = options.heartbeat.filter(|_| !options.transport.is_http());
         Ok(Self {
             transport: options.transport,
             wire,
             welcome,
-            heartbeat: options.heartbeat,
-            heartbeat_due: Instant::now() + options.heartbeat.unwrap_or_default(),
+            heartbeat,
+            heartbeat_due: Instant::now() + heartbeat.unwrap_or_default(),
             answer_timeout: options.answer_timeout,
             seq: AUTH_SEQ,
             waiting: VecDeque::new(),

@@ -486,6 +486,19 @@ async fn giving_up_on_an_event_over_http_loses_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn no_heartbeats_are_sent_over_http_where_none_are_needed() {
+    for (transport, events) in [(Transport::Poll, "GET /sub/poll"), (Transport::Sse, "GET /sub/ev")]
+    {
+        let script = Script::start(vec![welcome(), (events, Act::Wait)]).await;
+        let options = script.options(transport).heartbeat(Duration::from_secs(1));
+        let mut device = Device::connect(&script.net, options).await.unwrap();
+        let none = timeout(Duration::from_secs(10), device.next()).await;
+        assert!(none.is_err(), "{none:?}");
+        assert_eq!(script.asked().len(), 2, "{:?}", script.asked());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_device_says_goodbye_over_http() {
     let script =
         Script::start(vec![welcome(), ("POST /sub/close?session=S ", Act::Say(SENT.to_owned()))])
