@@ -130,7 +130,10 @@ impl Link {
 
 /// Whether an answer is a stream of events.
 pub(super) fn is_stream(response: &Response<Incoming>) -> bool {
-    response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == "text/event-stream")
+    let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    // Networks in between may add parameters, or write it in their own way (RFC 9110, 8.3.1).
+    let essence = kind.and_then(|kind| kind.split(';').next()).unwrap_or_default();
+    essence.trim().eq_ignore_ascii_case("text/event-stream")
 }
 
 /// Waits for some work, but not for ever: a network that forgot a connection says nothing of it.

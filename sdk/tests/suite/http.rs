@@ -486,6 +486,17 @@ async fn giving_up_on_an_event_over_http_loses_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stream_is_one_however_its_type_is_written() {
+    let one = format!("id: 2\ndata: {}\n\n", message("one"));
+    for kind in ["text/event-stream; charset=utf-8", "Text/Event-Stream ;charset=UTF-8"] {
+        let stream = chunks(&[&one]).replace("text/event-stream", kind);
+        let script = Script::start(vec![welcome(), ("GET /sub/events", Act::Say(stream))]).await;
+        let mut device = script.connect(Transport::Sse).await.unwrap();
+        expect(&mut device, "one").await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn no_heartbeats_are_sent_over_http_where_none_are_needed() {
     for (transport, events) in [(Transport::Poll, "GET /sub/poll"), (Transport::Sse, "GET /sub/ev")]
     {
