@@ -51,7 +51,7 @@ pub(crate) struct HttpWire {
     posts: Option<Link>,
     /// The beginning of an event of a stream.
     text: BytesMut,
-    /// Whether nothing came on the stream that is open.
+    /// Whether no event and no comment came on the stream that is open.
     is_empty: bool,
     retry: Retry,
     over: bool,
@@ -215,8 +215,6 @@ impl HttpWire {
             }
             Received::Stream(link, body, piece) => {
                 if let Some(piece) = piece {
-                    self.is_empty = false;
-                    self.retry.succeeded();
                     self.take_text(&piece);
                 }
                 let silence_max = self.wait + HTTP_GRACE;
@@ -226,7 +224,7 @@ impl HttpWire {
                 self.events = Some(link);
                 // It ends now and then, for us to come back; but a comet always says something.
                 if self.is_empty {
-                    self.fail("a stream had nothing in it".to_owned());
+                    self.fail("a stream had no word in it".to_owned());
                 }
             }
             Received::Failed(why) => self.fail(why),
@@ -281,16 +279,25 @@ impl HttpWire {
             from = 0;
             for line in block.as_ref().split(|byte: &u8| *byte == b'\n') {
                 if let Some(id) = line.strip_prefix(b"id: ") {
+                    self.was_told();
                     self.cursor = String::from_utf8_lossy(id).into_owned();
                 } else if let Some(data) = line.strip_prefix(b"data: ") {
                     self.take_event(serde_json::from_slice(data).unwrap_or_default());
+                } else if line.starts_with(b":") {
+                    self.was_told();
                 }
-                // Else a comment, or when to come back.
+                // Else when to come back, which it says before it knows whether there is anything to say.
             }
         }
         if self.text.is_empty() {
             self.text = BytesMut::new();
         }
+    }
+
+    /// The stream is one of a session that lives.
+    fn was_told(&mut self) {
+        self.is_empty = false;
+        self.retry.succeeded();
     }
 
     fn take_event(&mut self, event: Value) {

@@ -282,6 +282,8 @@ async fn a_comet_that_stays_away_is_asked_for_a_minute_with_growing_pauses() {
         (Transport::Poll, ("GET /sub/poll", hang())),
         (Transport::Sse, ("GET /sub/events", hang())),
         (Transport::Sse, ("GET /sub/events", Act::Say(chunks(&[""])))),
+        (Transport::Sse, ("GET /sub/events", Act::Say(chunks(&["retry: 1000\n\n", ""])))),
+        (Transport::Sse, ("GET /sub/events", Act::SayAndHang(chunks(&["retry: 1000\n\n"])))),
     ] {
         let lines = std::iter::once(welcome()).chain(std::iter::repeat_n(nothing, 1000));
         let script = Script::start(lines.collect()).await;
