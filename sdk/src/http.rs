@@ -14,7 +14,7 @@ use futures_util::future::BoxFuture;
 use http_body_util::BodyExt;
 use hyper::body::Incoming as Body;
 use orrery_comet_core::close::codes;
-use orrery_comet_core::json::ServerMessage;
+use orrery_comet_core::json::{ErrorCode, ServerMessage};
 use orrery_host::Net;
 use serde::Deserialize;
 use serde_json::Value;
@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use self::link::{Answer, Door, Link, drive, within};
 use self::retry::Retry;
-use crate::limits::{HTTP_GRACE, HTTP_WAIT, STREAM_LINE_BYTES_MAX};
+use crate::limits::{HTTP_GOODBYE_MAX, HTTP_GRACE, HTTP_WAIT, STREAM_LINE_BYTES_MAX};
 use crate::wire::{Incoming, Outgoing};
 
 /// How events are asked for.
@@ -45,7 +45,7 @@ pub(crate) struct HttpWire {
     outgoing: VecDeque<String>,
     arrived: VecDeque<Incoming>,
     receiving: Option<BoxFuture<'static, Received>>,
-    sending: Option<BoxFuture<'static, Result<Link, String>>>,
+    sending: Option<BoxFuture<'static, Result<Link, Unsaid>>>,
     /// Connections that nothing is asked on: of events, and of what the device says.
     events: Option<Link>,
     posts: Option<Link>,
@@ -54,7 +54,11 @@ pub(crate) struct HttpWire {
     /// Whether no event and no comment came on the stream that is open.
     is_empty: bool,
     retry: Retry,
-    over: bool,
+    /// How long the device may be silent; nothing before it is welcome.
+    silence_max: Duration,
+    /// Why there is no more, and the goodbye that is said before anybody learns of it.
+    ended: Option<(Option<u16>, String)>,
+    leaving: Option<BoxFuture<'static, ()>>,
     retry_after: Option<Duration>,
 }
 
@@ -64,6 +68,12 @@ enum Received {
     /// More of a stream.
     Stream(Link, Body, Option<Bytes>),
     Ended(Link),
+    Failed(String),
+}
+
+/// Why something was not said, or nobody knows whether it was.
+enum Unsaid {
+    Answered(Answer),
     Failed(String),
 }
 
@@ -99,7 +109,9 @@ impl HttpWire {
             text: BytesMut::new(),
             is_empty: true,
             retry: Retry::new("", Duration::ZERO),
-            over: false,
+            silence_max: Duration::ZERO,
+            ended: None,
+            leaving: None,
             retry_after: None,
         }
     }
@@ -119,15 +131,17 @@ impl HttpWire {
 
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Incoming>> {
         loop {
+            if let Some(end) = ready!(self.poll_end(cx)) {
+                return Poll::Ready(Err(end));
+            }
             if let Some(sending) = &mut self.sending {
                 let sent = ready!(sending.poll_unpin(cx));
                 self.sending = None;
                 match sent {
                     Ok(link) => self.posts = Some(link),
-                    // Nobody knows whether it was carried out: it is not said twice.
-                    Err(error) => {
-                        self.end(None, error.clone());
-                        return Poll::Ready(Err(Incoming::broken(error)));
+                    Err(unsaid) => {
+                        self.take_unsaid(unsaid);
+                        continue;
                     }
                 }
             }
@@ -137,18 +151,18 @@ impl HttpWire {
             };
             let target = format!("/sub/send?session={session}");
             let text = self.outgoing.pop_front().unwrap_or_default();
-            self.sending = Some(self.say(target, text));
+            let retry = Retry::new(session, self.silence_max);
+            self.sending = Some(self.say(target, text, Some(retry)));
         }
     }
 
     pub(crate) fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Incoming> {
         loop {
             if let Some(incoming) = self.arrived.pop_front() {
-                self.over |= matches!(incoming, Incoming::Closed { .. });
                 return Poll::Ready(incoming);
             }
-            if self.over {
-                return Poll::Ready(Incoming::broken("the session is over"));
+            if let Some(end) = ready!(self.poll_end(cx)) {
+                return Poll::Ready(end);
             }
             if self.receiving.is_none() && !self.ask() {
                 // Nothing is said yet, and whoever says something flushes it.
@@ -166,16 +180,18 @@ impl HttpWire {
         let Some(session) = self.session.take() else { return };
         let target = format!("/sub/close?session={session}");
         // The session ends all the same, only later.
-        let _ = self.say(target, String::new()).await;
+        let _ = self.say(target, String::new(), None).await;
     }
 
-    fn say(&mut self, target: String, text: String) -> BoxFuture<'static, Result<Link, String>> {
+    /// Says something, again as long as the retry lasts where it was not carried out.
+    fn say(
+        &mut self,
+        target: String,
+        text: String,
+        retry: Option<Retry>,
+    ) -> BoxFuture<'static, Result<Link, Unsaid>> {
         let (door, link, limit) = (self.door.clone(), self.posts.take(), self.answer_timeout);
-        async move {
-            let said = timeout(limit, send(&door, link, target, text, limit)).await;
-            said.unwrap_or_else(|_| Err("what was said was not answered in time".to_owned()))
-        }
-        .boxed()
+        async move { send(&door, link, &target, &text, limit, retry).await }.boxed()
     }
 
     /// Begins to ask for events, or for a session; whether there is anything to ask.
@@ -190,7 +206,7 @@ impl HttpWire {
             self.receiving = Some(hello.boxed());
             return true;
         };
-        let (cursor, pause) = (&self.cursor, self.retry.pause());
+        let (cursor, pause) = (&self.cursor, self.retry.pause(None));
         let (target, last_event_id) = match self.kind {
             Kind::Poll => (format!("/sub/poll?session={session}&cursor={cursor}"), String::new()),
             Kind::Sse => {
@@ -235,7 +251,7 @@ impl HttpWire {
     fn fail(&mut self, why: String) {
         // A hello is not said twice: its session may be there.
         if self.session.is_none() || !self.retry.failed(Instant::now()) {
-            self.end(None, why);
+            self.give_up(why);
         }
     }
 
@@ -252,12 +268,11 @@ impl HttpWire {
             self.wait = answered.wait_ms.map_or(self.wait, Duration::from_millis);
             self.retry.succeeded();
         } else if answered.events.is_empty() {
-            return match ServerMessage::parse(&answer.body) {
-                Ok(ServerMessage::Close { code, reason }) => self.end(Some(code), reason),
-                Ok(ServerMessage::Error { message, .. }) => self.end(None, message),
-                _ if self.session.is_none() && answer.status == 503 => {
-                    self.end(Some(codes::TRY_AGAIN_LATER), told());
-                }
+            if self.take_words(answer) {
+                return;
+            }
+            return match self.session {
+                None if answer.status == 503 => self.end(Some(codes::TRY_AGAIN_LATER), told()),
                 // A proxy's word, or that of a comet that has no place for the connection.
                 _ => self.fail(told()),
             };
@@ -265,10 +280,35 @@ impl HttpWire {
         answered.events.into_iter().for_each(|event| self.take_event(event));
     }
 
+    /// Takes what a comet says in an answer of why it is not what was asked for. Returns whether it does.
+    fn take_words(&mut self, answer: &Answer) -> bool {
+        match ServerMessage::parse(&answer.body) {
+            Ok(ServerMessage::Close { code, reason }) => self.end(Some(code), reason),
+            Ok(ServerMessage::Error { code: ErrorCode::NoSuchSession, message, .. }) => {
+                self.end(None, message);
+            }
+            Ok(ServerMessage::Error { message, .. }) => self.give_up(message),
+            _ => return false,
+        }
+        true
+    }
+
+    /// Nobody knows whether it was carried out: it is not said twice.
+    fn take_unsaid(&mut self, unsaid: Unsaid) {
+        match unsaid {
+            Unsaid::Failed(why) => self.give_up(why),
+            Unsaid::Answered(answer) => {
+                if !self.take_words(&answer) {
+                    self.give_up(format!("what was said was answered with {}", answer.status));
+                }
+            }
+        }
+    }
+
     /// Reads the lines of a stream (WHATWG HTML, 9.2.6), as a comet writes them. The network cuts it anywhere.
     fn take_text(&mut self, piece: &[u8]) {
         if self.text.len() + piece.len() > STREAM_LINE_BYTES_MAX {
-            return self.end(None, "an event is too long".to_owned());
+            return self.give_up("an event is too long".to_owned());
         }
         // What was there before has no end of a block in it.
         let mut from = self.text.len().saturating_sub(1);
@@ -301,22 +341,48 @@ impl HttpWire {
     }
 
     fn take_event(&mut self, event: Value) {
+        if self.ended.is_some() {
+            return;
+        }
         match ServerMessage::deserialize(event) {
             Ok(ServerMessage::Close { code, reason }) => self.end(Some(code), reason),
             Ok(ServerMessage::Other) => {}
             Ok(message) => {
                 if let ServerMessage::Welcome { heartbeat_max_ms, .. } = &message {
-                    let silence_max = Duration::from_millis((*heartbeat_max_ms).into());
-                    self.retry = Retry::new(self.session.as_deref().unwrap_or(""), silence_max);
+                    self.silence_max = Duration::from_millis((*heartbeat_max_ms).into());
+                    let session = self.session.as_deref().unwrap_or("");
+                    self.retry = Retry::new(session, self.silence_max);
                 }
                 self.arrived.push_back(Incoming::Json(message));
             }
-            Err(error) => self.end(None, format!("unreadable message: {error}")),
+            Err(error) => self.give_up(format!("unreadable message: {error}")),
+        }
+    }
+
+    /// Ends a session that may be there: its comet is told, for which it would be bound until it is silent for too long.
+    fn give_up(&mut self, reason: String) {
+        if self.ended.is_none() {
+            self.end(None, reason);
+            if let Some(session) = self.session.take() {
+                let target = format!("/sub/close?session={session}");
+                let said = timeout(HTTP_GOODBYE_MAX, self.say(target, String::new(), None));
+                self.leaving = Some(said.map(drop).boxed());
+            }
         }
     }
 
     fn end(&mut self, code: Option<u16>, reason: String) {
-        self.arrived.push_back(Incoming::Closed { code, reason });
+        self.ended.get_or_insert((code, reason));
+    }
+
+    /// The end, where there is one and the goodbye is said.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Option<Incoming>> {
+        let Some((code, reason)) = &self.ended else { return Poll::Ready(None) };
+        if let Some(leaving) = &mut self.leaving {
+            ready!(leaving.poll_unpin(cx));
+            self.leaving = None;
+        }
+        Poll::Ready(Some(Incoming::Closed { code: *code, reason: reason.clone() }))
     }
 }
 
@@ -361,20 +427,37 @@ async fn read(mut link: Link, mut body: Body, silence_max: Duration) -> Received
     }
 }
 
-/// Says something.
+/// Says something. A comet for which it is too much has not carried it out: it is said again, after a pause.
 async fn send(
     door: &Door,
-    link: Option<Link>,
-    target: String,
-    text: String,
-    silence_max: Duration,
-) -> Result<Link, String> {
-    let mut link = door.link(link).await?;
-    let response = link.ask(door, "POST", &target, "", text).await?;
-    let answer = link.collect(response, silence_max).await?;
-    match answer.status {
-        204 => Ok(link),
-        status => Err(format!("what was said was answered with {status}")),
+    mut link: Option<Link>,
+    target: &str,
+    text: &str,
+    limit: Duration,
+    mut retry: Option<Retry>,
+) -> Result<Link, Unsaid> {
+    loop {
+        let asked = async {
+            let mut link = door.link(link.take()).await?;
+            let response = link.ask(door, "POST", target, "", text.to_owned()).await?;
+            let answer = link.collect(response, limit).await?;
+            Ok::<_, String>((link, answer))
+        };
+        let asked = timeout(limit, asked).await;
+        let asked =
+            asked.unwrap_or_else(|_| Err("what was said was not answered in time".to_owned()));
+        let (said, answer) = asked.map_err(Unsaid::Failed)?;
+        match (answer.status, &mut retry) {
+            (204, _) => return Ok(said),
+            (429, Some(retry)) => {
+                if !retry.failed(Instant::now()) {
+                    return Err(Unsaid::Answered(answer));
+                }
+                link = answer.keeps.then_some(said);
+                sleep(retry.pause(answer.retry_after)).await;
+            }
+            _ => return Err(Unsaid::Answered(answer)),
+        }
     }
 }
 
@@ -406,6 +489,6 @@ mod tests {
         wire.take_text(&vec![b'x'; STREAM_LINE_BYTES_MAX]);
         assert!(wire.arrived.is_empty());
         wire.take_text(b"x");
-        assert!(matches!(wire.arrived.pop_front(), Some(Incoming::Closed { .. })));
+        assert!(wire.ended.is_some() && wire.text.len() == STREAM_LINE_BYTES_MAX);
     }
 }

@@ -55,6 +55,10 @@ pub(crate) const HTTP_FAILING_SHARE: u32 = 2;
 /// How long it may fail at most: then another comet may be of more use than what this one has kept.
 pub(crate) const HTTP_FAILING_MAX: Duration = Duration::from_secs(60);
 
+/// How long the goodbye of a device over HTTP may take that gives its session up: time for a connection and an answer
+/// where there is a comet, and little where there is none.
+pub(crate) const HTTP_GOODBYE_MAX: Duration = Duration::from_secs(2);
+
 /// How long nothing may have been asked on a connection of HTTP that is used again. Far below the time after which a
 /// comet closes it, 5 seconds unless configured.
 pub(crate) const LINK_IDLE_MAX: Duration = Duration::from_secs(1);

@@ -40,11 +40,11 @@ impl Retry {
         now.saturating_duration_since(since) < self.longest
     }
 
-    /// The pause before the next request.
-    pub(super) fn pause(&mut self) -> Duration {
+    /// The pause before the next request, where a comet asked for one no shorter than that.
+    pub(super) fn pause(&mut self, hint: Option<Duration>) -> Duration {
         match self.since {
             None => Duration::ZERO,
-            Some(_) => self.backoff.pause(None),
+            Some(_) => self.backoff.pause(hint.map(|hint| hint.min(self.longest))),
         }
     }
 }
@@ -59,12 +59,22 @@ mod tests {
         let at = |ms| start + Duration::from_millis(ms);
         for (silence_max_s, longest_ms) in [(480, 60_000), (20, 10_000)] {
             let mut retry = Retry::new("S", Duration::from_secs(silence_max_s));
-            assert_eq!(retry.pause(), Duration::ZERO);
+            assert_eq!(retry.pause(None), Duration::ZERO);
             assert!(retry.failed(at(0)) && retry.failed(at(longest_ms - 1)));
             assert!(!retry.failed(at(longest_ms)));
             retry.succeeded();
-            assert_eq!(retry.pause(), Duration::ZERO);
+            assert_eq!(retry.pause(None), Duration::ZERO);
             assert!(retry.failed(at(longest_ms)));
+        }
+    }
+
+    #[test]
+    fn a_comet_may_ask_for_a_pause_and_for_no_longer_than_failures_last() {
+        let mut retry = Retry::new("S", Duration::from_secs(480));
+        retry.failed(Instant::now());
+        for (hint_s, pause_s) in [(5, 5), (3600, 60)] {
+            let pause = retry.pause(Some(Duration::from_secs(hint_s)));
+            assert!((0.0..=1.0).contains(&(pause.as_secs_f64() - f64::from(pause_s))), "{pause:?}");
         }
     }
 
@@ -73,7 +83,7 @@ mod tests {
         let pauses = |session| {
             let mut retry = Retry::new(session, Duration::from_secs(480));
             retry.failed(Instant::now());
-            (0..20).map(|_| retry.pause()).collect::<Vec<_>>()
+            (0..20).map(|_| retry.pause(None)).collect::<Vec<_>>()
         };
         assert_ne!(pauses("3a0c3a51"), pauses("3a0c3a52"));
         assert!(pauses("3a0c3a51").iter().all(|pause| *pause <= HTTP_PAUSE_MAX));

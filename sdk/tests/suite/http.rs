@@ -164,6 +164,11 @@ const WELCOME: &str = r#"{"session":"S","cursor":"1","wait_ms":25000,"events":[{
 
 const SENT: &str = "HTTP/1.1 204 No Content\r\n\r\n";
 
+/// The goodbye of a device that gives its session up.
+fn goodbye() -> Line {
+    ("POST /sub/close?session=S ", Act::Say(SENT.to_owned()))
+}
+
 fn welcome() -> Line {
     ("POST /sub/poll HTTP/1.1", Act::Say(answer("200 OK", WELCOME)))
 }
@@ -285,8 +290,9 @@ async fn a_comet_that_stays_away_is_asked_for_a_minute_with_growing_pauses() {
         (Transport::Sse, ("GET /sub/events", Act::Say(chunks(&["retry: 1000\n\n", ""])))),
         (Transport::Sse, ("GET /sub/events", Act::SayAndHang(chunks(&["retry: 1000\n\n"])))),
     ] {
-        let lines = std::iter::once(welcome()).chain(std::iter::repeat_n(nothing, 1000));
-        let script = Script::start(lines.collect()).await;
+        let mut lines = vec![welcome(), goodbye()];
+        lines.extend(std::iter::repeat_n(nothing, 1000));
+        let script = Script::start(lines).await;
         let mut device = script.connect(kind).await.unwrap();
         let began = Instant::now();
         assert!(matches!(next(&mut device).await, Event::Closed { code: None, .. }));
@@ -405,9 +411,13 @@ async fn a_post_does_not_meet_the_end_of_a_connection_that_was_idle() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_said_and_never_answered_is_not_said_twice_and_ends_the_connection() {
-    let script =
-        Script::start(vec![welcome(), ("POST /sub/send", Act::Wait), ("GET /sub/poll", Act::Wait)])
-            .await;
+    let script = Script::start(vec![
+        welcome(),
+        ("POST /sub/send", Act::Wait),
+        ("GET /sub/poll", Act::Wait),
+        goodbye(),
+    ]);
+    let script = script.await;
     let mut device = script.connect(Transport::Poll).await.unwrap();
     let began = Instant::now();
     let sent = timeout(Duration::from_secs(3600), device.send(4, b"one")).await.unwrap();
@@ -417,7 +427,7 @@ async fn what_is_said_and_never_answered_is_not_said_twice_and_ends_the_connecti
         panic!("not the end")
     };
     assert!(reason.contains("in time"), "{reason}");
-    assert_eq!(script.asked().len(), 2);
+    assert_eq!(script.asked().len(), 3);
 }
 
 #[tokio::test(start_paused = true)]
@@ -431,7 +441,7 @@ async fn events_of_an_unknown_type_are_ignored_and_unreadable_ones_are_not() {
     );
     for (kind, said) in [(Transport::Poll, events("4", &all)), (Transport::Sse, chunks(&[&stream]))]
     {
-        let script = Script::start(vec![welcome(), ("GET /sub/", Act::Say(said))]).await;
+        let script = Script::start(vec![welcome(), ("GET /sub/", Act::Say(said)), goodbye()]).await;
         let mut device = script.connect(kind).await.unwrap();
         expect(&mut device, "one").await;
         let end = next(&mut device).await;
@@ -485,6 +495,77 @@ async fn giving_up_on_an_event_over_http_loses_nothing() {
         }
     };
     timeout(Duration::from_secs(10), all).await.expect("all of them");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_given_up_is_closed_before_its_end_is_told() {
+    let passed = r#"{"type":"error","code":"BAD_CURSOR","message":"not kept any more"}"#;
+    let broken = events("2", r#"{"type":"message","op":"nine"}"#);
+    for (close, least_s) in [(goodbye().1, 0), (Act::SayAndHang(String::new()), 0), (Act::Wait, 2)]
+    {
+        for said in [answer("410 Gone", passed), answer("400 Bad Request", passed), broken.clone()]
+        {
+            let script = Script::start(vec![
+                welcome(),
+                ("GET /sub/poll", Act::Say(said)),
+                ("POST /sub/close?session=S ", close.clone()),
+            ]);
+            let script = script.await;
+            let mut device = script.connect(Transport::Poll).await.unwrap();
+            let began = Instant::now();
+            // Whoever waits for the end may give up on it, and the goodbye goes on.
+            let early = timeout(Duration::from_millis(1), device.next()).await;
+            assert_eq!(early.is_err(), least_s > 0, "{early:?}");
+            assert!(matches!(next(&mut device).await, Event::Closed { code: None, .. }));
+            assert_eq!(began.elapsed().as_secs(), least_s);
+            assert_eq!(script.asked().len(), 3, "{:?}", script.asked());
+            device.close().await;
+            assert_eq!(script.asked().len(), 3, "it is said once");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_too_much_for_a_comet_is_said_again_for_a_minute() {
+    let busy = r#"{"type":"error","code":"UNAVAILABLE","message":"too much"}"#;
+    let busy = format!(
+        "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 5\r\nConnection: close\r\n\
+         Content-Length: {}\r\n\r\n{busy}",
+        busy.len()
+    );
+    let busy = || ("POST /sub/send", Act::SayAndHang(busy.clone()));
+    let sent = ("POST /sub/send", Act::Say(SENT.to_owned()));
+    let script = Script::start(vec![welcome(), busy(), busy(), sent]).await;
+    let mut device = script.connect(Transport::Poll).await.unwrap();
+    let began = Instant::now();
+    device.send(4, b"one").await.unwrap();
+    assert!((10..12).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+    let asked = script.asked();
+    assert!(asked.len() == 4 && asked[1] == asked[2] && asked[1] == asked[3], "{asked:?}");
+
+    let mut lines = vec![welcome(), goodbye()];
+    lines.extend(std::iter::repeat_n(busy(), 100));
+    let script = Script::start(lines).await;
+    let mut device = script.connect(Transport::Poll).await.unwrap();
+    let began = Instant::now();
+    let sent = timeout(Duration::from_secs(3600), device.send(4, b"one")).await.unwrap();
+    assert!(matches!(sent, Err(RequestError::Closed)), "{sent:?}");
+    assert!((60..70).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+    let closed = Event::Closed { code: None, reason: "too much".to_owned() };
+    assert_eq!(next(&mut device).await, closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_says_something_to_a_session_that_is_over_learns_why_it_is() {
+    let close = r#"{"type":"close","code":4001,"reason":"replaced"}"#;
+    let send = ("POST /sub/send", Act::Say(answer("410 Gone", close)));
+    let script = Script::start(vec![welcome(), send]).await;
+    let mut device = script.connect(Transport::Poll).await.unwrap();
+    let sent = device.send(4, b"one").await;
+    assert!(matches!(sent, Err(RequestError::Closed)), "{sent:?}");
+    let closed = Event::Closed { code: Some(4001), reason: "replaced".to_owned() };
+    assert_eq!(next(&mut device).await, closed);
+    assert_eq!(script.asked().len(), 2, "there is nothing to say goodbye to");
 }
 
 #[tokio::test(start_paused = true)]
