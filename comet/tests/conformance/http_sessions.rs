@@ -87,6 +87,22 @@ async fn a_session_that_nobody_was_given_is_gone() {
 }
 
 #[tokio::test]
+async fn a_session_that_only_another_comet_knows_is_gone() {
+    let stack = Plan::new().with(|plan| plan.comets = 2).start().await;
+    for way in HTTP {
+        let wire = stack.device(way, &Who::key(&id("key"))).await.wire;
+        let mut answers = Vec::new();
+        for comet in &stack.comets {
+            let target = format!("/sub/send?session={}", wire.visit.session);
+            let mut other = Wire::silent(comet, way).await;
+            answers.push(other.fetch("POST", &target, br#"{"type":"ping"}"#).await.status);
+        }
+        answers.sort_unstable();
+        assert_eq!(answers, [204, 410]);
+    }
+}
+
+#[tokio::test]
 async fn a_device_that_says_goodbye_is_unbound_at_once() {
     for way in HTTP {
         let key = id("key");
