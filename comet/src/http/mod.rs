@@ -7,6 +7,7 @@
 //! each [served](serve()) by the worker that accepted it, and find their session by its id.
 
 mod reply;
+mod response;
 mod serve;
 mod session;
 mod sessions;

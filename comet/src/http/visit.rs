@@ -11,18 +11,19 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::header::{self, HeaderName};
 use hyper::{Request, Response, StatusCode};
 use orrery_comet_core::http::{self, Cursor, Refusal, SessionId, Verdict};
 use orrery_comet_core::json::{BadMessage, ClientMessage};
 use tokio::time::{Instant, timeout};
 
 use super::reply::{EventStream, Reply};
+use super::response::{self, close, empty, events, json, preflight};
 use super::session::{Next, PollSession};
 use super::socket::{Given, OnFlush, Orphan};
 use crate::admission::{Handshake, Refused};
 use crate::comet::Comet;
-use crate::limits::{PREFLIGHT_MAX_AGE_S, UNREAD_MAX};
+use crate::limits::UNREAD_MAX;
 use crate::mailbox::{Arrival, Transport};
 use crate::worker::Worker;
 
@@ -59,15 +60,9 @@ impl Visit {
             Ok(asked) => self.carry_out(asked, request.into_body()).await,
             Err(refusal) => Err(refusal),
         };
-        let mut response = answered.unwrap_or_else(|refusal| self.refused(&refusal));
-        let headers = response.headers_mut();
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some(allowed) = origin.and_then(|origin| self.allowed(origin)) {
-            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
-            headers.insert(header::VARY, HeaderValue::from_static("origin"));
-            let exposed = HeaderValue::from_static(http::EXPOSED_HEADERS);
-            headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
-        }
+        let mut response =
+            answered.unwrap_or_else(|refusal| response::refused(self.comet(), &refusal));
+        response::finish(self.comet(), &mut response, origin);
         Ok(response)
     }
 
@@ -176,7 +171,7 @@ impl Visit {
                     let status = StatusCode::from_u16(status).expect("it is one of ours");
                     let mut response = json(status, Reply::plain(http::end(&events)));
                     if status == StatusCode::SERVICE_UNAVAILABLE {
-                        self.come_back(&mut response);
+                        response::come_back(self.comet(), &mut response);
                     }
                     close(&mut response);
                     return Ok(response);
@@ -244,34 +239,6 @@ impl Visit {
         }
     }
 
-    fn refused(&self, refusal: &Refusal) -> Response<Reply> {
-        let status = StatusCode::from_u16(refusal.status()).expect("it is one of ours");
-        let mut response = json(status, Reply::plain(refusal.body()));
-        if let Refusal::NoSuchMethod(allowed) = refusal {
-            let allowed = HeaderValue::from_str(&allowed.join(", ")).expect("methods are ASCII");
-            response.headers_mut().insert(header::ALLOW, allowed);
-        }
-        if refusal.may_retry() {
-            self.come_back(&mut response);
-        }
-        close(&mut response);
-        response
-    }
-
-    /// Says after how long to come back.
-    fn come_back(&self, response: &mut Response<Reply>) {
-        let seconds = HeaderValue::from(self.comet().retry_after_s());
-        response.headers_mut().insert(header::RETRY_AFTER, seconds);
-    }
-
-    /// The origin whose pages may read the answer, if this one's may.
-    fn allowed(&self, origin: HeaderValue) -> Option<HeaderValue> {
-        let allowed = &self.comet().config.allow_origins;
-        let any = allowed.iter().any(|allowed| allowed == "*");
-        let named = || allowed.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes());
-        (any || named()).then_some(origin)
-    }
-
     fn comet(&self) -> &Comet {
         &self.worker.comet
     }
@@ -291,44 +258,4 @@ fn read(request: &Request<Incoming>) -> Result<http::Request, Refusal> {
 
 fn bad(detail: &str) -> Refusal {
     Refusal::BadMessage(BadMessage { detail: detail.to_owned(), id: None })
-}
-
-fn respond(status: StatusCode, kind: &'static str, reply: Reply) -> Response<Reply> {
-    let mut response = Response::new(reply);
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    response
-}
-
-fn json(status: StatusCode, reply: Reply) -> Response<Reply> {
-    respond(status, "application/json", reply)
-}
-
-fn events(reply: Reply) -> Response<Reply> {
-    let mut response = respond(StatusCode::OK, "text/event-stream", reply);
-    // nginx would gather events otherwise.
-    let name = HeaderName::from_static("x-accel-buffering");
-    response.headers_mut().insert(name, HeaderValue::from_static("no"));
-    response
-}
-
-fn empty() -> Response<Reply> {
-    let mut response = Response::new(Reply::plain(Bytes::new()));
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    response
-}
-
-fn preflight() -> Response<Reply> {
-    let mut response = empty();
-    let headers = response.headers_mut();
-    let methods = HeaderValue::from_static(http::ALLOWED_METHODS);
-    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, methods);
-    let names = HeaderValue::from_static(http::ALLOWED_HEADERS);
-    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, names);
-    headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from(PREFLIGHT_MAX_AGE_S));
-    response
-}
-
-fn close(response: &mut Response<Reply>) {
-    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
 }
