@@ -15,7 +15,7 @@ const FILES: [(&str, &str); 31] = [
     ("conformance http_sessions", "comet/tests/conformance/http_sessions.rs"),
     ("conformance long_poll", "comet/tests/conformance/long_poll.rs"),
     ("conformance sse", "comet/tests/conformance/sse.rs"),
-    ("unit session", "comet/src/http/session.rs"),
+    ("unit session", "comet/src/http/session/mod.rs"),
     ("comet tls", "comet/tests/comet/tls.rs"),
     ("comet drain", "comet/tests/comet/drain.rs"),
     ("abuse floods", "comet/tests/abuse/floods.rs"),
