@@ -54,6 +54,8 @@ pub(crate) struct HttpWire {
     /// Whether no event and no comment came on the stream that is open.
     is_empty: bool,
     retry: Retry,
+    /// After how long the comet asked to come back for events.
+    pause_min: Option<Duration>,
     /// How long the device may be silent; nothing before it is welcome.
     silence_max: Duration,
     /// Why there is no more, and the goodbye that is said before anybody learns of it.
@@ -109,6 +111,7 @@ impl HttpWire {
             text: BytesMut::new(),
             is_empty: true,
             retry: Retry::new("", Duration::ZERO),
+            pause_min: None,
             silence_max: Duration::ZERO,
             ended: None,
             leaving: None,
@@ -206,7 +209,7 @@ impl HttpWire {
             self.receiving = Some(hello.boxed());
             return true;
         };
-        let (cursor, pause) = (&self.cursor, self.retry.pause(None));
+        let (cursor, pause) = (&self.cursor, self.retry.pause(self.pause_min.take()));
         let (target, last_event_id) = match self.kind {
             Kind::Poll => (format!("/sub/poll?session={session}&cursor={cursor}"), String::new()),
             Kind::Sse => {
@@ -268,9 +271,11 @@ impl HttpWire {
             self.wait = answered.wait_ms.map_or(self.wait, Duration::from_millis);
             self.retry.succeeded();
         } else if answered.events.is_empty() {
-            if self.take_words(answer) {
+            // Too much was asked for at once, which says nothing of the session.
+            if answer.status != 429 && self.take_words(answer) {
                 return;
             }
+            self.pause_min = answer.retry_after;
             return match self.session {
                 None if answer.status == 503 => self.end(Some(codes::TRY_AGAIN_LATER), told()),
                 // A proxy's word, or that of a comet that has no place for the connection.

@@ -533,6 +533,14 @@ async fn what_is_too_much_for_a_comet_is_said_again_for_a_minute() {
          Content-Length: {}\r\n\r\n{busy}",
         busy.len()
     );
+    let again = ("GET /sub/poll?session=S&cursor=1 ", Act::Say(events("2", &message("one"))));
+    let script = vec![welcome(), ("GET /sub/poll", Act::SayAndHang(busy.clone())), again];
+    let script = Script::start(script).await;
+    let mut device = script.connect(Transport::Poll).await.unwrap();
+    let began = Instant::now();
+    expect(&mut device, "one").await;
+    assert_eq!(began.elapsed().as_secs(), 5);
+
     let busy = || ("POST /sub/send", Act::SayAndHang(busy.clone()));
     let sent = ("POST /sub/send", Act::Say(SENT.to_owned()));
     let script = Script::start(vec![welcome(), busy(), busy(), sent]).await;
