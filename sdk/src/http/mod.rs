@@ -1,5 +1,7 @@
 //! HTTP: a session by long-poll or SSE, over as many requests and connections as it takes.
 
+mod event_stream;
+mod exchange;
 mod link;
 mod retry;
 
@@ -8,11 +10,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use http_body_util::BodyExt;
-use hyper::body::Incoming as Body;
 use orrery_comet_core::close::codes;
 use orrery_comet_core::json::{ErrorCode, ServerMessage};
 use orrery_host::Net;
@@ -20,9 +19,11 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout};
 
-use self::link::{Answer, Door, Link, drive, within};
+use self::event_stream::{Block, EventStream};
+use self::exchange::{Received, Unsaid, fetch, read, send};
+use self::link::{Answer, Door, Link};
 use self::retry::Retry;
-use crate::limits::{HTTP_GOODBYE_MAX, HTTP_GRACE, HTTP_WAIT, STREAM_LINE_BYTES_MAX};
+use crate::limits::{HTTP_GOODBYE_MAX, HTTP_GRACE, HTTP_WAIT};
 use crate::wire::{Incoming, Outgoing};
 
 /// How events are asked for.
@@ -49,10 +50,8 @@ pub(crate) struct HttpWire {
     /// Connections that nothing is asked on: of events, and of what the device says.
     events: Option<Link>,
     posts: Option<Link>,
-    /// The beginning of an event of a stream.
-    text: BytesMut,
-    /// Whether no event and no comment came on the stream that is open.
-    is_empty: bool,
+    /// The stream that is open.
+    stream: EventStream,
     retry: Retry,
     /// After how long the comet asked to come back for events.
     pause_min: Option<Duration>,
@@ -62,21 +61,6 @@ pub(crate) struct HttpWire {
     ended: Option<(Option<u16>, String)>,
     leaving: Option<BoxFuture<'static, ()>>,
     retry_after: Option<Duration>,
-}
-
-/// What came of asking for events.
-enum Received {
-    Answer(Option<Link>, Answer),
-    /// More of a stream.
-    Stream(Link, Body, Option<Bytes>),
-    Ended(Link),
-    Failed(String),
-}
-
-/// Why something was not said, or nobody knows whether it was.
-enum Unsaid {
-    Answered(Answer),
-    Failed(String),
 }
 
 #[derive(Default, Deserialize)]
@@ -108,8 +92,7 @@ impl HttpWire {
             sending: None,
             events: None,
             posts: None,
-            text: BytesMut::new(),
-            is_empty: true,
+            stream: EventStream::default(),
             retry: Retry::new("", Duration::ZERO),
             pause_min: None,
             silence_max: Duration::ZERO,
@@ -213,8 +196,7 @@ impl HttpWire {
         let (target, last_event_id) = match self.kind {
             Kind::Poll => (format!("/sub/poll?session={session}&cursor={cursor}"), String::new()),
             Kind::Sse => {
-                self.text.clear();
-                self.is_empty = true;
+                self.stream = EventStream::default();
                 (format!("/sub/events?session={session}&cursor={cursor}"), cursor.clone())
             }
         };
@@ -242,7 +224,7 @@ impl HttpWire {
             Received::Ended(link) => {
                 self.events = Some(link);
                 // It ends now and then, for us to come back; but a comet always says something.
-                if self.is_empty {
+                if self.stream.is_empty() {
                     self.fail("a stream had no word in it".to_owned());
                 }
             }
@@ -310,39 +292,20 @@ impl HttpWire {
         }
     }
 
-    /// Reads the lines of a stream (WHATWG HTML, 9.2.6), as a comet writes them. The network cuts it anywhere.
     fn take_text(&mut self, piece: &[u8]) {
-        if self.text.len() + piece.len() > STREAM_LINE_BYTES_MAX {
+        let Ok(blocks) = self.stream.take(piece) else {
             return self.give_up("an event is too long".to_owned());
-        }
-        // What was there before has no end of a block in it.
-        let mut from = self.text.len().saturating_sub(1);
-        self.text.extend_from_slice(piece);
-        while let Some(end) = self.text[from..].windows(2).position(|pair| pair == b"\n\n") {
-            let block = self.text.split_to(from + end);
-            self.text.advance(2);
-            from = 0;
-            for line in block.as_ref().split(|byte: &u8| *byte == b'\n') {
-                if let Some(id) = line.strip_prefix(b"id: ") {
-                    self.was_told();
-                    self.cursor = String::from_utf8_lossy(id).into_owned();
-                } else if let Some(data) = line.strip_prefix(b"data: ") {
-                    self.take_event(serde_json::from_slice(data).unwrap_or_default());
-                } else if line.starts_with(b":") {
-                    self.was_told();
-                }
-                // Else when to come back, which it says before it knows whether there is anything to say.
+        };
+        for Block { cursor, event } in blocks {
+            // The stream is one of a session that lives.
+            self.retry.succeeded();
+            if let Some(cursor) = cursor {
+                self.cursor = cursor;
+            }
+            if let Some(event) = event {
+                self.take_event(event);
             }
         }
-        if self.text.is_empty() {
-            self.text = BytesMut::new();
-        }
-    }
-
-    /// The stream is one of a session that lives.
-    fn was_told(&mut self) {
-        self.is_empty = false;
-        self.retry.succeeded();
     }
 
     fn take_event(&mut self, event: Value) {
@@ -388,112 +351,5 @@ impl HttpWire {
             self.leaving = None;
         }
         Poll::Ready(Some(Incoming::Closed { code: *code, reason: reason.clone() }))
-    }
-}
-
-/// Asks for something, over a connection that is there or another one. Silence for too long is a failure.
-async fn fetch(
-    door: &Door,
-    link: Option<Link>,
-    method: &'static str,
-    target: &str,
-    last_event_id: &str,
-    body: String,
-    silence_max: Duration,
-) -> Received {
-    let asked = async {
-        let mut link = door.link(link).await?;
-        let response = link.ask(door, method, target, last_event_id, body).await?;
-        Ok::<_, String>((link, response))
-    };
-    let (mut link, response) = match within(silence_max, asked).await.flatten() {
-        Ok(asked) => asked,
-        Err(error) => return Received::Failed(error),
-    };
-    if link::is_stream(&response) {
-        return Received::Stream(link, response.into_body(), None);
-    }
-    match link.collect(response, silence_max).await {
-        Ok(answer) => Received::Answer(answer.keeps.then_some(link), answer),
-        Err(error) => Received::Failed(error),
-    }
-}
-
-/// Reads the next piece of a stream.
-async fn read(mut link: Link, mut body: Body, silence_max: Duration) -> Received {
-    match within(silence_max, drive(&mut link.connection, body.frame())).await {
-        Ok(Some(Ok(frame))) => Received::Stream(link, body, frame.into_data().ok()),
-        Ok(Some(Err(error))) => Received::Failed(error.to_string()),
-        Ok(None) => {
-            link.rest();
-            Received::Ended(link)
-        }
-        Err(silence) => Received::Failed(silence),
-    }
-}
-
-/// Says something. A comet for which it is too much has not carried it out: it is said again, after a pause.
-async fn send(
-    door: &Door,
-    mut link: Option<Link>,
-    target: &str,
-    text: &str,
-    limit: Duration,
-    mut retry: Option<Retry>,
-) -> Result<Link, Unsaid> {
-    loop {
-        let asked = async {
-            let mut link = door.link(link.take()).await?;
-            let response = link.ask(door, "POST", target, "", text.to_owned()).await?;
-            let answer = link.collect(response, limit).await?;
-            Ok::<_, String>((link, answer))
-        };
-        let asked = timeout(limit, asked).await;
-        let asked =
-            asked.unwrap_or_else(|_| Err("what was said was not answered in time".to_owned()));
-        let (said, answer) = asked.map_err(Unsaid::Failed)?;
-        match (answer.status, &mut retry) {
-            (204, _) => return Ok(said),
-            (429, Some(retry)) => {
-                if !retry.failed(Instant::now()) {
-                    return Err(Unsaid::Answered(answer));
-                }
-                link = answer.keeps.then_some(said);
-                sleep(retry.pause(answer.retry_after)).await;
-            }
-            _ => return Err(Unsaid::Answered(answer)),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use orrery_host::Host;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn a_stream_means_the_same_in_any_cut() {
-        let message = r#"{"type":"message","op":9,"data":"zwölf ☃"}"#;
-        let text = format!("retry: 1\n\nid: 7\ndata: {message}\n\n:\n\nid: 8\ndata: {message}\n\n");
-        for cut in 0..=text.len() {
-            let mut wire = HttpWire::new(Host::system().net, "nowhere:1", Kind::Sse, HTTP_WAIT);
-            wire.take_text(&text.as_bytes()[..cut]);
-            wire.take_text(&text.as_bytes()[cut..]);
-            assert_eq!((wire.cursor.as_str(), wire.arrived.len()), ("8", 2), "{cut}");
-            let expected = ServerMessage::parse(message.as_bytes()).unwrap();
-            for incoming in &wire.arrived {
-                assert!(matches!(incoming, Incoming::Json(found) if *found == expected), "{cut}");
-            }
-        }
-    }
-
-    #[tokio::test]
-    async fn an_event_without_an_end_is_not_kept() {
-        let mut wire = HttpWire::new(Host::system().net, "nowhere:1", Kind::Sse, HTTP_WAIT);
-        wire.take_text(&vec![b'x'; STREAM_LINE_BYTES_MAX]);
-        assert!(wire.arrived.is_empty());
-        wire.take_text(b"x");
-        assert!(wire.ended.is_some() && wire.text.len() == STREAM_LINE_BYTES_MAX);
     }
 }
