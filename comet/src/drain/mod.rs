@@ -40,9 +40,10 @@ impl Elsewhere {
         let spread_ms = u64::try_from(self.spread.as_millis()).unwrap_or(u64::MAX - 1);
         let retry_after_ms = u32::try_from(random.below(spread_ms + 1)).unwrap_or(u32::MAX);
         let mut nodes = self.nodes.clone();
-        if nodes.len() > 1 {
-            let first = random.below(nodes.len() as u64) as usize;
-            nodes.rotate_left(first);
+        // Each order is as likely as any other (Fisher and Yates): where all of them began at another place and went on
+        // alike, whoever comes behind a comet that is full would get all of its share.
+        for last in (1..nodes.len()).rev() {
+            nodes.swap(last, random.below(last as u64 + 1) as usize);
         }
         Hint { retry_after_ms, nodes }
     }
@@ -268,9 +269,8 @@ mod tests {
         let hints: Vec<Hint> = (0..1000).map(|_| elsewhere.hint(&SystemRandom)).collect();
         let pauses: BTreeSet<u32> = hints.iter().map(|hint| hint.retry_after_ms).collect();
         assert!(pauses.iter().all(|pause| *pause <= 100) && pauses.len() > 50, "{pauses:?}");
-        let firsts: BTreeSet<&str> = hints.iter().map(|hint| hint.nodes[0].as_str()).collect();
-        assert_eq!(firsts, ["a", "b", "c"].into());
-        assert!(hints.iter().all(|hint| hint.nodes.len() == 3));
+        let orders: BTreeSet<String> = hints.iter().map(|hint| hint.nodes.concat()).collect();
+        assert_eq!(orders, ["abc", "acb", "bac", "bca", "cab", "cba"].map(String::from).into());
     }
 
     #[tokio::test]
