@@ -1,9 +1,11 @@
 //! `orrery ctl comet …`: sends the devices of comets elsewhere, and names the slow ones.
 
 use std::cmp::Reverse;
+use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use futures_util::{StreamExt as _, stream};
 use orrery_host::grpc;
 use orrery_model::control::Comet;
 use orrery_model::{Address, Kind};
@@ -28,6 +30,9 @@ const NODES_MAX: usize = 16;
 /// See [`NODES_MAX`].
 const NODE_BYTES_MAX: usize = 256;
 
+/// Most comets that are asked at once whether they take devices.
+const ASKED_MAX: usize = 16;
+
 /// How often somebody who watches is told something.
 const WATCH_PERIOD: Duration = Duration::from_secs(1);
 
@@ -44,13 +49,10 @@ pub(super) async fn run(context: &Context, verb: CometVerb) -> Result<Output, Ct
         }
         CometVerb::Drain { comet, rate, watch, no_wait, .. } => {
             let mut known = Known::of(context, &comets, &comet)?;
-            let others = comets.iter().filter(|other| other.comet.id.as_str() != known.id);
-            let nodes = others.flat_map(|other| other.advertise.addresses.iter());
-            let fits = |node: &&String| (1..=NODE_BYTES_MAX).contains(&node.len());
             let request = DrainRequest {
                 comet: known.id.clone(),
                 per_second: rate.unwrap_or(0),
-                nodes: nodes.filter(fits).take(NODES_MAX).cloned().collect(),
+                nodes: elsewhere(context, &comets, &comet).await,
                 by: context.by.clone(),
             };
             let told = timeout_at(context.soon(), known.client.drain(request)).await;
@@ -112,6 +114,13 @@ impl Known {
         Ok(Self { id, delivery, client: CometClient::new(channel) })
     }
 
+    /// Whether it says by then that it takes no devices.
+    async fn is_drained(&mut self, until: Instant) -> bool {
+        let request = DrainedRequest { comet: self.id.clone() };
+        let told = timeout_at(until, self.client.drained(request)).await;
+        self.answer(told).is_ok_and(|status| status.draining)
+    }
+
     /// What it answered, or why that is none.
     fn answer<T, Late>(
         &self,
@@ -144,6 +153,36 @@ impl Known {
         });
         Output::new(format!("comet {} {what}\n", self.id), json)
     }
+}
+
+/// Addresses of other comets for the devices of this one. One that says that it takes none itself is left out; one that
+/// does not say is not: devices try the next one where it is gone.
+async fn elsewhere(context: &Context, comets: &[Comet], id: &str) -> Vec<String> {
+    let until = context.soon();
+    let at = comets.iter().position(|comet| comet.comet.id.as_str() == id).unwrap_or(0);
+    let asked = stream::iter(behind(comets, at)).map(|comet| async move {
+        let is_drained = match Known::new(context, comet) {
+            Ok(mut known) => known.is_drained(until).await,
+            Err(_) => false,
+        };
+        (!is_drained).then_some(&comet.advertise.addresses)
+    });
+    let mut asked = pin!(asked.buffered(ASKED_MAX));
+    let mut nodes = Vec::new();
+    // No more are asked than devices can be told of.
+    while nodes.len() < NODES_MAX
+        && let Some(addresses) = asked.next().await
+    {
+        let fits = |node: &&String| (1..=NODE_BYTES_MAX).contains(&node.len());
+        nodes.extend(addresses.into_iter().flatten().filter(fits).cloned());
+    }
+    nodes.truncate(NODES_MAX);
+    nodes
+}
+
+/// All others, those behind this one first: comets that are drained one after the other do not all name the same.
+fn behind<T>(all: &[T], at: usize) -> impl Iterator<Item = &T> {
+    all.iter().skip(at + 1).chain(all.iter().take(at))
 }
 
 /// Waits until nothing is left of the comet's devices, neither there nor in the registry.
@@ -245,4 +284,15 @@ fn shown(rows: Vec<SlowRow>) -> Output {
     let head =
         ["COMET", "USER", "KEY", "CONN", "PROTOCOL", "FRAMES", "BYTES", "DROPPED", "STILL_S"];
     Output::new(table(head, &cells), json!({ "devices": rows }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn those_behind_a_comet_are_named_before_those_in_front_of_it() {
+        let behind = |at| behind(&["a", "b", "c", "d"], at).copied().collect::<String>();
+        assert_eq!([0, 1, 2, 3].map(behind), ["bcd", "cda", "dab", "abc"]);
+    }
 }

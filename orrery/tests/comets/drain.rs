@@ -110,6 +110,20 @@ async fn an_operator_drains_a_comet_looks_at_it_and_lets_it_take_devices_again()
 }
 
 #[tokio::test]
+async fn devices_are_told_of_no_comet_that_is_drained_itself() {
+    let fleet = Fleet::start(3, &[]).await;
+    let routers = fleet.registry.to_string();
+    ctl(&routers, &["comet", "drain", "comet-0"]).await;
+    let mut devices = devices(&fleet, 1, 1).await;
+    let (_, (heard, _)) = tokio::join!(
+        ctl(&routers, &["comet", "drain", "comet-1", "--rate", "1000/s"]),
+        to_the_end(&mut devices[0]),
+    );
+    let [Event::Json(ServerMessage::Drain { nodes, .. })] = &heard[..] else { panic!("{heard:?}") };
+    assert_eq!(nodes, &[fleet.websocket[2].to_string()]);
+}
+
+#[tokio::test]
 async fn a_second_signal_hurries_a_comet_that_stops() {
     let mut fleet = Fleet::start(1, &["comet.drain_per_second=1", "comet.stop_ms=600000"]).await;
     let mut devices = devices(&fleet, 0, 120).await;
