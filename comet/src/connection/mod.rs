@@ -57,6 +57,17 @@ pub(crate) struct Shared {
     pub(crate) panics: Counter,
 }
 
+#[cfg(test)]
+impl Shared {
+    /// What is shared with a worker that a test plays.
+    fn of(turn: Rc<Turn>, limits: OutboxLimits) -> Rc<Self> {
+        let (quiet, now) = (std::time::Duration::ZERO, tokio::time::Instant::now());
+        let coalescing = Rc::new(Coalescing::new(quiet, now, (0, 1)));
+        let (displaced, panics) = (Counter::default(), Counter::default());
+        Rc::new(Self { turn, coalescing, limits, displaced, panics })
+    }
+}
+
 /// One device's connection. A comet has very many of them, so that what is seldom there is elsewhere.
 pub(crate) struct Connection {
     conn: Conn,
@@ -372,9 +383,7 @@ impl Drop for Connection {
 mod tests {
     use orrery_comet_core::Encoded;
     use orrery_model::message::Message;
-    use std::time::Duration;
     use tokio::sync::{Semaphore, mpsc};
-    use tokio::time::Instant;
 
     use super::*;
     use crate::delivery::{ReplyTo, Target};
@@ -391,9 +400,7 @@ mod tests {
     ) -> (Connection, Arc<Delivery>) {
         let limits = OutboxLimits { frames: 8, bytes: 1024 };
         let session = Session::new(Dialect::Tcp, 0);
-        let (turn, displaced, panics) = (Rc::default(), Counter::default(), Counter::default());
-        let shared = Shared { turn, coalescing: coalescing(), limits, displaced, panics };
-        let connection = Connection::new(Conn(256), session, Rc::new(shared));
+        let connection = Connection::new(Conn(256), session, Shared::of(Rc::default(), limits));
         let (address, seq) = names(incarnation, 8).primary.clone();
         let work = work(vec![Target { address: Some(address), conn: Conn(256), seq }]);
         let (receipts, _sent) = mpsc::channel(1);
@@ -402,10 +409,6 @@ mod tests {
         let delivery =
             Delivery::new(1, Incarnation(incarnation), false, WhenFull::default(), work, reply);
         (connection, Arc::new(delivery))
-    }
-
-    fn coalescing() -> Rc<Coalescing> {
-        Rc::new(Coalescing::new(Duration::ZERO, Instant::now(), (0, 1)))
     }
 
     fn close(targets: Vec<Target>) -> Work {

@@ -188,14 +188,11 @@ impl Connection {
 mod tests {
     use std::rc::Rc;
     use std::sync::Arc;
-    use std::time::Duration;
 
     use orrery_comet_core::{Dialect, Encoded, Session};
     use orrery_model::message::Message;
     use orrery_model::{Address, Conn, Id, Incarnation, Seq};
-    use prometheus_client::metrics::counter::Counter;
     use tokio::sync::{Semaphore, mpsc};
-    use tokio::time::Instant;
 
     use super::*;
     use crate::connection::{Membership, Shared};
@@ -203,16 +200,13 @@ mod tests {
     use crate::limits::HELD_MAX;
     use crate::outbox::OutboxLimits;
     use crate::presence::Names;
-    use crate::worker::{Coalescing, Waiting};
+    use crate::worker::Waiting;
 
     /// A connection that is being bound, in a room.
     fn member() -> (Rc<Connection>, Rc<Room>) {
         let limits = OutboxLimits { frames: HELD_MAX, bytes: 1024 };
         let session = Session::new(Dialect::Tcp, 0);
-        let coalescing = Rc::new(Coalescing::new(Duration::ZERO, Instant::now(), (0, 1)));
-        let (displaced, panics) = (Counter::default(), Counter::default());
-        let shared = Shared { turn: Rc::default(), coalescing, limits, displaced, panics };
-        let connection = Connection::new(Conn(256), session, Rc::new(shared));
+        let connection = Connection::new(Conn(256), session, Shared::of(Rc::default(), limits));
         let (connection, id) = (Rc::new(connection), Id::new("lobby").unwrap());
         let room = Rc::new(Room::new(Address::room(id.clone())));
         let slot = room.join(connection.clone());

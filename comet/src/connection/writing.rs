@@ -129,21 +129,18 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::{Wake, Waker};
-    use std::time::Duration;
 
     use bytes::Bytes;
     use orrery_comet_core::{Dialect, Session};
     use orrery_host::LocalStream;
     use orrery_model::Conn;
     use orrery_model::message::WhenFull;
-    use prometheus_client::metrics::counter::Counter;
     use tokio::io::{AsyncReadExt as _, DuplexStream, duplex};
-    use tokio::time::Instant;
 
     use super::*;
     use crate::connection::Shared;
     use crate::outbox::OutboxLimits;
-    use crate::worker::{Coalescing, Connections, Go, Turn};
+    use crate::worker::{Connections, Go, Turn};
 
     /// How many bytes the other end leaves unread.
     const KERNEL_BYTES: usize = 64;
@@ -177,11 +174,8 @@ mod tests {
         fn of(turn: Rc<Turn>) -> Self {
             let limits = OutboxLimits { frames: 1000, bytes: 10_000 };
             let session = Session::new(Dialect::Tcp, 0);
-            let coalescing = Rc::new(Coalescing::new(Duration::ZERO, Instant::now(), (0, 1)));
-            let (displaced, panics) = (Counter::default(), Counter::default());
-            let shared = Shared { turn: turn.clone(), coalescing, limits, displaced, panics };
-            let connection = Connection::new(Conn(256), session, Rc::new(shared));
-            let connection = Rc::new(connection);
+            let shared = Shared::of(turn.clone(), limits);
+            let connection = Rc::new(Connection::new(Conn(256), session, shared));
             let (ours, device) = duplex(KERNEL_BYTES);
             connection.stream.replace(Some(Box::new(LocalStream(ours))));
             let woken = Arc::<Woken>::default();
