@@ -15,7 +15,7 @@ use orrery_proto::edge::Received;
 use orrery_proto::edge::edge_request::Kind as Request;
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::task::coop::has_budget_remaining;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Connection;
 use super::agenda::Change;
@@ -259,13 +259,23 @@ async fn finish(worker: &Worker, mut stream: Box<dyn Stream>, connection: &Conne
     // Whoever did nothing wrong gets what it was sent, whatever it says meanwhile.
     let listens = drained || !last_word.is_empty();
     connection.answer(last_word);
+    flush(stream, connection, listens).await;
+}
+
+/// Writes what waits, and ends the stream in order; resets it where the device does not take all of it in time. What it
+/// says is listened to until it has closed too, or the same time is over: then the kernel has it take the rest.
+async fn flush(mut stream: Box<dyn Stream>, connection: &Connection, listens: bool) {
+    let until = Instant::now() + FLUSH_TIMEOUT;
     let flush = async {
         poll_fn(|cx| connection.outbox.borrow_mut().poll_write(&mut stream, cx)).await?;
-        stream.shutdown().await?;
-        if listens { drain(&mut stream).await } else { Ok(()) }
+        stream.shutdown().await
     };
-    if timeout(FLUSH_TIMEOUT, flush).await.is_err() {
-        stream.reset_on_drop();
+    match timeout_at(until, flush).await {
+        Ok(Ok(())) if listens => {
+            let _ = timeout_at(until, drain(&mut stream)).await;
+        }
+        Ok(_) => {}
+        Err(_) => stream.reset_on_drop(),
     }
 }
 
@@ -277,5 +287,90 @@ async fn finish_apart(mut stream: Box<dyn Stream>, connection: &Connection, last
     // Writing to memory waits for nothing.
     if stream.shutdown().await.is_ok() {
         let _ = stream.write_all(last_word).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use orrery_comet_core::Session;
+    use orrery_model::Conn;
+    use tokio::io::{AsyncReadExt as _, AsyncWrite, DuplexStream, duplex};
+
+    use super::*;
+    use crate::connection::Shared;
+    use crate::outbox::OutboxLimits;
+
+    /// How many bytes the other end leaves unread.
+    const KERNEL_BYTES: usize = 64;
+
+    /// Tells whether it was asked to be reset.
+    struct Watched(DuplexStream, Arc<AtomicBool>);
+
+    impl Stream for Watched {
+        fn adopt(self: Box<Self>) -> io::Result<Box<dyn Stream>> {
+            Ok(self)
+        }
+
+        fn reset_on_drop(&self) {
+            self.1.store(true, Ordering::Relaxed);
+        }
+    }
+
+    impl AsyncRead for Watched {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            buffer: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_read(cx, buffer)
+        }
+    }
+
+    impl AsyncWrite for Watched {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Pin::new(&mut self.0).poll_write(cx, bytes)
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_flush(cx)
+        }
+
+        fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_shutdown(cx)
+        }
+    }
+
+    /// Ends a connection for which so many bytes wait, whose device never closes; gives that, and whether it was reset.
+    async fn ended_with(bytes: usize) -> (DuplexStream, bool) {
+        let (ours, device) = duplex(KERNEL_BYTES);
+        let is_reset = Arc::<AtomicBool>::default();
+        let stream = Box::new(Watched(ours, is_reset.clone()));
+        let limits = OutboxLimits { frames: 8, bytes: 1024 };
+        let session = Session::new(Dialect::Tcp, 0);
+        let connection = Connection::new(Conn(256), session, Shared::of(Rc::default(), limits));
+        connection.answer(vec![7; bytes].into());
+        flush(stream, &connection, true).await;
+        (device, is_reset.load(Ordering::Relaxed))
+    }
+
+    #[tokio::test]
+    async fn a_device_that_has_all_is_not_reset_however_long_it_takes_to_close() {
+        let (mut device, is_reset) = ended_with(KERNEL_BYTES).await;
+        assert!(!is_reset);
+        let mut read = Vec::new();
+        device.read_to_end(&mut read).await.unwrap();
+        assert_eq!(read.len(), KERNEL_BYTES);
+    }
+
+    #[tokio::test]
+    async fn a_device_that_does_not_take_what_waits_in_time_is_reset() {
+        assert!(ended_with(KERNEL_BYTES + 1).await.1);
     }
 }
