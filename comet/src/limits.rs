@@ -110,6 +110,10 @@ pub(crate) const GAP_MAX: Duration = Duration::from_secs(1);
 /// Steps in which work that is paced over a second is done (rebinds, broadcasts, evictions).
 pub(crate) const PACE_STEP: Duration = Duration::from_millis(20);
 
+/// What the time between two looks of a drain counts for at most. Workers that are busy take their time to answer, which
+/// is made up for, or the rate would not be kept; after a longer pause of the process a burst would be no pace.
+pub(crate) const DRAIN_GAP_MAX: Duration = Duration::from_secs(1);
+
 /// How often a drained comet that has no device left looks for one that came in all the same.
 pub(crate) const DRAINED_STEP: Duration = Duration::from_millis(200);
 

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use futures_util::future::join_all;
 use orrery_host::Stream;
 use orrery_model::message::CloseReason;
 use orrery_model::{Address, Conn, Incarnation, Seq};
@@ -138,21 +139,28 @@ impl Workers {
         false
     }
 
-    /// Sends so many connections elsewhere, from each worker alike as far as it has them; tells how many.
+    /// Sends so many connections elsewhere, from each worker alike as far as it has them; tells how many. All workers are
+    /// asked at once: one that is busy holds up no other.
     pub(crate) async fn send_away(&self, count: usize, elsewhere: &Arc<Elsewhere>) -> usize {
-        let (workers, mut left) = (self.mailboxes.len(), count);
+        let mut asked: Vec<usize> = (0..self.mailboxes.len()).collect();
         // Not always the same worker gives the odd one.
-        let first = self.turn.fetch_add(1, Ordering::Relaxed) % workers;
-        for turn in 0..workers {
-            let most = left.div_ceil(workers - turn);
-            if most == 0 {
-                break;
-            }
-            let (answer, answered) = oneshot::channel();
-            let elsewhere = elsewhere.clone();
-            self.tell((first + turn) % workers, ToWorker::SendAway { most, elsewhere, answer })
-                .await;
-            left -= answered.await.unwrap_or(0).min(left);
+        asked.rotate_left(self.turn.fetch_add(1, Ordering::Relaxed) % self.mailboxes.len());
+        let mut left = count;
+        // What some do not have the others are asked for; each round lets go of at least one worker, or is the last.
+        while left > 0 && !asked.is_empty() {
+            let workers = asked.len();
+            let share = |number: usize| (left + workers - 1 - number) / workers;
+            let round = asked.iter().enumerate().filter(|(number, _)| share(*number) > 0);
+            let round = round.map(|(number, &worker)| async move {
+                let (most, elsewhere) = (share(number), elsewhere.clone());
+                let (answer, answered) = oneshot::channel();
+                self.tell(worker, ToWorker::SendAway { most, elsewhere, answer }).await;
+                (worker, most, answered.await.unwrap_or(0).min(most))
+            });
+            let round = join_all(round).await;
+            left -= round.iter().map(|(_, _, sent)| sent).sum::<usize>();
+            let gone = |worker| round.iter().any(|(it, most, sent)| *it == worker && sent < most);
+            asked.retain(|worker| !gone(*worker));
         }
         count - left
     }
@@ -175,5 +183,45 @@ impl Workers {
         if let Some(mailbox) = self.mailboxes.get(worker) {
             let _ = mailbox.send(what).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    type Asked = (usize, oneshot::Sender<usize>);
+
+    /// What each worker is asked to send away by now.
+    fn asked(mailboxes: &mut [mpsc::Receiver<ToWorker>]) -> Vec<Option<Asked>> {
+        let asked = |mailbox: &mut mpsc::Receiver<ToWorker>| match mailbox.try_recv() {
+            Ok(ToWorker::SendAway { most, answer, .. }) => Some((most, answer)),
+            Ok(_) => panic!("somebody wants something else"),
+            Err(_) => None,
+        };
+        mailboxes.iter_mut().map(asked).collect()
+    }
+
+    #[tokio::test]
+    async fn all_workers_are_asked_at_once_and_those_who_have_enough_make_up_for_the_others() {
+        let (workers, mut mailboxes) = Workers::new(3);
+        let elsewhere = Arc::<Elsewhere>::default();
+        let mut sending = std::pin::pin!(workers.send_away(8, &elsewhere));
+        assert_eq!(sending.as_mut().now_or_never(), None);
+        let first = asked(&mut mailboxes).into_iter().flatten().collect::<Vec<_>>();
+        assert_eq!(first.iter().map(|(most, _)| *most).collect::<Vec<_>>(), [3, 3, 2]);
+        // The second has one only, and the third has ended.
+        for ((most, answer), has) in first.into_iter().zip([100, 1]) {
+            answer.send(most.min(has)).unwrap();
+        }
+        assert_eq!(sending.as_mut().now_or_never(), None);
+        let mut second = asked(&mut mailboxes);
+        assert!(second[1..].iter().all(Option::is_none));
+        let (most, answer) = second[0].take().unwrap();
+        assert_eq!(most, 4);
+        answer.send(3).unwrap();
+        assert_eq!(sending.await, 7, "nobody has another one");
     }
 }

@@ -2,11 +2,7 @@
 
 use std::time::Duration;
 
-use crate::limits::PACE_STEP;
-
-/// What the time between two looks counts for at most: one step, and one that is made up for. Beyond that, bursts are
-/// what a pace avoids.
-const GAP_MAX: Duration = Duration::from_millis(2 * PACE_STEP.as_millis() as u64);
+use crate::limits::DRAIN_GAP_MAX;
 
 /// Devices that go at a rate; faster where the last of them would not have gone in time.
 #[derive(Debug)]
@@ -39,7 +35,7 @@ impl Schedule {
             None => self.per_second,
         };
         self.looked_at = now;
-        self.allowance += rate * passed.min(GAP_MAX).as_secs_f64();
+        self.allowance += rate * passed.min(DRAIN_GAP_MAX).as_secs_f64();
         // What nobody was left for is not saved up.
         self.allowance = self.allowance.min(left as f64);
         self.allowance as usize
@@ -54,6 +50,7 @@ impl Schedule {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::PACE_STEP;
 
     /// When each of so many goes.
     fn times(mut schedule: Schedule, count: usize, step: Duration) -> Vec<Duration> {
@@ -102,9 +99,18 @@ mod tests {
     }
 
     #[test]
-    fn after_a_pause_nobody_is_made_up_for_beyond_a_step_unless_time_is_up() {
+    fn a_rate_is_kept_however_long_each_look_takes_up_to_the_longest_gap() {
+        for step in [PACE_STEP * 3, PACE_STEP * 10, DRAIN_GAP_MAX] {
+            let times = times(Schedule::new(500, None), 5000, step);
+            let took = *times.last().unwrap();
+            assert!(took <= Duration::from_secs(10) + step, "{took:?} with looks each {step:?}");
+        }
+    }
+
+    #[test]
+    fn after_a_pause_nobody_is_made_up_for_beyond_the_longest_gap_unless_time_is_up() {
         let mut schedule = Schedule::new(100, Some(Duration::from_secs(60)));
-        assert_eq!(schedule.due(Duration::from_secs(20), 1000), 4);
+        assert_eq!(schedule.due(Duration::from_secs(20), 1000), 100);
         assert_eq!(schedule.due(Duration::from_secs(60), 1000), 1000);
     }
 
