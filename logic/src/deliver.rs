@@ -97,7 +97,7 @@ impl DeliverySession {
         self.channel.clone()
     }
 
-    /// Whether the comet has said on the present session that it takes no more devices.
+    /// Whether the comet has said that it takes no more devices, the last time that it said anything of it.
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }
@@ -182,8 +182,9 @@ impl Driver {
             Err(status) => return status,
         };
         let _open = self.metrics.delivery_session();
-        // It may be another one at this address by now. One that is draining says so first.
-        self.draining.store(false, Ordering::Relaxed);
+        // It may be another one at this address by now. Each says first whether it is draining, and until it has what was
+        // said before goes on.
+        let mut is_first = true;
         let mut forget = tokio::time::interval(FORGET_EVERY);
         forget.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -206,7 +207,8 @@ impl Driver {
                 // Answers first: they end waits and make room.
                 received = receipts.message() => match received {
                     Ok(Some(receipts)) => {
-                        if let Some(draining) = receipts.draining {
+                        let first = std::mem::take(&mut is_first).then_some(false);
+                        if let Some(draining) = receipts.draining.or(first) {
                             self.draining.store(draining, Ordering::Relaxed);
                         }
                         answer(&mut self.unanswered, receipts);
@@ -268,6 +270,8 @@ fn answer(unanswered: &mut HashMap<u64, oneshot::Sender<Receipt>>, receipts: Rec
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicUsize;
+
     use futures_util::FutureExt as _;
     use orrery_host::grpc;
     use orrery_proto::common;
@@ -319,19 +323,24 @@ mod tests {
         }
     }
 
+    /// Serves a comet; gives the way to it.
+    async fn serve(host: &Host, comet: impl Delivery) -> (Channel, Task) {
+        let listener = host.net.listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let server = tonic::transport::Server::builder()
+            .add_service(DeliveryServer::new(comet))
+            .serve_with_incoming(grpc::incoming(listener));
+        let server = host.tasks.spawn("server", async move { server.await.unwrap() });
+        (grpc::channel(host.net.clone(), &address).unwrap(), server)
+    }
+
     #[tokio::test]
     async fn what_comes_while_a_message_is_unanswered_shares_the_next_one() {
         let host = Host::system();
-        let listener = host.net.listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
-        let address = listener.local_addr().unwrap().to_string();
         let (counted, mut messages) = mpsc::unbounded_channel();
         let (answer, answers) = mpsc::unbounded_channel();
         let answers = Arc::new(tokio::sync::Mutex::new(answers));
-        let server = tonic::transport::Server::builder()
-            .add_service(DeliveryServer::new(Counting { messages: counted, answers }))
-            .serve_with_incoming(grpc::incoming(listener));
-        let _server = host.tasks.spawn("server", async move { server.await.unwrap() });
-        let channel = grpc::channel(host.net.clone(), &address).unwrap();
+        let (channel, _server) = serve(&host, Counting { messages: counted, answers }).await;
         let (window, metrics) = (Duration::from_secs(2), Metrics::new());
         let session = DeliverySession::gathering(window, "c".into(), channel, metrics, &host);
         let send = || session.send(vec![Deliver::default()]).unwrap().remove(0);
@@ -363,6 +372,101 @@ mod tests {
         answer.send(()).unwrap();
         for awaited in awaited {
             awaited.await.unwrap();
+        }
+    }
+
+    /// What a scripted comet does: says whether it takes devices, or nothing of it, or ends the session.
+    enum Word {
+        Says(Option<bool>),
+        Ends,
+    }
+
+    /// A comet that does what it is told, on one session after the other, and tells on which something was delivered.
+    struct Scripted {
+        words: Arc<tokio::sync::Mutex<mpsc::UnboundedReceiver<Word>>>,
+        delivered: mpsc::UnboundedSender<usize>,
+        sessions: AtomicUsize,
+    }
+
+    #[tonic::async_trait]
+    impl Delivery for Scripted {
+        type SessionStream = ReceiverStream<Result<Receipts, tonic::Status>>;
+        type CensusStream = ReceiverStream<Result<CensusPage, tonic::Status>>;
+
+        async fn session(
+            &self,
+            request: tonic::Request<tonic::Streaming<Deliveries>>,
+        ) -> Result<tonic::Response<Self::SessionStream>, tonic::Status> {
+            let mut deliveries = request.into_inner();
+            let (words, delivered) = (self.words.clone(), self.delivered.clone());
+            let number = self.sessions.fetch_add(1, Ordering::Relaxed);
+            let (sent, stream) = mpsc::channel(16);
+            let task = Host::system().tasks.spawn("scripted comet", async move {
+                loop {
+                    let word = async { words.lock().await.recv().await };
+                    tokio::select! {
+                        batch = deliveries.message() => match batch {
+                            Ok(Some(_)) => _ = delivered.send(number),
+                            _ => return,
+                        },
+                        word = word => match word {
+                            Some(Word::Says(draining)) => {
+                                let said = Receipts { receipts: Vec::new(), draining };
+                                let _ = sent.send(Ok(said)).await;
+                            }
+                            Some(Word::Ends) | None => return,
+                        },
+                    }
+                }
+            });
+            task.detach();
+            Ok(tonic::Response::new(ReceiverStream::new(stream)))
+        }
+
+        async fn census(
+            &self,
+            _: tonic::Request<CensusRequest>,
+        ) -> Result<tonic::Response<Self::CensusStream>, tonic::Status> {
+            Err(tonic::Status::unimplemented("nobody asks"))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_comet_that_takes_no_devices_is_known_to_until_it_says_otherwise_on_a_new_session() {
+        let host = Host::system();
+        let (say, words) = mpsc::unbounded_channel();
+        let (counted, mut delivered) = mpsc::unbounded_channel();
+        let words = Arc::new(tokio::sync::Mutex::new(words));
+        let comet = Scripted { words, delivered: counted, sessions: AtomicUsize::new(0) };
+        let (channel, _server) = serve(&host, comet).await;
+        let session = DeliverySession::open("c".into(), channel, Metrics::new(), &host);
+        let until = async |draining: bool| {
+            let said = async {
+                while session.is_draining() != draining {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            };
+            tokio::time::timeout(Duration::from_secs(10), said).await.expect("it is known");
+        };
+        // Who says nothing of it on a new session takes devices again.
+        for (otherwise, number) in [Some(false), None].into_iter().zip(1..) {
+            say.send(Word::Says(Some(true))).ok().unwrap();
+            until(true).await;
+            say.send(Word::Says(None)).ok().unwrap();
+            say.send(Word::Ends).ok().unwrap();
+            let next = async {
+                loop {
+                    let _awaited = session.send(vec![Deliver::default()]).unwrap();
+                    let received = tokio::time::timeout(RECONNECT_FIRST, delivered.recv()).await;
+                    if received == Ok(Some(number)) {
+                        return;
+                    }
+                }
+            };
+            tokio::time::timeout(Duration::from_secs(10), next).await.expect("a new session");
+            assert!(session.is_draining(), "it has said nothing yet");
+            say.send(Word::Says(otherwise)).ok().unwrap();
+            until(false).await;
         }
     }
 

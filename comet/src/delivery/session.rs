@@ -179,12 +179,12 @@ impl Writer {
         let stopped = self.stop.clone().cancelled_owned();
         tokio::pin!(stopped);
         let mut stopping = false;
-        // A logic that was told nothing takes it that devices are taken.
-        let mut told_draining = false;
+        let mut told_draining = None;
         loop {
+            // First of all: whoever had a session before goes by what was said there until then.
             let draining = self.drain.borrow_and_update().is_some();
-            if draining != told_draining {
-                told_draining = draining;
+            if told_draining != Some(draining) {
+                told_draining = Some(draining);
                 let word = Receipts { receipts: Vec::new(), draining: Some(draining) };
                 if self.outbound.send(Ok(word)).await.is_err() {
                     return;

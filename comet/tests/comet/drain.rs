@@ -301,6 +301,7 @@ async fn a_comet_is_not_ready_any_more_before_the_first_device_goes() {
 async fn a_drained_comet_takes_devices_again_when_it_is_told_so_and_none_before() {
     let stage = Stage::new().await;
     let mut session = stage.session().await;
+    assert!(!session.told_draining().await, "each is told how it is first");
     stage.operator().drain(drain(0, &[])).await.unwrap();
     assert!(session.told_draining().await);
     assert!(stage.session().await.told_draining().await, "a later logic is told so too");
