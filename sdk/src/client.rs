@@ -225,7 +225,13 @@ impl Client {
                 ClientEvent::Connected { address, welcome }
             }
             Err(error) if error.may_retry() => {
-                self.nodes.advance();
+                match &error {
+                    ConnectError::SentAway { nodes, .. } => self.go_elsewhere(nodes),
+                    ConnectError::Closed { code: Some(codes::SERVICE_RESTART), .. } => {
+                        self.go_elsewhere(&[]);
+                    }
+                    _ => self.nodes.advance(),
+                }
                 let pause = self.wait(error.retry_after());
                 ClientEvent::Failed { address, error, pause }
             }
@@ -247,12 +253,17 @@ impl Client {
         }
         if code == Some(codes::SERVICE_RESTART) || sent_away.is_some() {
             let named = sent_away.as_ref().map_or(&[][..], |sent_away| &sent_away.nodes);
-            let others = self.nodes.addresses().len().saturating_sub(1);
-            let nth = self.backoff.choose(others.max(1));
-            self.nodes.advance_to(named, nth);
+            self.go_elsewhere(named);
         }
         let pause = self.wait(sent_away.map(|sent_away| sent_away.pause));
         ClientEvent::Lost { code, reason, pause }
+    }
+
+    /// Goes on to one of those that a comet named which goes away, or to any other.
+    fn go_elsewhere(&mut self, named: &[String]) {
+        let others = self.nodes.addresses().len().saturating_sub(1);
+        let nth = self.backoff.choose(others.max(1));
+        self.nodes.advance_to(named, nth);
     }
 
     /// Ends what it was doing and pauses.

@@ -48,6 +48,14 @@ pub enum ConnectError {
         /// When to come back.
         retry_after: Duration,
     },
+    /// The comet goes away. May be tried again elsewhere, not before it says.
+    #[error("sent away; come back after {retry_after:?}")]
+    SentAway {
+        /// When to come back.
+        retry_after: Duration,
+        /// Other comets, where they are known.
+        nodes: Vec<String>,
+    },
     /// The options ask for what goim's protocol cannot say. Trying again cannot help.
     #[error("goim's protocol has no {0}")]
     NotInGoim(&'static str),
@@ -60,7 +68,10 @@ impl ConnectError {
     /// Whether trying again, later or elsewhere, can help.
     pub fn may_retry(&self) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::Timeout | Self::Overloaded { .. } => true,
+            Self::Unreachable { .. }
+            | Self::Timeout
+            | Self::Overloaded { .. }
+            | Self::SentAway { .. } => true,
             // Another request would be refused alike; an overloaded server says so with a 5xx or 429.
             Self::Handshake(error) => match &**error {
                 tungstenite::Error::Http(response) => {
@@ -79,7 +90,7 @@ impl ConnectError {
 
     /// When the comet asked to come back, where it said so.
     pub fn retry_after(&self) -> Option<Duration> {
-        if let Self::Overloaded { retry_after } = self {
+        if let Self::Overloaded { retry_after } | Self::SentAway { retry_after, .. } = self {
             return Some(*retry_after);
         }
         let Self::Handshake(error) = self else { return None };

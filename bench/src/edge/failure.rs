@@ -10,6 +10,7 @@ pub fn kind(error: &ConnectError) -> &'static str {
         ConnectError::Closed { .. } => "closed",
         ConnectError::Refused { .. } => "refused",
         ConnectError::Overloaded { .. } => "overloaded",
+        ConnectError::SentAway { .. } => "sent_away",
         ConnectError::Timeout => "timeout",
         ConnectError::NotInGoim(_) | ConnectError::BadOptions(_) => "impossible",
     }

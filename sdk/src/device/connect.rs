@@ -103,6 +103,10 @@ async fn welcome(wire: &mut Wire) -> Result<Welcome, ConnectError> {
         Incoming::Json(ServerMessage::Error { code, message, .. }) => {
             Err(ConnectError::Refused { code, message })
         }
+        Incoming::Json(ServerMessage::Drain { retry_after_ms, nodes }) => {
+            let retry_after = Duration::from_millis(retry_after_ms.into());
+            Err(ConnectError::SentAway { retry_after, nodes })
+        }
         Incoming::Closed { code, reason } => Err(ConnectError::Closed { code, reason }),
         other => Err(ConnectError::Closed {
             code: None,

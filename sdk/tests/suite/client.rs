@@ -198,6 +198,52 @@ async fn a_client_that_is_sent_away_comes_back_where_and_no_sooner_than_it_was_a
 }
 
 #[tokio::test]
+async fn a_client_that_is_sent_away_before_its_welcome_does_what_it_was_asked_too() {
+    let mut leaving = Peer::start(Transport::Json, Mood::Mute, None).await;
+    let next_one = Peer::start(Transport::Json, Mood::Kind, None).await;
+    let named = Peer::start(Transport::Json, Mood::Kind, None).await;
+    let mut client = client(Transport::Json, &[&leaving, &next_one, &named]);
+    assert!(matches!(next(&mut client).await, ClientEvent::Connecting { .. }));
+    let (failed, ()) = tokio::join!(next(&mut client), async {
+        introduction(&mut leaving).await;
+        leaving.order(Order::Drain(300, vec![named.address.clone()])).await;
+    });
+    let asked = Duration::from_millis(300);
+    match failed {
+        ClientEvent::Failed { error: ConnectError::SentAway { .. }, pause, .. } => {
+            assert!((asked..=asked + PACING.base).contains(&pause), "{pause:?}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(connected(&mut client).await, (named.address.clone(), 0));
+}
+
+#[tokio::test]
+async fn clients_that_are_closed_for_a_drain_before_their_welcome_do_not_all_go_to_the_same() {
+    let mut chosen = [0; 3];
+    for seed in 0..16 {
+        let mut leaving = Peer::start(Transport::Json, Mood::Mute, None).await;
+        let others = [
+            Peer::start(Transport::Json, Mood::Kind, None).await,
+            Peer::start(Transport::Json, Mood::Kind, None).await,
+        ];
+        let mut client = seeded(Transport::Json, &[&leaving, &others[0], &others[1]], seed);
+        assert!(matches!(next(&mut client).await, ClientEvent::Connecting { .. }));
+        let (failed, ()) = tokio::join!(next(&mut client), async {
+            introduction(&mut leaving).await;
+            leaving.order(Order::Close(CloseReason::Drain)).await;
+        });
+        assert!(matches!(failed, ClientEvent::Failed { .. }), "{failed:?}");
+        let (address, _) = connected(&mut client).await;
+        chosen[[&leaving, &others[0], &others[1]]
+            .iter()
+            .position(|it| it.address == address)
+            .unwrap()] += 1;
+    }
+    assert!(chosen[0] == 0 && chosen[1] > 0 && chosen[2] > 0, "{chosen:?}");
+}
+
+#[tokio::test]
 async fn a_refusal_that_stands_ends_a_client() {
     let peer = Peer::start(Transport::Json, Mood::Strict, None).await;
     let mut client = client(Transport::Json, &[&peer]);

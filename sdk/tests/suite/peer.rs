@@ -131,7 +131,9 @@ impl Serving {
                     }
                     for input in inputs {
                         let action = self.session.handle_input(input, 0);
-                        if self.mood != Mood::Mute && !self.carry_out(action).await {
+                        if self.mood == Mood::Mute {
+                            self.actions.send(action).await.unwrap();
+                        } else if !self.carry_out(action).await {
                             return;
                         }
                     }
