@@ -67,8 +67,7 @@ pub struct Config {
     /// Frames a device may send at once after a quiet time. Default 2000: goim's clients pipeline.
     pub frames_burst: u32,
     /// Bytes a device may send per second over a longer time, those of TLS included; above it the connection is closed.
-    /// Default 262 144:
-    /// a message of 1 KiB in each frame that it may send, and some more.
+    /// Default 262 144: a message of 1 KiB in each frame that it may send, and some more.
     pub bytes_per_second: u32,
     /// Bytes a device may send at once after a quiet time, at least 16 KiB and a message of `orrery.json.v1` in as many
     /// frames as it may have (1400 more than its own bytes). Default 4 MiB: 2 KiB in each frame that it may send so.

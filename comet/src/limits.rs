@@ -97,6 +97,12 @@ pub(crate) const UNREAD_BYTES_MAX: u32 = 8 << 20;
 /// How long a connection that is being closed may take to accept what is still in its outbox.
 pub(crate) const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// Part of the stopping time that is kept for the comet's own goodbye, with that of the transport to logic.
+pub(crate) const DETACH_SHARE: Duration = Duration::from_secs(1);
+
+/// How long the transport may take to say goodbye to those who deliver, at the end of it.
+pub(crate) const DELIVERY_FAREWELL: Duration = Duration::from_millis(500);
+
 /// How often a worker looks at some of its connections.
 pub(crate) const SWEEP_PERIOD: Duration = Duration::from_millis(100);
 
@@ -241,6 +247,7 @@ pub(crate) const POLL_WAIT_MAX: Duration = Duration::from_secs(120);
 const _: () = assert!(2 * GIVE_BYTES_MAX <= orrery_comet_core::limits::HTTP_SHOWN_BYTES_MAX);
 const _: () = assert!(CHANGES_WAITING_MAX < ANSWERS_WAITING_MAX);
 const _: () = assert!(EDGE_BATCH <= EDGE_UNANSWERED_MAX);
+const _: () = assert!(DELIVERY_FAREWELL.as_millis() < DETACH_SHARE.as_millis());
 const _: () = assert!(SWEEP_PERIOD.as_millis() < GAP_MAX.as_millis());
 const _: () = assert!(AUDIT_PAGE * orrery_model::limits::ROUTE_BYTES_MAX < 4 << 20);
 // Where the half of all slots is not answered there is still room for the requests of the others.

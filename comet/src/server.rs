@@ -20,16 +20,13 @@ use crate::drain::{self, Drain, Elsewhere, Hurry, Wish};
 use crate::edge::Edge;
 use crate::error::StartError;
 use crate::http::Sessions;
-use crate::limits::FLUSH_TIMEOUT;
+use crate::limits::{DELIVERY_FAREWELL, DETACH_SHARE, FLUSH_TIMEOUT};
 use crate::listen::{Door, Secured};
 use crate::mailbox::{Transport, Workers};
 use crate::metrics::Metrics;
 use crate::presence::{Life, Parts, Presence};
 use crate::totals::Totals;
 use crate::worker;
-
-/// Part of the stopping time that is kept for the comet's own goodbye.
-const DETACH_SHARE: Duration = Duration::from_secs(1);
 
 /// A running comet. Its drop ends it at once; [`Handle::stop`] ends it in order.
 pub struct Handle {
@@ -206,9 +203,10 @@ impl Handle {
         let comet = &self.comet;
         let now = Instant::now();
         let deadline = now + comet.config.stop();
-        let goodbyes_at = deadline.checked_sub(DETACH_SHARE).unwrap_or(now).max(now);
+        let before = |moment: Instant, time| moment.checked_sub(time).unwrap_or(now).max(now);
+        let goodbyes_at = before(deadline, DETACH_SHARE);
         // Each device may take so long to accept what waits for it.
-        let until = goodbyes_at.checked_sub(FLUSH_TIMEOUT).unwrap_or(now).max(now);
+        let until = before(goodbyes_at, FLUSH_TIMEOUT);
         let per_second = comet.config.drain_per_second;
         let spread = comet.config.drain_spread();
         let elsewhere = Arc::new(Elsewhere { spread, nodes: Vec::new() });
@@ -232,7 +230,7 @@ impl Handle {
             tracing::warn!("devices were still being sent away when time was up");
         }
         drop(self.draining);
-        self.comet.presence.leave(deadline).await;
+        self.comet.presence.leave(before(deadline, DELIVERY_FAREWELL)).await;
         drop(self.presence);
         self.delivery.stop().await;
         // Waited for: it must not live to call the end of logic's session a loss.

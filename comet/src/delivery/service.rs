@@ -21,13 +21,10 @@ use tonic_health::server::{HealthReporter, health_reporter};
 
 use super::{census, session};
 use crate::comet::Comet;
-use crate::limits::RECEIPTS_OUTBOUND;
+use crate::limits::{DELIVERY_FAREWELL, RECEIPTS_OUTBOUND};
 use crate::mailbox::Workers;
 use crate::operating::Operating;
 use crate::presence::Life;
-
-/// How long the transport may take to say goodbye when the server stops.
-const FAREWELL: Duration = Duration::from_millis(500);
 
 /// How often an idle connection of a logic is checked.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
@@ -81,10 +78,10 @@ impl Server {
         self.address
     }
 
-    /// Ends all sessions and the server, at the latest after [`FAREWELL`].
+    /// Ends all sessions and the server, at the latest after [`DELIVERY_FAREWELL`].
     pub(crate) async fn stop(self) {
         self.stop.cancel();
-        let _ = tokio::time::timeout(FAREWELL, self.task.join()).await;
+        let _ = tokio::time::timeout(DELIVERY_FAREWELL, self.task.join()).await;
     }
 }
 
