@@ -29,6 +29,5 @@ mod unread;
 mod worker;
 
 pub use config::{Advertise, Config, Tls, WhenFull};
-pub use drain::Hurry;
 pub use error::StartError;
 pub use server::{Handle, start};

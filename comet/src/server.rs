@@ -16,7 +16,7 @@ use crate::admission::Admission;
 use crate::comet::Comet;
 use crate::config::{Config, Tls};
 use crate::delivery;
-use crate::drain::{self, Drain, Elsewhere, Hurry, Wish};
+use crate::drain::{self, Drain, Elsewhere, Wish};
 use crate::edge::Edge;
 use crate::error::StartError;
 use crate::http::Sessions;
@@ -186,9 +186,11 @@ impl Handle {
         self.comet.metrics.register(registry);
     }
 
-    /// What hurries [`Handle::stop`].
-    pub fn hurry(&self) -> Hurry {
-        Hurry(self.comet.clone())
+    /// What hurries [`Handle::stop`]: the devices that are left are sent away at once. It changes nothing before that
+    /// has begun.
+    pub fn hurry(&self) -> impl Fn() + Clone + Send + use<> + 'static {
+        let comet = self.comet.clone();
+        move || comet.drain.hurry()
     }
 
     /// How long [`Handle::stop`] may take, as it is configured.

@@ -10,23 +10,29 @@ use tokio::time::{Instant, sleep_until};
 
 /// Whoever has less time than this waits for nobody: a push meets two gatherings, each of which may take two milliseconds
 /// where its window is one.
-pub const HURRY_BELOW: Duration = Duration::from_millis(10);
+const HURRY_BELOW: Duration = Duration::from_millis(10);
+
+/// Whether what is to be answered within so many milliseconds has no time to wait for others. 0: it may take as long as it
+/// takes.
+pub fn cannot_wait(timeout_ms: u32) -> bool {
+    timeout_ms > 0 && Duration::from_millis(timeout_ms.into()) < HURRY_BELOW
+}
 
 /// When the next message of a stream may leave.
 #[derive(Debug)]
 pub struct Gather {
     window: Duration,
     next: Instant,
-    hurry: Hurry,
+    nudge: Nudge,
 }
 
 /// Says that something for the next message has no time to wait. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub struct Hurry(Arc<Notify>);
+pub struct Nudge(Arc<Notify>);
 
-impl Hurry {
+impl Nudge {
     /// The next message may leave at once. Call it when what is in a hurry is in the queue.
-    pub fn hurry(&self) {
+    pub fn nudge(&self) {
         self.0.notify_one();
     }
 }
@@ -35,12 +41,12 @@ impl Gather {
     /// Messages leave no sooner one after the other than this. Timers know milliseconds only, so that it may be up
     /// to one longer.
     pub fn new(window: Duration) -> Self {
-        Self::hurried(window, Hurry::default())
+        Self::nudged(window, Nudge::default())
     }
 
     /// The same where somebody may say that there is no time.
-    pub fn hurried(window: Duration, hurry: Hurry) -> Self {
-        Self { window, next: Instant::now(), hurry }
+    pub fn nudged(window: Duration, nudge: Nudge) -> Self {
+        Self { window, next: Instant::now(), nudge }
     }
 
     /// A message left just now.
@@ -54,7 +60,7 @@ impl Gather {
         if Instant::now() < self.next {
             tokio::select! {
                 biased;
-                () = self.hurry.0.notified() => {}
+                () = self.nudge.0.notified() => {}
                 () = sleep_until(self.next) => {}
             }
         }
@@ -81,13 +87,18 @@ mod tests {
         assert!(gather.ready().now_or_never().is_some());
     }
 
+    #[test]
+    fn only_who_has_a_little_time_cannot_wait() {
+        assert_eq!([0, 1, 9, 10, u32::MAX].map(cannot_wait), [false, true, true, false, false]);
+    }
+
     #[tokio::test]
     async fn what_is_in_a_hurry_waits_for_nothing() {
-        let hurry = Hurry::default();
-        let mut gather = Gather::hurried(WINDOW, hurry.clone());
+        let nudge = Nudge::default();
+        let mut gather = Gather::nudged(WINDOW, nudge.clone());
         gather.sent();
         assert!(gather.ready().now_or_never().is_none());
-        hurry.hurry();
+        nudge.nudge();
         assert!(gather.ready().now_or_never().is_some());
         gather.sent();
         assert!(gather.ready().now_or_never().is_none(), "it was only that one");

@@ -15,7 +15,7 @@ pub mod trace;
 use std::sync::Arc;
 
 pub use clock::Clock;
-pub use gather::{Gather, HURRY_BELOW, Hurry};
+pub use gather::{Gather, Nudge, cannot_wait};
 pub use local_stream::LocalStream;
 pub use net::{Listener, Net, Peer, Role, Stream};
 pub use random::Random;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::future::{Either, pending};
-use orrery_host::{Gather, HURRY_BELOW, Host, Hurry, Task};
+use orrery_host::{Gather, Host, Nudge, Task, cannot_wait};
 use orrery_model::limits::INTERNAL_MESSAGE_BYTES_MAX;
 use orrery_proto::delivery::delivery_client::DeliveryClient;
 use orrery_proto::delivery::{Deliver, Deliveries, Receipt, Receipts};
@@ -51,7 +51,7 @@ struct Outgoing {
 pub(crate) struct DeliverySession {
     queue: mpsc::Sender<Outgoing>,
     bytes: Arc<Semaphore>,
-    hurry: Hurry,
+    nudge: Nudge,
     channel: Channel,
     draining: Arc<AtomicBool>,
     _task: Task,
@@ -72,7 +72,7 @@ impl DeliverySession {
         host: &Host,
     ) -> Self {
         let (queue, outgoing) = mpsc::channel(DELIVERIES_WAITING_MAX);
-        let hurry = Hurry::default();
+        let nudge = Nudge::default();
         let draining = Arc::<AtomicBool>::default();
         let driver = Driver {
             comet,
@@ -80,7 +80,7 @@ impl DeliverySession {
                 .max_decoding_message_size(INTERNAL_MESSAGE_BYTES_MAX),
             outgoing,
             held: None,
-            gather: Gather::hurried(window, hurry.clone()),
+            gather: Gather::nudged(window, nudge.clone()),
             unanswered: HashMap::new(),
             last_id: 0,
             draining: draining.clone(),
@@ -89,7 +89,7 @@ impl DeliverySession {
         };
         let task = host.tasks.spawn("delivery session", driver.run());
         let bytes = Arc::new(Semaphore::new(DELIVERIES_WAITING_BYTES_MAX));
-        Self { queue, bytes, hurry, channel, draining, _task: task }
+        Self { queue, bytes, nudge, channel, draining, _task: task }
     }
 
     /// The connection it uses, for other calls to the same comet.
@@ -112,7 +112,7 @@ impl DeliverySession {
                 mpsc::error::TrySendError::Full(()) => DeliverError::Overloaded,
                 mpsc::error::TrySendError::Closed(()) => DeliverError::Lost,
             })?;
-        let hurries = deliveries.iter().any(is_in_a_hurry);
+        let is_urgent = deliveries.iter().any(|deliver| cannot_wait(deliver.timeout_ms));
         let lengths: Vec<usize> = deliveries.iter().map(Message::encoded_len).collect();
         let total = u32::try_from(lengths.iter().sum::<usize>()).unwrap_or(u32::MAX);
         let all = self.bytes.clone().try_acquire_many_owned(total);
@@ -124,16 +124,11 @@ impl DeliverySession {
             awaited
         };
         let awaited = places.zip(deliveries.into_iter().zip(lengths)).map(queue).collect();
-        if hurries {
-            self.hurry.hurry();
+        if is_urgent {
+            self.nudge.nudge();
         }
         Ok(awaited)
     }
-}
-
-/// Whether its receipt is due so soon that it cannot wait for others.
-fn is_in_a_hurry(deliver: &Deliver) -> bool {
-    deliver.timeout_ms > 0 && u128::from(deliver.timeout_ms) < HURRY_BELOW.as_millis()
 }
 
 /// What a session task owns.
@@ -359,8 +354,8 @@ mod tests {
         assert_eq!(messages.recv().await, Some(5));
         assert!(began.elapsed() > window / 2);
         let began = Instant::now();
-        let hurried = Deliver { timeout_ms: 5, ..Deliver::default() };
-        awaited.extend([send(), session.send(vec![hurried]).unwrap().remove(0)]);
+        let urgent = Deliver { timeout_ms: 5, ..Deliver::default() };
+        awaited.extend([send(), session.send(vec![urgent]).unwrap().remove(0)]);
         assert_eq!(messages.recv().await, Some(2));
         assert!(began.elapsed() < window / 2, "one of them has no time, and takes the other along");
         answer.send(()).unwrap();

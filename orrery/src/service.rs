@@ -181,8 +181,7 @@ impl Service for orrery_comet::Handle {
     }
 
     fn hurry(&self) -> Option<Hurry> {
-        let hurry = self.hurry();
-        Some(Box::new(move || hurry.hurry()))
+        Some(Box::new(self.hurry()))
     }
 
     fn stop_max(&self) -> Duration {

@@ -405,7 +405,7 @@ mod tests {
         let work = work(vec![Target { address: Some(address), conn: Conn(256), seq }]);
         let (receipts, _sent) = mpsc::channel(1);
         let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-        let reply = ReplyTo { receipts, place, hurry: None, due: None };
+        let reply = ReplyTo { receipts, place, nudge: None, due: None };
         let delivery =
             Delivery::new(1, Incarnation(incarnation), false, WhenFull::default(), work, reply);
         (connection, Arc::new(delivery))

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 
 use orrery_comet_core::Encoded;
-use orrery_host::Hurry;
+use orrery_host::Nudge;
 use orrery_model::message::{CloseReason, Delivered, DropReason, WhenFull};
 use orrery_model::{Address, Conn, Id, Incarnation, Seq};
 use orrery_proto::delivery::{Outcome, Receipt, Tally};
@@ -67,7 +67,7 @@ pub(super) struct ReplyTo {
     pub(super) receipts: mpsc::Sender<Sent>,
     pub(super) place: OwnedSemaphorePermit,
     /// Says that the receipt cannot wait for others, where it is due so soon.
-    pub(super) hurry: Option<Hurry>,
+    pub(super) nudge: Option<Nudge>,
     /// Where to say by when, should it have to wait for a connection's name.
     pub(super) due: Option<(Instant, mpsc::Sender<Due>)>,
 }
@@ -181,7 +181,7 @@ impl Delivery {
     }
 
     fn answer(&self, early: bool) {
-        let Some(ReplyTo { receipts, place, hurry, .. }) = self.reply.lock().take() else {
+        let Some(ReplyTo { receipts, place, nudge, .. }) = self.reply.lock().take() else {
             return;
         };
         let outcome = |said: &AtomicU8| match said.load(Ordering::Relaxed) {
@@ -211,8 +211,8 @@ impl Delivery {
         };
         // There is room for as many as may be unanswered. A session that ended needs no receipt.
         let _ = receipts.try_send((receipt, place));
-        if let Some(hurry) = hurry {
-            hurry.hurry();
+        if let Some(nudge) = nudge {
+            nudge.nudge();
         }
     }
 }
@@ -241,7 +241,7 @@ mod tests {
             let room = Address::room(Id::new("lobby").unwrap());
             let message = Message { op: 1, body: bytes::Bytes::new() };
             let work = Work::Room { encoded: Arc::new(Encoded::new(message)), room };
-            let reply = ReplyTo { receipts, place, hurry: None, due: None };
+            let reply = ReplyTo { receipts, place, nudge: None, due: None };
             let when_full = WhenFull::default();
             let delivery = Delivery::new(1, Incarnation(1), true, when_full, work, reply);
             delivery.address_workers(2);

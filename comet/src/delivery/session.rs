@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use orrery_comet_core::Encoded;
-use orrery_host::{Gather, HURRY_BELOW, Hurry};
+use orrery_host::{Gather, Nudge, cannot_wait};
 use orrery_model::message::{CloseReason, Message};
 use orrery_model::{Address, Conn, Id, Incarnation, Seq};
 use orrery_proto::convert::{WireError, when_full as when_full_of};
@@ -31,7 +31,7 @@ pub(super) struct Reader {
     /// Places for deliveries without a receipt.
     places: Arc<Semaphore>,
     receipts: mpsc::Sender<Sent>,
-    hurry: Hurry,
+    nudge: Nudge,
     due: mpsc::Sender<Due>,
 }
 
@@ -40,7 +40,7 @@ pub(super) struct Writer {
     receipts: mpsc::Receiver<Sent>,
     due: mpsc::Receiver<Due>,
     drain: watch::Receiver<Option<Wish>>,
-    hurry: Hurry,
+    nudge: Nudge,
     metrics: Arc<Metrics>,
     outbound: mpsc::Sender<Result<Receipts, Status>>,
     stop: CancellationToken,
@@ -56,11 +56,11 @@ pub(super) fn new(
     let (receipts, sent) = mpsc::channel(DELIVERIES_UNANSWERED_MAX);
     let (due, expiring) = mpsc::channel(DELIVERIES_UNANSWERED_MAX);
     let places = Arc::new(Semaphore::new(DELIVERIES_UNANSWERED_MAX));
-    let (metrics, hurry) = (comet.metrics.clone(), Hurry::default());
+    let (metrics, nudge) = (comet.metrics.clone(), Nudge::default());
     let drain = comet.drain.watch();
     (
-        Reader { comet, workers, places, receipts, hurry: hurry.clone(), due },
-        Writer { receipts: sent, due: expiring, drain, hurry, metrics, outbound, stop },
+        Reader { comet, workers, places, receipts, nudge: nudge.clone(), due },
+        Writer { receipts: sent, due: expiring, drain, nudge, metrics, outbound, stop },
     )
 }
 
@@ -95,10 +95,8 @@ impl Reader {
                     self.places.clone().acquire_owned().await.ok()?
                 }
             };
-            let hurries = deliver.timeout_ms > 0
-                && Duration::from_millis(deliver.timeout_ms.into()) < HURRY_BELOW;
-            let hurry = hurries.then(|| self.hurry.clone());
-            let reply = ReplyTo { receipts: self.receipts.clone(), place, hurry, due: None };
+            let nudge = cannot_wait(deliver.timeout_ms).then(|| self.nudge.clone());
+            let reply = ReplyTo { receipts: self.receipts.clone(), place, nudge, due: None };
             let Some(delivery) = self.accept(deliver, reply).await else { continue };
             self.address(&mut mail, &delivery);
         }
@@ -175,7 +173,7 @@ impl Writer {
     pub(super) async fn run(mut self) {
         let mut expiry = Expiry::default();
         let mut sent = Vec::with_capacity(RECEIPTS_BATCH);
-        let mut gather = Gather::hurried(RECEIPTS_GATHER, self.hurry.clone());
+        let mut gather = Gather::nudged(RECEIPTS_GATHER, self.nudge.clone());
         let stopped = self.stop.clone().cancelled_owned();
         tokio::pin!(stopped);
         let mut stopping = false;
@@ -282,9 +280,9 @@ mod tests {
         let (receipts, sent) = mpsc::channel(8);
         let (_, due) = mpsc::channel(1);
         let (outbound, told) = mpsc::channel(8);
-        let (hurry, metrics, stop) = (Hurry::default(), Arc::default(), CancellationToken::new());
+        let (nudge, metrics, stop) = (Nudge::default(), Arc::default(), CancellationToken::new());
         let drain = comet.watch();
-        (Writer { receipts: sent, due, drain, hurry, metrics, outbound, stop }, receipts, told)
+        (Writer { receipts: sent, due, drain, nudge, metrics, outbound, stop }, receipts, told)
     }
 
     fn sent(id: u64) -> Sent {
@@ -319,15 +317,15 @@ mod tests {
     async fn a_receipt_that_is_due_soon_is_not_gathered() {
         let comet = Drain::new();
         let (mut writer, receipts, mut told) = writer(&comet);
-        let hurry = Hurry::default();
-        writer.hurry = hurry.clone();
+        let nudge = Nudge::default();
+        writer.nudge = nudge.clone();
         let running = writer.run();
         tokio::pin!(running);
         receipts.try_send(sent(1)).unwrap();
         assert_eq!(running.as_mut().now_or_never(), None);
         assert_eq!(ids(&mut told), [1]);
         receipts.try_send(sent(2)).unwrap();
-        hurry.hurry();
+        nudge.nudge();
         assert_eq!(running.as_mut().now_or_never(), None);
         assert_eq!(ids(&mut told), [2]);
     }

@@ -136,7 +136,7 @@ impl Drain {
     }
 
     /// Has those who are left go at once, where the comet stops.
-    fn hurry(&self) {
+    pub(crate) fn hurry(&self) {
         self.wish.send_if_modified(|now| match now {
             Some(wish) if wish.last => {
                 wish.until = Some(Instant::now());
@@ -234,17 +234,6 @@ async fn send_away<F: Future<Output = usize>>(
             }
             sleep(DRAINED_STEP).await;
         }
-    }
-}
-
-/// Hurries a comet that is stopping: the devices that are left are sent away at once.
-#[derive(Clone)]
-pub struct Hurry(pub(crate) Arc<Comet>);
-
-impl Hurry {
-    /// Hurries it; changes nothing where it does not stop.
-    pub fn hurry(&self) {
-        self.0.drain.hurry();
     }
 }
 

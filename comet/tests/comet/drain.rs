@@ -204,7 +204,7 @@ async fn a_comet_that_stops_serves_new_connections_of_sessions_until_they_had_th
     let (tcp, websocket) = (stage.comet.tcp_address(), stage.comet.websocket_address());
     let serving = async {
         let hurried = async {
-            hurry.hurry();
+            hurry();
             logic.until("all goodbyes", |logic| logic.routes().is_empty()).await;
             // A device that takes its time between two polls, more than the comet to see that none is connected.
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -461,11 +461,11 @@ async fn a_stop_that_is_hurried_waits_for_no_pace() {
     .await;
     let mut devices = jsons(&stage, 30).await;
     let (logic, hurry) = (stage.logic.clone(), stage.comet.hurry());
-    hurry.hurry();
+    hurry();
     assert_eq!(stage.comet.ready(), Ok(()), "nothing is hurried before it stops");
     let told = async {
         // join! polls the stop first, so that it has begun.
-        hurry.hurry();
+        hurry();
         join_all(devices.iter_mut().map(JsonDevice::sent_away)).await
     };
     tokio::join!(soon("the stop", stage.comet.stop()), told);
