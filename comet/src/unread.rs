@@ -9,7 +9,7 @@ use tokio::io::AsyncReadExt;
 use crate::limits::UNREAD_MAX;
 
 /// Reads it until the device has closed, and throws it away. Whoever goes on without an end is reset.
-pub(crate) async fn drain(stream: &mut Box<dyn Stream>) -> io::Result<()> {
+pub(crate) async fn discard(stream: &mut Box<dyn Stream>) -> io::Result<()> {
     let mut piece = [0; 512];
     let mut left = UNREAD_MAX;
     while left > 0 {

@@ -24,7 +24,7 @@ use super::changes::{Changes, Moved};
 use super::member::Member;
 use crate::admission::RemoteGuard;
 use crate::limits::FLUSH_TIMEOUT;
-use crate::unread::drain;
+use crate::unread::discard;
 use crate::worker::Worker;
 
 /// How a connection ended.
@@ -272,7 +272,7 @@ async fn flush(mut stream: Box<dyn Stream>, connection: &Connection, listens: bo
     };
     match timeout_at(until, flush).await {
         Ok(Ok(())) if listens => {
-            let _ = timeout_at(until, drain(&mut stream)).await;
+            let _ = timeout_at(until, discard(&mut stream)).await;
         }
         Ok(_) => {}
         Err(_) => stream.reset_on_drop(),

@@ -21,7 +21,7 @@ use super::handshake::Shaken;
 use crate::admission::Refused;
 use crate::comet::Comet;
 use crate::limits::{HANDSHAKE_BUFFER_BYTES, HANDSHAKE_BYTES_MAX};
-use crate::unread::drain;
+use crate::unread::discard;
 
 /// The WebSocket's path.
 const PATH: &str = "/sub";
@@ -164,5 +164,5 @@ async fn refuse(stream: Box<dyn Stream>, status: StatusCode, reason: &str) -> io
 async fn end(mut stream: Box<dyn Stream>, answer: &str) -> io::Result<()> {
     stream.write_all(answer.as_bytes()).await?;
     stream.shutdown().await?;
-    drain(&mut stream).await
+    discard(&mut stream).await
 }
