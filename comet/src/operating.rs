@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use orrery_proto::comet::comet_server::{Comet as Contract, CometServer};
 use orrery_proto::comet::{
-    DrainRequest, DrainStatus, DrainedRequest, SlowRequest, SlowResponse, UndrainRequest,
+    DrainRequest, DrainStatus, SlowRequest, SlowResponse, StatusRequest, UndrainRequest,
 };
 use tonic::{Request, Response, Status};
 
@@ -34,7 +34,7 @@ impl Operating {
         }
     }
 
-    fn status(&self) -> Response<DrainStatus> {
+    fn drain_status(&self) -> Response<DrainStatus> {
         let Progress { per_second, connections, handshakes, unbinding } =
             self.comet.drain_progress();
         Response::new(DrainStatus {
@@ -70,7 +70,7 @@ impl Contract for Operating {
             .drain
             .begin(Wish { per_second, until: None, elsewhere, last: false })
             .map_err(refused)?;
-        Ok(self.status())
+        Ok(self.drain_status())
     }
 
     async fn undrain(
@@ -81,15 +81,15 @@ impl Contract for Operating {
         self.is_for_us(&comet)?;
         tracing::info!(target: "audit", by, "end of the drain asked");
         self.comet.drain.end().map_err(refused)?;
-        Ok(self.status())
+        Ok(self.drain_status())
     }
 
-    async fn drained(
+    async fn status(
         &self,
-        request: Request<DrainedRequest>,
+        request: Request<StatusRequest>,
     ) -> Result<Response<DrainStatus>, Status> {
         self.is_for_us(&request.into_inner().comet)?;
-        Ok(self.status())
+        Ok(self.drain_status())
     }
 
     async fn slow(&self, request: Request<SlowRequest>) -> Result<Response<SlowResponse>, Status> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use orrery_host::Host;
-use orrery_proto::comet::{DrainRequest, DrainStatus, DrainedRequest, UndrainRequest};
+use orrery_proto::comet::{DrainRequest, DrainStatus, StatusRequest, UndrainRequest};
 use orrery_proto::delivery::Outcome;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -37,8 +37,8 @@ fn undrain() -> UndrainRequest {
 }
 
 async fn status(stage: &Stage) -> DrainStatus {
-    let request = DrainedRequest { comet: "comet-1".to_owned() };
-    soon("a status", stage.operator().drained(request)).await.unwrap().into_inner()
+    let request = StatusRequest { comet: "comet-1".to_owned() };
+    soon("a status", stage.operator().status(request)).await.unwrap().into_inner()
 }
 
 /// Waits until nothing of any device is left.

@@ -11,7 +11,7 @@ use orrery_model::control::Comet;
 use orrery_model::{Address, Kind};
 use orrery_proto::comet::comet_client::CometClient;
 use orrery_proto::comet::{
-    DrainRequest, DrainStatus, DrainedRequest, SlowDevice, SlowRequest, UndrainRequest,
+    DrainRequest, DrainStatus, SlowDevice, SlowRequest, StatusRequest, UndrainRequest,
 };
 use serde::Serialize;
 use serde_json::json;
@@ -116,8 +116,8 @@ impl Known {
 
     /// Whether it says by then that it takes no devices.
     async fn is_drained(&mut self, until: Instant) -> bool {
-        let request = DrainedRequest { comet: self.id.clone() };
-        let told = timeout_at(until, self.client.drained(request)).await;
+        let request = StatusRequest { comet: self.id.clone() };
+        let told = timeout_at(until, self.client.status(request)).await;
         self.answer(told).is_ok_and(|status| status.draining)
     }
 
@@ -193,8 +193,8 @@ async fn emptied(
 ) -> Result<DrainStatus, CtlError> {
     let mut said_at = None;
     loop {
-        let request = DrainedRequest { comet: known.id.clone() };
-        let told = timeout_at(context.soon(), known.client.drained(request)).await;
+        let request = StatusRequest { comet: known.id.clone() };
+        let told = timeout_at(context.soon(), known.client.status(request)).await;
         let status = known.answer(told)?;
         let DrainStatus { draining, connections, handshakes, unbinding, .. } = status;
         if !draining {
