@@ -11,18 +11,16 @@ use tonic::{Request, Response, Status};
 use crate::comet::Comet;
 use crate::drain::{Elsewhere, Progress, Stopping, Wish};
 use crate::limits::{DRAIN_NODE_BYTES_MAX, DRAIN_NODES_MAX};
-use crate::mailbox::Workers;
 use crate::slow;
 
 /// Answers for one comet.
 pub(crate) struct Operating {
     comet: Arc<Comet>,
-    workers: Workers,
 }
 
 impl Operating {
-    pub(crate) fn service(comet: Arc<Comet>, workers: Workers) -> CometServer<Self> {
-        CometServer::new(Self { comet, workers })
+    pub(crate) fn service(comet: Arc<Comet>) -> CometServer<Self> {
+        CometServer::new(Self { comet })
     }
 
     /// Refuses what is for another comet, whose address this one has taken.
@@ -95,7 +93,7 @@ impl Contract for Operating {
     async fn slow(&self, request: Request<SlowRequest>) -> Result<Response<SlowResponse>, Status> {
         let SlowRequest { comet, limit } = request.into_inner();
         self.is_for_us(&comet)?;
-        let devices = slow::find(&self.workers, limit as usize).await;
+        let devices = slow::find(&self.comet.workers, limit as usize).await;
         Ok(Response::new(SlowResponse { devices: devices.into_iter().map(Into::into).collect() }))
     }
 }

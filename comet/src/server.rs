@@ -35,7 +35,6 @@ pub struct Handle {
     /// Where both are spoken over TLS, in the same order.
     tls_addresses: Option<[SocketAddr; 2]>,
     comet: Arc<Comet>,
-    workers: Workers,
     delivery: delivery::Server,
     /// Sends devices elsewhere, when that is wished.
     draining: Task,
@@ -87,7 +86,7 @@ pub async fn start(config: Config, host: Host) -> Result<Handle, StartError> {
         metrics,
         admission,
         sessions: Sessions::new(host.random.clone()),
-        workers: workers.clone(),
+        workers,
         drain: Drain::new(),
         random: host.random.clone(),
     });
@@ -98,17 +97,11 @@ pub async fn start(config: Config, host: Host) -> Result<Handle, StartError> {
         let start = Box::new(move || worker::run(comet, index, mailbox).boxed_local());
         threads.push(host.tasks.worker(format!("comet-{index}"), start));
     }
-    let delivery = delivery::Server::start(
-        comet.clone(),
-        workers.clone(),
-        &host,
-        delivering,
-        delivery_address,
-    );
-    let draining = host.tasks.spawn("drain", drain::run(comet.clone(), workers.clone()));
+    let delivery = delivery::Server::start(comet.clone(), &host, delivering, delivery_address);
+    let draining = host.tasks.spawn("drain", drain::run(comet.clone()));
     let opened = |door: Door| {
         let transport = door.transport();
-        (transport, host.tasks.spawn("accept", door.accept(comet.clone(), workers.clone())))
+        (transport, host.tasks.spawn("accept", door.accept(comet.clone())))
     };
     let listeners = doors.into_iter().map(opened).collect();
     let certificates = secured.map(|secured| secured.watch(&host, comet.metrics.clone()));
@@ -122,7 +115,6 @@ pub async fn start(config: Config, host: Host) -> Result<Handle, StartError> {
         tls_addresses,
         presence: presence.run(),
         comet,
-        workers,
         delivery,
         draining,
         listeners,
@@ -223,7 +215,7 @@ impl Handle {
             comet.last_words_taken().await;
             drop(listeners);
             // Those that were still shaking hands.
-            self.workers.close_all(CloseReason::Drain).await;
+            comet.workers.close_all(CloseReason::Drain).await;
             for thread in self.threads {
                 thread.join().await;
             }

@@ -22,7 +22,6 @@ use tonic_health::server::{HealthReporter, health_reporter};
 use super::{census, session};
 use crate::comet::Comet;
 use crate::limits::{DELIVERY_FAREWELL, RECEIPTS_OUTBOUND};
-use crate::mailbox::Workers;
 use crate::operating::Operating;
 use crate::presence::Life;
 
@@ -40,15 +39,14 @@ impl Server {
     /// Serves on a listener, which is bound to `address`.
     pub(crate) fn start(
         comet: Arc<Comet>,
-        workers: Workers,
         host: &Host,
         listener: Box<dyn Listener>,
         address: SocketAddr,
     ) -> Self {
         let stop = CancellationToken::new();
         let life = comet.presence.life();
-        let operating = Operating::service(comet.clone(), workers.clone());
-        let service = Service { comet, workers, host: host.clone(), stop: stop.clone() };
+        let operating = Operating::service(comet.clone());
+        let service = Service { comet, host: host.clone(), stop: stop.clone() };
         let service =
             DeliveryServer::new(service).max_decoding_message_size(INTERNAL_MESSAGE_BYTES_MAX);
         let stopped = stop.clone().cancelled_owned();
@@ -104,7 +102,6 @@ async fn tell_health(health: HealthReporter, mut life: watch::Receiver<Life>) ->
 
 struct Service {
     comet: Arc<Comet>,
-    workers: Workers,
     host: Host,
     stop: CancellationToken,
 }
@@ -121,8 +118,8 @@ impl Contract for Service {
         request: Request<Streaming<Deliveries>>,
     ) -> Result<Response<Self::SessionStream>, Status> {
         let (outbound, receipts) = mpsc::channel(RECEIPTS_OUTBOUND);
-        let (comet, workers, stop) = (self.comet.clone(), self.workers.clone(), self.stop.clone());
-        let (reader, writer) = session::new(comet, workers, outbound, stop);
+        let (comet, stop) = (self.comet.clone(), self.stop.clone());
+        let (reader, writer) = session::new(comet, outbound, stop);
         let tasks = &self.host.tasks;
         let session = Owned {
             receipts: ReceiverStream::new(receipts),

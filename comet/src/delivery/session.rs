@@ -20,14 +20,12 @@ use super::{Delivery, Due, ReplyTo, Sent, Target, Work};
 use crate::comet::Comet;
 use crate::drain::Wish;
 use crate::limits::{DELIVERIES_UNANSWERED_MAX, RECEIPTS_BATCH, RECEIPTS_GATHER};
-use crate::mailbox::Workers;
 use crate::metrics::Metrics;
 use crate::presence::worker_of;
 
 /// Reads deliveries and hands each to the workers it concerns, in order.
 pub(super) struct Reader {
     comet: Arc<Comet>,
-    workers: Workers,
     /// Places for deliveries without a receipt.
     places: Arc<Semaphore>,
     receipts: mpsc::Sender<Sent>,
@@ -49,7 +47,6 @@ pub(super) struct Writer {
 /// Makes both sides of a session.
 pub(super) fn new(
     comet: Arc<Comet>,
-    workers: Workers,
     outbound: mpsc::Sender<Result<Receipts, Status>>,
     stop: CancellationToken,
 ) -> (Reader, Writer) {
@@ -59,7 +56,7 @@ pub(super) fn new(
     let (metrics, nudge) = (comet.metrics.clone(), Nudge::default());
     let drain = comet.drain.watch();
     (
-        Reader { comet, workers, places, receipts, nudge: nudge.clone(), due },
+        Reader { comet, places, receipts, nudge: nudge.clone(), due },
         Writer { receipts: sent, due: expiring, drain, nudge, metrics, outbound, stop },
     )
 }
@@ -85,7 +82,7 @@ impl Reader {
 
     /// `None` when the session is over.
     async fn take(&self, batch: Deliveries) -> Option<()> {
-        let mut mail: Vec<Vec<Arc<Delivery>>> = vec![Vec::new(); self.workers.count()];
+        let mut mail: Vec<Vec<Arc<Delivery>>> = vec![Vec::new(); self.comet.workers.count()];
         for deliver in batch.deliveries {
             let place = match self.places.clone().try_acquire_owned() {
                 Ok(place) => place,
@@ -162,7 +159,7 @@ impl Reader {
     async fn send(&self, mail: &mut [Vec<Arc<Delivery>>]) {
         for (worker, batch) in mail.iter_mut().enumerate() {
             if !batch.is_empty() {
-                self.workers.deliver(worker, std::mem::take(batch)).await;
+                self.comet.workers.deliver(worker, std::mem::take(batch)).await;
             }
         }
     }

@@ -16,7 +16,6 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use self::schedule::Schedule;
 use crate::comet::Comet;
 use crate::limits::{DRAINED_STEP, FLUSH_TIMEOUT, PACE_STEP};
-use crate::mailbox::Workers;
 
 /// What devices that are sent away are told.
 #[derive(Debug, Default)]
@@ -181,7 +180,7 @@ impl Comet {
 }
 
 /// Carries out what is wished, for as long as the comet lives.
-pub(crate) async fn run(comet: Arc<Comet>, workers: Workers) {
+pub(crate) async fn run(comet: Arc<Comet>) {
     let mut wishes = comet.drain.watch();
     loop {
         let wish = wishes.borrow_and_update().clone();
@@ -192,7 +191,8 @@ pub(crate) async fn run(comet: Arc<Comet>, workers: Workers) {
         let sending = async {
             match wish {
                 Some(wish) => {
-                    send_away(&wish, left, |due| workers.send_away(due, &wish.elsewhere)).await;
+                    send_away(&wish, left, |due| comet.workers.send_away(due, &wish.elsewhere))
+                        .await;
                 }
                 None => std::future::pending().await,
             }

@@ -14,7 +14,7 @@ use crate::admission::Refused;
 use crate::comet::Comet;
 use crate::error::StartError;
 use crate::limits::{ACCEPT_PAUSE, REFUSAL_TIMEOUT, REFUSED_UNREAD_MAX};
-use crate::mailbox::{Arrival, Transport, Workers};
+use crate::mailbox::{Arrival, Transport};
 
 /// A port where devices come in.
 pub(crate) struct Door {
@@ -52,7 +52,7 @@ impl Door {
     }
 
     /// Accepts connections for as long as it is owned.
-    pub(crate) async fn accept(self, comet: Arc<Comet>, workers: Workers) {
+    pub(crate) async fn accept(self, comet: Arc<Comet>) {
         loop {
             let (stream, remote) = match self.listener.accept().await {
                 Ok(accepted) => accepted,
@@ -74,7 +74,7 @@ impl Door {
                     let (transport, tls) = (self.transport, self.tls.clone());
                     let deadline = Instant::now() + comet.config.handshake();
                     let arrival = Arrival { stream, remote, transport, tls, place, deadline };
-                    workers.arrived(arrival).await;
+                    comet.workers.arrived(arrival).await;
                 }
                 Err(refused) => self.refuse(&comet, stream, refused).await,
             }
