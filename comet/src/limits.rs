@@ -176,18 +176,8 @@ pub(crate) const RETRY_ELSEWHERE_SPREAD_S: u64 = 1;
 /// Longest spread of the devices that a drained comet sends away, in milliseconds: nobody is kept away for longer.
 pub(crate) const DRAIN_SPREAD_MS_MAX: u64 = 600_000;
 
-/// Most other comets that a device is told which is sent away, and most bytes of the name of each.
-pub(crate) const DRAIN_NODES_MAX: usize = 16;
-/// See [`DRAIN_NODES_MAX`].
-pub(crate) const DRAIN_NODE_BYTES_MAX: usize = 256;
-
 /// Slots of a worker in which slow devices are looked for at once, between its other work.
 pub(crate) const SLOW_PAGE: usize = 4096;
-
-/// Slow devices that are shown where nobody says how many, and most of them.
-pub(crate) const SLOW_DEFAULT: usize = 20;
-/// See [`SLOW_DEFAULT`].
-pub(crate) const SLOW_MAX: usize = 1000;
 
 /// How long a word to a device that is refused may take; others at its door wait meanwhile. A new connection has room
 /// for it as soon as the runtime has looked, so that one which takes longer is broken.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use orrery_model::limits::{DRAIN_NODE_BYTES_MAX, DRAIN_NODES_MAX};
 use orrery_proto::comet::comet_server::{Comet as Contract, CometServer};
 use orrery_proto::comet::{
     DrainRequest, DrainStatus, SlowRequest, SlowResponse, StatusRequest, UndrainRequest,
@@ -10,7 +11,6 @@ use tonic::{Request, Response, Status};
 
 use crate::comet::Comet;
 use crate::drain::{Elsewhere, Progress, Stopping, Wish};
-use crate::limits::{DRAIN_NODE_BYTES_MAX, DRAIN_NODES_MAX};
 use crate::slow;
 
 /// Answers for one comet.
@@ -93,7 +93,7 @@ impl Contract for Operating {
     async fn slow(&self, request: Request<SlowRequest>) -> Result<Response<SlowResponse>, Status> {
         let SlowRequest { comet, limit } = request.into_inner();
         self.is_for_us(&comet)?;
-        let devices = slow::find(&self.comet.workers, limit as usize).await;
+        let devices = slow::find(&self.comet.workers, limit).await;
         Ok(Response::new(SlowResponse { devices: devices.into_iter().map(Into::into).collect() }))
     }
 }

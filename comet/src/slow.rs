@@ -4,10 +4,10 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use orrery_comet_core::Dialect;
+use orrery_model::limits::{SLOW_DEFAULT, SLOW_MAX};
 use orrery_model::{Address, Conn};
 use orrery_proto::comet as wire;
 
-use crate::limits::{SLOW_DEFAULT, SLOW_MAX};
 use crate::mailbox::Workers;
 use crate::outbox::Lag;
 
@@ -79,11 +79,11 @@ fn rank(device: &SlowDevice) -> (Lag, Reverse<Conn>) {
 }
 
 /// Asks all workers, one page after the other.
-pub(crate) async fn find(workers: &Workers, limit: usize) -> Vec<SlowDevice> {
+pub(crate) async fn find(workers: &Workers, limit: u32) -> Vec<SlowDevice> {
     let limit = match limit {
         0 => SLOW_DEFAULT,
         limit => limit.min(SLOW_MAX),
-    };
+    } as usize;
     let mut slowest = Slowest::new(limit);
     for worker in 0..workers.count() {
         let mut from = Some(0);

@@ -47,6 +47,16 @@ pub const PUSH_ITEMS_MAX: usize = 1000;
 /// Largest page of a list call; also what a request for 0 or more than this gets.
 pub const PAGE_SIZE_MAX: usize = 1000;
 
+/// Most other comets that a device is told which is sent away, and most bytes of the name of each.
+pub const DRAIN_NODES_MAX: usize = 16;
+/// See [`DRAIN_NODES_MAX`].
+pub const DRAIN_NODE_BYTES_MAX: usize = 256;
+
+/// Slow devices that are shown where nobody says how many, and most of them: what people read.
+pub const SLOW_DEFAULT: u32 = 20;
+/// See [`SLOW_DEFAULT`].
+pub const SLOW_MAX: u32 = 1000;
+
 const _: () = assert!(SLOTS.is_power_of_two() && SLOTS <= u16::MAX as usize + 1);
 const _: () = assert!(ROUTES_PER_ADDRESS_MAX * ROUTE_BYTES_MAX < INTERNAL_MESSAGE_BYTES_MAX);
 const _: () = assert!(BATCH_BYTES_MAX < INTERNAL_MESSAGE_BYTES_MAX);

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use orrery_model::ShardId;
+use orrery_model::limits::{SLOW_DEFAULT, SLOW_MAX};
 
 use super::backup::GENERATIONS_MAX;
 
@@ -201,7 +202,7 @@ pub(super) enum CometVerb {
         #[arg(long)]
         all: bool,
         /// How many of them.
-        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        #[arg(long, default_value_t = SLOW_DEFAULT, value_parser = clap::value_parser!(u32).range(1..=i64::from(SLOW_MAX)))]
         limit: u32,
     },
 }

@@ -8,6 +8,7 @@ use futures_util::future::join_all;
 use futures_util::{StreamExt as _, stream};
 use orrery_host::grpc;
 use orrery_model::control::Comet;
+use orrery_model::limits::{DRAIN_NODE_BYTES_MAX, DRAIN_NODES_MAX};
 use orrery_model::{Address, Kind};
 use orrery_proto::comet::comet_client::CometClient;
 use orrery_proto::comet::{
@@ -25,11 +26,6 @@ use super::error::CtlError;
 use super::fleet::Fleet;
 use super::print::{Output, table};
 
-/// Most other comets that devices are told, and most bytes of the name of each, as a comet takes them.
-const NODES_MAX: usize = 16;
-/// See [`NODES_MAX`].
-const NODE_BYTES_MAX: usize = 256;
-
 /// Most comets that are asked at once whether they take devices.
 const ASKED_MAX: usize = 16;
 
@@ -41,14 +37,14 @@ pub(super) async fn run(context: &Context, verb: CometVerb) -> Result<Output, Ct
     let comets = context.client.comets(context.soon()).await?;
     match verb {
         CometVerb::Drain { comet, undo: true, .. } => {
-            let mut comet = Known::of(context, &comets, &comet)?;
+            let mut comet = Known::new(context, find(&comets, &comet)?)?;
             let request = UndrainRequest { comet: comet.id.clone(), by: context.by.clone() };
             let told = timeout_at(context.soon(), comet.client.undrain(request)).await;
             let status = comet.answer(told)?;
             Ok(comet.done(&status, "open", "takes devices again"))
         }
         CometVerb::Drain { comet, rate, watch, no_wait, .. } => {
-            let mut known = Known::of(context, &comets, &comet)?;
+            let mut known = Known::new(context, find(&comets, &comet)?)?;
             let request = DrainRequest {
                 comet: known.id.clone(),
                 per_second: rate.unwrap_or(0),
@@ -63,31 +59,23 @@ pub(super) async fn run(context: &Context, verb: CometVerb) -> Result<Output, Ct
             let status = emptied(context, &mut known, watch).await?;
             Ok(known.done(&status, "drained", "has no devices any more, and takes none"))
         }
-        CometVerb::Slow { comet: Some(comet), limit, .. } => {
-            let mut known = Known::of(context, &comets, &comet)?;
-            let rows = slow(context, &mut known, limit).await?;
-            Ok(shown(rows))
-        }
-        CometVerb::Slow { comet: None, limit, .. } => {
-            let known: Result<Vec<Known>, _> =
-                comets.iter().map(|comet| Known::new(context, comet)).collect();
-            let mut known = known?;
-            let asked = known.iter_mut().map(|known| slow(context, known, limit));
-            let (mut rows, mut failure) = (Vec::new(), None);
-            for answer in join_all(asked).await {
-                match answer {
-                    Ok(told) => rows.extend(told),
-                    Err(error) => failure = Some(error),
-                }
-            }
-            rows.sort_by_key(|row| Reverse((row.still_seconds, row.bytes, row.dropped)));
-            rows.truncate(limit as usize);
+        CometVerb::Slow { comet, limit, .. } => {
+            let asked = match &comet {
+                Some(id) => std::slice::from_ref(find(&comets, id)?),
+                None => &comets[..],
+            };
+            let (rows, failure) = slow(context, asked, limit).await;
             Ok(match failure {
                 Some(error) => shown(rows).failed(error),
                 None => shown(rows),
             })
         }
     }
+}
+
+fn find<'a>(comets: &'a [Comet], id: &str) -> Result<&'a Comet, CtlError> {
+    let found = comets.iter().find(|comet| comet.comet.id.as_str() == id);
+    found.ok_or_else(|| CtlError::failed(format!("no comet lives under the id {id}")))
 }
 
 /// A living comet, and the way to it.
@@ -98,13 +86,6 @@ struct Known {
 }
 
 impl Known {
-    fn of(context: &Context, comets: &[Comet], id: &str) -> Result<Self, CtlError> {
-        match comets.iter().find(|comet| comet.comet.id.as_str() == id) {
-            Some(comet) => Self::new(context, comet),
-            None => Err(CtlError::failed(format!("no comet lives under the id {id}"))),
-        }
-    }
-
     fn new(context: &Context, comet: &Comet) -> Result<Self, CtlError> {
         let (id, delivery) = (comet.comet.id.to_string(), comet.advertise.delivery.clone());
         let channel = grpc::channel(context.host.net.clone(), &delivery);
@@ -170,13 +151,13 @@ async fn elsewhere(context: &Context, comets: &[Comet], id: &str) -> Vec<String>
     let mut asked = pin!(asked.buffered(ASKED_MAX));
     let mut nodes = Vec::new();
     // No more are asked than devices can be told of.
-    while nodes.len() < NODES_MAX
+    while nodes.len() < DRAIN_NODES_MAX
         && let Some(addresses) = asked.next().await
     {
-        let fits = |node: &&String| (1..=NODE_BYTES_MAX).contains(&node.len());
+        let fits = |node: &&String| (1..=DRAIN_NODE_BYTES_MAX).contains(&node.len());
         nodes.extend(addresses.into_iter().flatten().filter(fits).cloned());
     }
-    nodes.truncate(NODES_MAX);
+    nodes.truncate(DRAIN_NODES_MAX);
     nodes
 }
 
@@ -231,7 +212,30 @@ struct SlowRow {
     still_seconds: u32,
 }
 
-async fn slow(context: &Context, known: &mut Known, limit: u32) -> Result<Vec<SlowRow>, CtlError> {
+impl SlowRow {
+    /// The greater one is the worse one, as a comet has it too.
+    fn rank(&self) -> (u32, u64, u64, u32) {
+        (self.still_seconds, self.bytes, self.frames, self.dropped)
+    }
+}
+
+/// The slowest devices of these comets. What one of them does not say hides nothing of the others.
+async fn slow(context: &Context, comets: &[Comet], limit: u32) -> (Vec<SlowRow>, Option<CtlError>) {
+    let asked = comets.iter().map(|comet| slow_of(context, comet, limit));
+    let (mut rows, mut failures) = (Vec::new(), Vec::new());
+    for answer in join_all(asked).await {
+        match answer {
+            Ok(told) => rows.extend(told),
+            Err(error) => failures.push(error),
+        }
+    }
+    rows.sort_by_key(|row| Reverse(row.rank()));
+    rows.truncate(limit as usize);
+    (rows, CtlError::of_all(failures))
+}
+
+async fn slow_of(context: &Context, comet: &Comet, limit: u32) -> Result<Vec<SlowRow>, CtlError> {
+    let mut known = Known::new(context, comet)?;
     let request = SlowRequest { comet: known.id.clone(), limit };
     let told = timeout_at(context.soon(), known.client.slow(request)).await;
     let told = known.answer(told)?;
@@ -288,11 +292,36 @@ fn shown(rows: Vec<SlowRow>) -> Output {
 
 #[cfg(test)]
 mod tests {
+    use orrery_host::Host;
+    use orrery_model::control::Advertise;
+    use orrery_model::{CometRef, Id, Incarnation};
+
     use super::*;
 
     #[test]
     fn those_behind_a_comet_are_named_before_those_in_front_of_it() {
         let behind = |at| behind(&["a", "b", "c", "d"], at).copied().collect::<String>();
         assert_eq!([0, 1, 2, 3].map(behind), ["bcd", "cda", "dab", "abc"]);
+    }
+
+    #[tokio::test]
+    async fn a_comet_with_an_address_that_makes_no_sense_hides_nothing_of_the_others() {
+        let comet = |id: &str, delivery: &str| Comet {
+            comet: CometRef { id: Id::new(id).unwrap(), incarnation: Incarnation(1) },
+            instance: String::new(),
+            attempt: 1,
+            advertise: Advertise { delivery: delivery.to_owned(), ..Advertise::default() },
+            attached_at_ms: 0,
+        };
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let context = Context::of(&["127.0.0.1:1".to_owned()], deadline, Host::system());
+        // Nobody listens at the second one.
+        let comets = [comet("a", "no address"), comet("b", "127.0.0.1:1")];
+        let (_, failure) = slow(&context, &comets, 20).await;
+        let failure = failure.unwrap();
+        assert_eq!(failure.code(), 3);
+        let text = failure.to_string();
+        assert!(text.contains("comet a cannot be reached"), "{text}");
+        assert!(text.contains("comet b at 127.0.0.1:1"), "{text}");
     }
 }

@@ -35,6 +35,16 @@ impl CtlError {
         Self::Failed(what.into())
     }
 
+    /// All of several: somebody was not reached where that is one of them. `None` where there is none.
+    pub(super) fn of_all(mut errors: Vec<Self>) -> Option<Self> {
+        if errors.len() < 2 {
+            return errors.pop();
+        }
+        let is_reached = errors.iter().all(|error| error.code() < 3);
+        let all = errors.iter().map(Self::to_string).collect::<Vec<_>>().join("; ");
+        Some(if is_reached { Self::Failed(all) } else { Self::Unreachable(all) })
+    }
+
     /// What the process ends with.
     pub(super) fn code(&self) -> u8 {
         match self {
