@@ -72,11 +72,10 @@ impl Metrics {
 
     /// Devices that are connected now.
     pub(crate) fn connections(&self) -> u64 {
-        let dialects = [Dialect::Tcp, Dialect::WebSocket, Dialect::Json, Dialect::Http];
         let count = |dialect: Dialect| {
             self.connections.get_or_create(&[("protocol", dialect.word())]).get()
         };
-        dialects.into_iter().map(count).sum::<i64>().try_into().unwrap_or(0)
+        Dialect::ALL.into_iter().map(count).sum::<i64>().try_into().unwrap_or(0)
     }
 
     /// Connections that are not authenticated yet.

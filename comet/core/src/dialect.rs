@@ -14,6 +14,9 @@ pub enum Dialect {
 }
 
 impl Dialect {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Tcp, Self::WebSocket, Self::Json, Self::Http];
+
     /// The sub-protocol's name in `Sec-WebSocket-Protocol`.
     pub const JSON_NAME: &str = "orrery.json.v1";
 

@@ -167,7 +167,9 @@ fn introduction(transport: Transport, guise: &Guise) -> Bytes {
 fn heartbeat(transport: Transport) -> Bytes {
     match transport {
         Transport::Tcp | Transport::WebSocket => carried(transport, ops::HEARTBEAT, Bytes::new()),
-        _ => masked(Opcode::Text, br#"{"type":"ping"}"#),
+        Transport::Json | Transport::Poll | Transport::Sse => {
+            masked(Opcode::Text, br#"{"type":"ping"}"#)
+        }
     }
 }
 
@@ -176,7 +178,9 @@ fn carried(transport: Transport, op: i32, body: Bytes) -> Bytes {
     let frame = Frame { version: 1, op, seq: SEQ, body }.encode();
     match transport {
         Transport::Tcp => frame,
-        _ => masked(Opcode::Binary, &frame),
+        Transport::WebSocket | Transport::Json | Transport::Poll | Transport::Sse => {
+            masked(Opcode::Binary, &frame)
+        }
     }
 }
 

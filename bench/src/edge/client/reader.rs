@@ -88,7 +88,9 @@ fn walk<'a>(
 ) -> Result<&'a [u8], ReadError> {
     match transport {
         Transport::Tcp => Ok(walk_frames(bytes, Carrier::Stream, each)?),
-        _ => walk_messages(bytes, each),
+        Transport::WebSocket | Transport::Json | Transport::Poll | Transport::Sse => {
+            walk_messages(bytes, each)
+        }
     }
 }
 

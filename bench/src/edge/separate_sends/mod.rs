@@ -152,7 +152,8 @@ fn frame(transport: Transport, body: Bytes) -> Bytes {
     Encoded::new(Message { op: OP, body }).bytes(match transport {
         Transport::Tcp => Dialect::Tcp,
         Transport::WebSocket => Dialect::WebSocket,
-        _ => Dialect::Json,
+        Transport::Json => Dialect::Json,
+        Transport::Poll | Transport::Sse => Dialect::Http,
     })
 }
 

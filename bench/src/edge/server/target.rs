@@ -83,7 +83,9 @@ impl Target {
         let net = net(addresses.trusted.as_deref().map(str::as_bytes))?;
         let comets = match transport {
             Transport::Tcp => addresses.tcp,
-            _ => addresses.websocket,
+            Transport::WebSocket | Transport::Json | Transport::Poll | Transport::Sse => {
+                addresses.websocket
+            }
         };
         let push = match api {
             ApiKind::Grpc => addresses.grpc,

@@ -131,7 +131,9 @@ impl Device {
     fn options(&mut self, door: &Door, transport: Transport, rooms: &BTreeSet<String>) -> Options {
         let address = match transport {
             Transport::Tcp => &door.tcp,
-            _ => &door.websocket,
+            Transport::WebSocket | Transport::Json | Transport::Poll | Transport::Sse => {
+                &door.websocket
+            }
         };
         let platform = ["web", "ios", "android"][self.chance.random_range(0..3)];
         let options = Options::new(transport, address.clone());
@@ -142,7 +144,7 @@ impl Device {
         // goim's protocol cannot say that it accepts everything.
         match transport {
             Transport::Tcp | Transport::WebSocket => options.accepts([OP]),
-            _ => options,
+            Transport::Json | Transport::Poll | Transport::Sse => options,
         }
     }
 
