@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::PathBuf;
 
 const FILES: [(&str, &str); 31] = [
     // Before the shorter names that some of these end with.
@@ -41,8 +41,6 @@ const FILES: [(&str, &str); 31] = [
 
 #[test]
 fn every_test_that_the_document_names_exists() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let read = |path: &str| fs::read_to_string(root.join(path)).expect(path);
     let words = read("PROTOCOL.md").split_whitespace().collect::<Vec<_>>().join(" ");
     let mut named = BTreeSet::new();
     for (position, _) in words.match_indices("::") {
@@ -55,9 +53,26 @@ fn every_test_that_the_document_names_exists() {
         let test = after.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().unwrap();
         let (name, path) =
             FILES.iter().find(|(name, _)| before.ends_with(name)).expect("a module that is listed");
-        let exists = read(path).contains(&format!("fn {test}("));
-        assert!(exists, "{name}::{test} is named in PROTOCOL.md and is not in {path}");
+        assert!(
+            has_test(&read(path), test),
+            "{name}::{test} is named in PROTOCOL.md and is not in {path}"
+        );
         named.insert(test);
     }
     assert!(named.len() >= 50, "only {} tests are named", named.len());
+}
+
+/// The repository.
+pub(crate) fn root() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+}
+
+/// The text of a file of the repository.
+pub(crate) fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).expect(path)
+}
+
+/// Whether the source of a file has a test of this name.
+pub(crate) fn has_test(source: &str, name: &str) -> bool {
+    source.contains(&format!("fn {name}("))
 }

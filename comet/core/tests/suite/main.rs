@@ -8,6 +8,7 @@ mod frame;
 mod hostile;
 mod http;
 mod json;
+mod promises;
 mod session;
 mod vectors;
 mod websocket;
