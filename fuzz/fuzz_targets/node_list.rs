@@ -5,7 +5,8 @@ use libfuzzer_sys::fuzz_target;
 use orrery_sdk::{Advice, Transport};
 
 fuzz_target!(|data: &[u8]| {
-    for transport in [Transport::Tcp, Transport::WebSocket, Transport::Json] {
+    use Transport::{Json, Poll, Sse, Tcp, WebSocket};
+    for transport in [Tcp, WebSocket, Json, Poll, Sse] {
         for tls in [false, true] {
             if let Ok(advice) = Advice::parse(data, transport, tls) {
                 assert!(!advice.nodes.current().is_empty());
