@@ -116,6 +116,33 @@ async fn every_transport_is_loaded_within_tls_too() {
 }
 
 #[tokio::test]
+async fn every_load_runs_over_http_too() {
+    let brief = ["--rate", "20", "--seconds", "1"];
+    for transport in ["poll", "sse"] {
+        let load = async |arguments: &[&str]| {
+            let figures = figures(&[arguments, &["--transport", transport]].concat()).await;
+            assert_eq!(figures["transport"], transport, "{figures}");
+            figures
+        };
+        let idle = load(&["idle", "--connections", "20"]).await;
+        assert_eq!((number(&idle, "/connections"), number(&idle, "/broken")), (20, 0));
+        assert_eq!(number(&idle, "/connect/count"), 20);
+        let churn = load(&[&["churn"], &brief[..]].concat()).await;
+        assert_eq!((number(&churn, "/begun"), number(&churn, "/welcomed")), (20, 20), "{churn}");
+        let unicast = load(&[&["unicast", "--users", "7"], &brief[..]].concat()).await;
+        assert_all_arrived(&unicast, 20, 1);
+        let room = load(&[&["room", "--members", "6", "--tls"], &brief[..]].concat()).await;
+        assert_all_arrived(&room, 20, 6);
+        assert_eq!(number(&room, "/told/queued"), 20 * 6);
+        let broadcast = load(&[&["broadcast", "--devices", "5"], &brief[..]].concat()).await;
+        assert_all_arrived(&broadcast, 20, 5);
+        let storm = load(&["storm", "--devices", "10", "--backoff-base-ms", "200"]).await;
+        assert_eq!((number(&storm, "/devices"), number(&storm, "/back")), (10, 10), "{storm}");
+        assert!(number(&storm, "/attempts") >= 10, "{storm}");
+    }
+}
+
+#[tokio::test]
 async fn broadcast_reaches_everybody() {
     let broadcast = figures(&[
         "broadcast",
@@ -177,6 +204,7 @@ async fn what_cannot_be_measured_is_refused_in_words() {
             "nobody was welcomed",
         ),
         (&["room", "--set", "comet.no_such_key=1"], "no_such_key"),
+        (&["room", "--separate-sends-baseline", "--transport", "sse"], "on sse"),
     ] {
         let line = refusal(bench(folder.path(), arguments)).await;
         assert!(line.contains(words), "{arguments:?}: {line}");

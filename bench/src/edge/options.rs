@@ -11,7 +11,7 @@ use super::push::api::ApiKind;
 /// What is loaded, how devices speak to it, and how the figures are printed.
 #[derive(Debug, Clone, Args)]
 pub struct TargetOptions {
-    /// Protocol and transport of the devices: tcp, websocket (goim's protocol), or json.
+    /// Protocol and transport of the devices: tcp, websocket (goim's protocol), json, poll, or sse.
     #[arg(long, value_name = "NAME", default_value = "tcp", value_parser = transport)]
     pub transport: Transport,
     /// Comets that run already, by their `host:port` for the transport; devices are spread over them.
@@ -82,7 +82,8 @@ impl PaceOptions {
 }
 
 fn transport(text: &str) -> Result<Transport, String> {
-    let all = [Transport::Tcp, Transport::WebSocket, Transport::Json];
+    use Transport::{Json, Poll, Sse, Tcp, WebSocket};
+    let all = [Tcp, WebSocket, Json, Poll, Sse];
     all.into_iter()
         .find(|transport| transport.word() == text)
         .ok_or_else(|| format!("expected {}", all.map(Transport::word).join(", ")))

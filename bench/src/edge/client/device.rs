@@ -1,5 +1,5 @@
-//! Device: connects and authenticates on any transport, with as little as it takes, and is read without an
-//! allocation for a message.
+//! Device: connects and authenticates on any transport that is one socket, with as little as it takes, and is read
+//! without an allocation for a message.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -75,7 +75,7 @@ impl Device {
             Transport::WebSocket => Dialect::WebSocket,
             Transport::Json => Dialect::Json,
             Transport::Poll | Transport::Sse => {
-                anyhow::bail!("devices of a benchmark do not speak {}", transport.word())
+                bail!("a device on {} is no socket", transport.word())
             }
         };
         let mut request = format!("ws://{comet}/sub").into_client_request()?;

@@ -41,6 +41,9 @@ pub enum ReadError {
     /// A WebSocket frame is broken, or of a kind that comets do not send.
     #[error("a websocket frame that comets do not send: {0}")]
     WebSocket(&'static str),
+    /// HTTP, which is not read here.
+    #[error("a session over HTTP is not one socket")]
+    Http,
     /// A message is no JSON of the protocol's.
     #[error("unreadable message: {0}")]
     Json(#[from] serde_json::Error),
@@ -88,9 +91,9 @@ fn walk<'a>(
 ) -> Result<&'a [u8], ReadError> {
     match transport {
         Transport::Tcp => Ok(walk_frames(bytes, Carrier::Stream, each)?),
-        Transport::WebSocket | Transport::Json | Transport::Poll | Transport::Sse => {
-            walk_messages(bytes, each)
-        }
+        Transport::WebSocket | Transport::Json => walk_messages(bytes, each),
+        // Its events come within answers.
+        Transport::Poll | Transport::Sse => Err(ReadError::Http),
     }
 }
 

@@ -17,6 +17,7 @@ use tokio::time::timeout;
 
 use super::device::{Device, Guise, OP};
 use super::reader::Heard;
+use super::session::{Session, is_over_http};
 use super::stamp::Stamp;
 use crate::clock::Clock;
 use crate::edge::arrivals::Received;
@@ -32,7 +33,8 @@ pub struct Entrance {
     pub comets: Vec<String>,
     /// Whether they introduce themselves and wait for a welcome.
     pub introduced: bool,
-    /// Whether each gives one sign of life, and waits for the answer, before it counts as connected.
+    /// Whether each gives one sign of life, and waits for the answer, before it counts as connected. Not over HTTP,
+    /// where whoever asks for events gives one.
     pub proving_life: bool,
     /// Connects under way at once.
     pub concurrency: usize,
@@ -95,7 +97,7 @@ pub(super) async fn run(start: Start) {
         arrived,
     });
     let mut devices = JoinSet::new();
-    let outcome = connect(&shared, &*net, &entrance, guises, &entered, &mut devices).await;
+    let outcome = connect(&shared, &net, &entrance, guises, &entered, &mut devices).await;
     let failed = outcome.is_err();
     // Whoever started it and does not wait any more also asks for nothing.
     let _ = connected.send(outcome);
@@ -126,7 +128,7 @@ pub(super) async fn run(start: Start) {
 
 async fn connect(
     shared: &Rc<Shared>,
-    net: &dyn Net,
+    net: &Arc<dyn Net>,
     entrance: &Entrance,
     guises: Vec<(usize, Guise)>,
     entered: &AtomicU64,
@@ -146,26 +148,41 @@ async fn connect(
         let (index, device, took_ns) = connected?;
         latencies.record(took_ns);
         entered.fetch_add(1, Ordering::Relaxed);
-        devices.spawn_local(serve(shared.clone(), index, device));
+        match device {
+            Entered::Socket(device) => devices.spawn_local(serve(shared.clone(), index, device)),
+            Entered::Session(session) => {
+                devices.spawn_local(listen(shared.clone(), index, session))
+            }
+        };
     }
     Ok(latencies)
 }
 
+/// A device that is in.
+enum Entered {
+    Socket(Device),
+    Session(Box<Session>),
+}
+
 async fn enter(
-    net: &dyn Net,
+    net: &Arc<dyn Net>,
     entrance: &Entrance,
     number: usize,
     guise: &Guise,
-) -> anyhow::Result<Device> {
-    let comet = &entrance.comets[number % entrance.comets.len()];
+) -> anyhow::Result<Entered> {
+    let (transport, comet) = (entrance.transport, &entrance.comets[number % entrance.comets.len()]);
     if !entrance.introduced {
-        return Device::bare(net, entrance.transport, comet).await;
+        return Ok(Entered::Socket(Device::bare(&**net, transport, comet).await?));
     }
-    let mut device = Device::connect(net, entrance.transport, comet, guise).await?;
+    if is_over_http(transport) {
+        let session = Session::connect(net, transport, comet, guise).await?;
+        return Ok(Entered::Session(Box::new(session)));
+    }
+    let mut device = Device::connect(&**net, transport, comet, guise).await?;
     if entrance.proving_life {
         device.prove_life().await?;
     }
-    Ok(device)
+    Ok(Entered::Socket(device))
 }
 
 /// Reads one device until its connection breaks.
@@ -184,12 +201,31 @@ async fn serve(shared: Rc<Shared>, index: usize, mut device: Device) {
     }
 }
 
+/// Takes what one session gets until it is over. Asking for more is its sign of life.
+async fn listen(shared: Rc<Shared>, index: usize, mut session: Box<Session>) {
+    while let Some(body) = session.next().await {
+        shared.count(index, &body);
+    }
+}
+
 impl Shared {
     fn begin(&self, run: u16) {
         self.run.set(run);
         self.received.borrow_mut().fill(Received::default());
         *self.latencies.borrow_mut() = Latencies::default();
         self.arrived.store(0, Ordering::Relaxed);
+    }
+
+    /// Counts a message that came by itself.
+    fn count(&self, index: usize, body: &[u8]) {
+        let Some(stamp) = Stamp::read(body).filter(|stamp| stamp.run == self.run.get()) else {
+            return;
+        };
+        self.latencies.borrow_mut().record(self.clock.now_ns().saturating_sub(stamp.due_ns));
+        let received = &mut self.received.borrow_mut()[index];
+        received.messages += 1;
+        received.numbers = received.numbers.wrapping_add(stamp.number);
+        self.arrived.fetch_add(1, Ordering::Relaxed);
     }
 
     fn poll(

@@ -10,6 +10,7 @@ use super::FIRST_USER;
 use crate::edge::bench::Bench;
 use crate::edge::client::crowd::Crowd;
 use crate::edge::client::device::Guise;
+use crate::edge::client::session::is_over_http;
 use crate::edge::client::worker::Entrance;
 use crate::edge::options::TargetOptions;
 use crate::edge::progress;
@@ -21,7 +22,7 @@ use crate::latency::Latency;
 /// What is asked for.
 #[derive(Debug, Args)]
 pub struct IdleOptions {
-    /// Connections, each authenticated and after one heartbeat.
+    /// Connections, each authenticated and after one heartbeat; over HTTP each waits for events.
     #[arg(long, value_name = "N", default_value_t = 15_000,
           value_parser = clap::value_parser!(u32).range(1..))]
     pub connections: u32,
@@ -44,8 +45,11 @@ pub struct Idle {
     pub connections: usize,
     /// Connects a second on the way there, and each one's time: no rate was asked for.
     pub connects_per_second: f64,
-    /// From the socket to the answer of the heartbeat.
+    /// From the socket to the answer of the heartbeat; over HTTP to the welcome.
     pub connect: Latency,
+    /// What that was, for people.
+    #[serde(skip)]
+    pub connect_is: &'static str,
     /// The comets' memory before the first connection.
     pub before: Settled,
     /// When the last one was in.
@@ -92,6 +96,7 @@ async fn measure(bench: &Bench, options: &IdleOptions) -> anyhow::Result<Idle> {
         connections,
         connects_per_second: connections as f64 / connect.took.as_secs_f64(),
         connect: connect.latencies.summary(),
+        connect_is: if is_over_http(bench.transport) { "connect" } else { "connect and heartbeat" },
         before,
         connected,
         settled,
@@ -127,6 +132,6 @@ impl fmt::Display for Idle {
                 false => writeln!(f, "NOT SETTLED {what} after {:.1} s", settled.after_s)?,
             }
         }
-        write!(f, "\n{HEADER}{}", row("connect and heartbeat", &self.connect))
+        write!(f, "\n{HEADER}{}", row(self.connect_is, &self.connect))
     }
 }

@@ -4,12 +4,14 @@
 use std::fmt;
 use std::time::Duration;
 
+use anyhow::bail;
 use clap::Args;
 use serde::Serialize;
 
 use super::{FIRST_USER, ROOM};
 use crate::edge::arrivals::all_of_them;
 use crate::edge::bench::Bench;
+use crate::edge::client::session::is_over_http;
 use crate::edge::options::{PushOptions, TargetOptions};
 use crate::edge::push::api::Whom;
 use crate::edge::pushing::{self, Plan, Pushing};
@@ -55,6 +57,12 @@ pub struct Room {
 /// When it cannot be measured.
 pub fn run(options: &RoomOptions) -> anyhow::Result<()> {
     let members = options.members as usize;
+    if options.separate_sends_baseline && is_over_http(options.target.transport) {
+        bail!(
+            "--separate-sends-baseline writes to sockets, and there is none that a device keeps on {}",
+            options.target.transport.word()
+        );
+    }
     super::run("room", &options.target, members, async |bench| measure(bench, options).await)
 }
 

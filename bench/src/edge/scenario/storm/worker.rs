@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 
 use super::returns::{Returns, Stage};
 use crate::edge::client::device::OP;
+use crate::edge::client::session::is_over_http;
 use crate::edge::limits::{CONNECT_TIMEOUT, HEARTBEAT};
 use crate::edge::scenario::FIRST_USER;
 
@@ -40,11 +41,10 @@ impl Worker {
     fn client(&self, number: usize) -> Client {
         let user = FIRST_USER + number as u64;
         // The list's addresses count, not this one.
-        let mut options = Options::new(self.transport, "")
-            .user(user.to_string())
-            .platform("bench")
-            .accepts([OP])
-            .heartbeat(HEARTBEAT);
+        let mut options =
+            Options::new(self.transport, "").user(user.to_string()).platform("bench").accepts([OP]);
+        // Over HTTP asking for events is a sign of life.
+        options.heartbeat = (!is_over_http(self.transport)).then_some(HEARTBEAT);
         options.connect_timeout = CONNECT_TIMEOUT;
         let nodes = self.nodes.clone().beginning_with(number);
         let seed = self.seed.wrapping_mul(1_000_003).wrapping_add(number as u64);
