@@ -128,12 +128,12 @@ async fn a_second_signal_hurries_a_comet_that_stops() {
     let mut fleet = Fleet::start(1, &["comet.drain_per_second=1", "comet.stop_ms=600000"]).await;
     let mut devices = devices(&fleet, 0, 120).await;
     let began = Instant::now();
-    fleet.comets[0].terminate();
+    fleet.comets[0].signal(Signal::TERM);
     // Once the first one was sent away, the first signal has been heard.
     let goes = devices.iter_mut().map(|device| Box::pin(to_the_end(device)));
     let ((first, _), _, others) = futures_util::future::select_all(goes).await;
     assert!(matches!(first[..], [Event::Json(ServerMessage::Drain { .. })]), "{first:?}");
-    fleet.comets[0].terminate();
+    fleet.comets[0].signal(Signal::TERM);
     for (heard, code) in join_all(others).await {
         assert_eq!((heard.len(), code), (1, Some(1012)));
     }
@@ -145,11 +145,13 @@ async fn a_second_signal_hurries_a_comet_that_stops() {
 async fn a_third_signal_ends_a_comet_that_stops_at_once() {
     let mut fleet = Fleet::start(1, &["comet.drain_per_second=1", "comet.stop_ms=600000"]).await;
     let mut devices = devices(&fleet, 0, 120).await;
-    fleet.comets[0].terminate();
+    fleet.comets[0].signal(Signal::TERM);
     let goes = devices.iter_mut().map(|device| Box::pin(to_the_end(device)));
     futures_util::future::select_all(goes).await;
     // Stopped, so that both are there when it runs again: nothing ends in between.
     let comet = &mut fleet.comets[0];
-    comet.signals(&[Signal::STOP, Signal::TERM, Signal::INT, Signal::CONT]);
+    for each in [Signal::STOP, Signal::TERM, Signal::INT, Signal::CONT] {
+        comet.signal(each);
+    }
     assert_eq!(comet.code().await, 130);
 }

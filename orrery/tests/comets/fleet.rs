@@ -1,79 +1,14 @@
 //! Fleet: a router, a logic and some comets, each a process with addresses that it keeps over restarts.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
-use rustix::process::Signal;
 use tempfile::TempDir;
-use tokio::process::Child;
 
-use crate::support::{DEADLINE, free, http, orrery, signal};
+use crate::support::free;
+use crate::support::process::Process;
 
-/// A role as a process.
-pub(crate) struct Process {
-    role: &'static str,
-    pub(crate) admin: SocketAddr,
-    settings: Vec<String>,
-    child: Option<Child>,
-}
-
-impl Process {
-    fn new(role: &'static str, settings: Vec<String>) -> Self {
-        Self { role, admin: free(), settings, child: None }
-    }
-
-    /// Starts it and waits until it is ready.
-    pub(crate) async fn start(&mut self) {
-        let mut arguments = vec![self.role.to_owned()];
-        let admin = format!("admin.listen={}", self.admin);
-        let quiet = "telemetry.filter=error".to_owned();
-        for setting in [admin, quiet].into_iter().chain(self.settings.iter().cloned()) {
-            arguments.extend(["--set".to_owned(), setting]);
-        }
-        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let mut command = orrery(&arguments);
-        // A pipe that nobody reads would stop it once it is full.
-        command.stderr(std::process::Stdio::inherit());
-        self.child = Some(command.spawn().unwrap());
-        let ready = async {
-            loop {
-                let ended = self.child.as_mut().unwrap().try_wait().unwrap();
-                assert_eq!(ended, None, "a {} ended while starting", self.role);
-                if tokio::net::TcpStream::connect(self.admin).await.is_ok() && self.is_ready().await
-                {
-                    return;
-                }
-                // A condition is waited for, not a time.
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        tokio::time::timeout(DEADLINE, ready).await.expect("it becomes ready");
-    }
-
-    pub(crate) async fn is_ready(&self) -> bool {
-        http(self.admin, "GET", "/readyz", "").await.0 == 200
-    }
-
-    pub(crate) fn terminate(&self) {
-        self.signals(&[Signal::TERM]);
-    }
-
-    pub(crate) fn signals(&self, signals: &[Signal]) {
-        signals.iter().for_each(|each| signal(self.child.as_ref().unwrap(), *each));
-    }
-
-    /// Waits until it has ended, which it does with success.
-    pub(crate) async fn ended(&mut self) {
-        assert_eq!(self.code().await, 0, "a {} did not end in order", self.role);
-    }
-
-    /// Waits until it has ended; gives the code with which it did.
-    pub(crate) async fn code(&mut self) -> i32 {
-        let mut child = self.child.take().unwrap();
-        let status = tokio::time::timeout(DEADLINE, child.wait()).await.expect("it ends").unwrap();
-        status.code().expect("it exits by itself")
-    }
-}
+/// What these processes log.
+const FILTER: &str = "error";
 
 pub(crate) struct Fleet {
     pub(crate) registry: SocketAddr,
@@ -94,6 +29,7 @@ impl Fleet {
         let [registry, peers, push, grpc, edge] = std::array::from_fn(|_| free());
         let mut router = Process::new(
             "router",
+            FILTER,
             vec![
                 format!("store.path={}", data.path().join("data").display()),
                 "router.found_alone=true".to_owned(),
@@ -103,6 +39,7 @@ impl Fleet {
         );
         let mut logic = Process::new(
             "logic",
+            FILTER,
             vec![
                 "logic.auth=open".to_owned(),
                 format!("logic.routers={registry}"),
@@ -111,8 +48,10 @@ impl Fleet {
                 format!("logic.edge_listen={edge}"),
             ],
         );
-        router.start().await;
-        logic.start().await;
+        for process in [&mut router, &mut logic] {
+            process.start().await;
+            process.ready().await;
+        }
         let mut fleet = Self {
             registry,
             push,
@@ -133,8 +72,9 @@ impl Fleet {
                 format!("comet.advertise.addresses={websocket}"),
             ];
             own.extend(settings.iter().map(|&setting| setting.to_owned()));
-            let mut comet = Process::new("comet", own);
+            let mut comet = Process::new("comet", FILTER, own);
             comet.start().await;
+            comet.ready().await;
             fleet.comets.push(comet);
             fleet.tcp.push(tcp);
             fleet.websocket.push(websocket);

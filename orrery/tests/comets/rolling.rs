@@ -113,9 +113,9 @@ async fn a_rolling_restart_of_all_comets_loses_no_push_that_was_written() {
         })
         .collect();
     for comet in &mut fleet.comets {
-        comet.terminate();
-        comet.ended().await;
+        comet.end().await;
         comet.start().await;
+        comet.ready().await;
         all_connected().await;
     }
     stop.store(true, Ordering::SeqCst);
