@@ -7,6 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::soon;
+use crate::web::Reply;
 
 /// An answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,19 +92,17 @@ impl Http {
         };
         let head: Vec<u8> = self.unread.drain(..end + 4).collect();
         let head = String::from_utf8(head).unwrap();
-        let header = |name: &str| {
-            let mut lines = head.lines().filter_map(|line| line.split_once(": "));
-            let found = lines.find(|(known, _)| known.eq_ignore_ascii_case(name));
-            found.map(|(_, value)| value.to_owned()).unwrap_or_default()
-        };
-        let len: usize = header("content-length").parse().expect("every answer tells its length");
+        let status = head[9..12].parse().unwrap();
+        let reply = Reply { status, head, body: String::new() };
+        let len = reply.header("content-length");
+        let len: usize = len.parse().expect("every answer tells its length");
         while self.unread.len() < len {
             self.more().await;
         }
         Answer {
-            status: head[9..12].parse().unwrap(),
-            content_type: header("content-type"),
-            location: header("location"),
+            status,
+            content_type: reply.header("content-type"),
+            location: reply.header("location"),
             body: String::from_utf8(self.unread.drain(..len).collect()).unwrap(),
         }
     }
