@@ -13,6 +13,8 @@ mod certificates;
 mod device;
 mod http;
 mod link;
+#[path = "../support/patience.rs"]
+mod patience;
 mod stack;
 mod web;
 mod wire;
@@ -42,26 +44,4 @@ mod takeover;
 mod upgrade;
 mod vectors;
 
-use std::future::Future;
-use std::time::Duration;
-
-/// Longer than anything takes that is going to happen.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Waits for something that is going to happen.
-async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(PATIENCE, future).await {
-        Ok(happened) => happened,
-        Err(_) => panic!("{what}: not within {PATIENCE:?}"),
-    }
-}
-
-/// Looks again and again until something holds.
-async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    soon(what, async {
-        while !holds().await {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
-}
+use self::patience::{PATIENCE, soon, until};

@@ -7,6 +7,8 @@
 
 mod devices;
 mod logic;
+#[path = "../support/patience.rs"]
+mod patience;
 mod secured;
 
 use std::alloc::System;
@@ -20,6 +22,7 @@ use orrery_host::Host;
 use tokio::time::sleep;
 
 use self::devices::{Device, Kind};
+use self::patience::{PATIENCE, until};
 use self::secured::Trust;
 
 #[global_allocator]
@@ -27,9 +30,6 @@ static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
 
 /// Connections that are there before the first look, and as many again as come until the second, times three.
 const CONNECTIONS: usize = 500;
-
-/// What takes longer never ends. An outbox gives its memory back within a second.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Most bytes of a connection, its parts of tables that double as they grow included. A task of tokio's takes 512 of
 /// them, and what it knows of a socket 256. Within TLS rustls has its state, and what aws-lc has of C's allocator is
@@ -85,11 +85,7 @@ async fn comet(trust: &Trust) -> Handle {
         ..Config::default()
     };
     let comet = orrery_comet::start(config, host).await.unwrap();
-    let began = Instant::now();
-    while comet.ready().is_err() {
-        assert!(began.elapsed() < PATIENCE, "it does not attach");
-        sleep(Duration::from_millis(1)).await;
-    }
+    until("the attach", async || comet.ready().is_ok()).await;
     comet
 }
 

@@ -19,6 +19,8 @@ mod device;
 #[allow(dead_code, reason = "shared with tests that use all of it")]
 #[path = "../conformance/http.rs"]
 mod http;
+#[path = "../support/patience.rs"]
+mod patience;
 mod spans;
 #[allow(dead_code, reason = "shared with tests that use all of it")]
 #[path = "../conformance/stack.rs"]
@@ -30,9 +32,6 @@ mod web;
 #[path = "../conformance/wire.rs"]
 mod wire;
 
-use std::future::Future;
-use std::time::Duration;
-
 use orrery_host::{Host, grpc};
 use orrery_proto::push::push_service_client::PushServiceClient;
 use orrery_proto::push::target::Target as PushTarget;
@@ -40,30 +39,10 @@ use orrery_proto::push::{DisconnectRequest, Keys, PushRequest, Target, Users};
 use serde_json::{Value, json};
 
 use crate::device::Who;
+use crate::patience::{soon, until};
 use crate::spans::{Span, Spans};
 use crate::stack::{Plan, Stack};
 use crate::wire::Transport;
-
-/// Longer than anything takes that is going to happen.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Waits for something that is going to happen.
-async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(PATIENCE, future).await {
-        Ok(happened) => happened,
-        Err(_) => panic!("{what}: not within {PATIENCE:?}"),
-    }
-}
-
-/// Looks again and again until something holds.
-async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    soon(what, async {
-        while !holds().await {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
-}
 
 /// A caller's trace, and the header that hands it over.
 fn callers(digit: char) -> (String, String) {

@@ -4,12 +4,13 @@ pub(crate) mod device;
 pub(crate) mod json;
 pub(crate) mod logic;
 pub(crate) mod memory;
+#[path = "../../support/patience.rs"]
+mod patience;
 pub(crate) mod registry;
 pub(crate) mod session;
 pub(crate) mod tls;
 pub(crate) mod web;
 
-use std::future::Future;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -23,18 +24,8 @@ use tonic::transport::Channel;
 use self::device::{Device, Transport};
 use self::json::JsonDevice;
 use self::logic::Logic;
+pub(crate) use self::patience::soon;
 use self::session::Session;
-
-/// Longer than anything takes that is going to happen.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Waits for something that is going to happen.
-pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(PATIENCE, future).await {
-        Ok(happened) => happened,
-        Err(_) => panic!("{what} did not happen within {PATIENCE:?}"),
-    }
-}
 
 /// A comet and its logic.
 pub(crate) struct Stage {
