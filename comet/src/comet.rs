@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use orrery_host::Random;
+use orrery_host::{Random, Tasks};
 use orrery_model::Address;
 use tokio::time::Instant;
 
@@ -34,6 +34,7 @@ pub(crate) struct Comet {
     pub(crate) workers: Workers,
     pub(crate) drain: Drain,
     pub(crate) random: Arc<dyn Random>,
+    pub(crate) tasks: Arc<dyn Tasks>,
 }
 
 impl Comet {

@@ -22,8 +22,12 @@ pub(crate) const MAIL_BATCH: usize = 128;
 pub(crate) const DELIVERIES_PER_TURN: usize = 256;
 
 /// Members that are given what waited in their rooms before all of them have their turn to write: about ten
-/// milliseconds of writes, in which a push to somebody else has to wait. A larger room is written whole.
+/// milliseconds of writes, in which a push to somebody else has to wait. The last section may go beyond it.
 pub(crate) const MEMBERS_PER_TURN: usize = 1024;
+
+/// Members of a room on one worker who are given what waited at one moment: about a millisecond of writes. A room with
+/// more has several sections, each with a moment of its own.
+pub(crate) const SECTION_MEMBERS: usize = 128;
 
 /// Connections a worker writes to in one go: about two milliseconds, in which it reads from nobody.
 pub(crate) const WRITES_MAX: usize = 256;

@@ -170,7 +170,7 @@ impl Metrics {
         );
         registry.register(
             "room_sweeps",
-            "How often what waited in a room was written to its members, once for each worker",
+            "How often what waited in a room was written, once for each 128 members on a worker",
             self.room_sweeps.clone(),
         );
         registry.register(

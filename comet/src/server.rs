@@ -89,6 +89,7 @@ pub async fn start(config: Config, host: Host) -> Result<Handle, StartError> {
         workers,
         drain: Drain::new(),
         random: host.random.clone(),
+        tasks: host.tasks.clone(),
     });
 
     let mut threads = Vec::new();

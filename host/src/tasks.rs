@@ -1,6 +1,7 @@
 //! Tasks: where futures and blocking work run. A task always has an owner that can cancel and join it.
 
 use std::future::Future;
+use std::time::Duration;
 
 use futures_util::future::{BoxFuture, LocalBoxFuture};
 use tokio::task::JoinHandle;
@@ -67,6 +68,11 @@ pub trait Tasks: Send + Sync {
     /// Starts a worker: a thread of its own with a single-threaded runtime, that may also block (the
     /// log's writer does). Ends with its future. Simulation runs it among the other tasks.
     fn worker(&self, name: String, start: WorkerStart) -> Task;
+
+    /// The processor time that the thread which asks has taken so far. In simulation none: nothing takes time there.
+    fn thread_time(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 impl dyn Tasks {

@@ -35,12 +35,12 @@ impl Member {
         let new = rooms - &self.rooms();
         for id in new {
             if let Some(address) = self.room(&id) {
-                let (room, slot) =
+                let (section, slot) =
                     self.worker.rooms.borrow_mut().join(address, self.connection.clone());
                 let mut rooms = self.connection.rooms.borrow_mut();
                 // Most devices are in one room for as long as they live.
                 rooms.reserve_exact(1);
-                rooms.push(Membership { id, room, slot });
+                rooms.push(Membership { id, section, slot });
             }
         }
     }
@@ -49,10 +49,10 @@ impl Member {
     pub(super) fn retain(&mut self, rooms: &BTreeSet<Id>) {
         self.connection.take_waiting();
         let mut all = self.worker.rooms.borrow_mut();
-        self.connection.rooms.borrow_mut().retain(|Membership { id, room, slot }| {
+        self.connection.rooms.borrow_mut().retain(|Membership { id, section, slot }| {
             let stays = rooms.contains(id);
             if !stays {
-                all.leave(room, *slot);
+                all.leave(section, *slot);
             }
             stays
         });
@@ -66,7 +66,7 @@ impl Member {
     /// The address of the only room of a goim connection.
     pub(super) fn only_room(&self) -> Option<Address> {
         let rooms = self.connection.rooms.borrow();
-        rooms.first().map(|membership| membership.room.address().clone())
+        rooms.first().map(|membership| membership.section.room().clone())
     }
 
     fn room(&self, id: &Id) -> Option<Address> {

@@ -31,7 +31,7 @@ use crate::limits::CHANGES_WAITING_MAX;
 use crate::outbox::{Lag, Outbox, OutboxLimits};
 use crate::presence::Names;
 use crate::slow::SlowDevice;
-use crate::worker::{Busy, Coalescing, Room, Turn};
+use crate::worker::{Busy, Coalescing, Section, Turn};
 
 pub(crate) use self::budget::Flood;
 pub(crate) use self::life::run;
@@ -41,7 +41,7 @@ pub(crate) use self::writing::Wrote;
 /// A room that a connection is in.
 struct Membership {
     id: Id,
-    room: Rc<Room>,
+    section: Rc<Section>,
     /// Its slot there.
     slot: usize,
 }
@@ -95,7 +95,7 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    fn new(conn: Conn, session: Session, shared: Rc<Shared>) -> Self {
+    pub(crate) fn new(conn: Conn, session: Session, shared: Rc<Shared>) -> Self {
         Self {
             conn,
             dialect: session.dialect(),

@@ -7,7 +7,7 @@ use orrery_model::message::{CloseReason, Delivered, DropReason, WhenFull};
 use super::Connection;
 use super::agenda::Held;
 use crate::delivery::Slip;
-use crate::worker::Room;
+use crate::worker::Section;
 
 /// How a connection took a pushed frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,10 +99,10 @@ impl Connection {
     }
 
     /// Whether another one of its rooms has something for it that waits.
-    pub(crate) fn waits_elsewhere(&self, room: &Room) -> bool {
+    pub(crate) fn waits_elsewhere(&self, section: &Section) -> bool {
         let rooms = self.rooms.borrow();
-        let elsewhere = |other: &&super::Membership| !std::ptr::eq(&*other.room, room);
-        rooms.len() > 1 && rooms.iter().filter(elsewhere).any(|it| it.room.waits_for(it.slot))
+        let elsewhere = |other: &&super::Membership| !std::ptr::eq(&*other.section, section);
+        rooms.len() > 1 && rooms.iter().filter(elsewhere).any(|it| it.section.waits_for(it.slot))
     }
 
     /// Takes what waits for it in its rooms before the others do, in the order in which it came: what is about to
@@ -110,7 +110,7 @@ impl Connection {
     pub(crate) fn take_waiting(&self) {
         let mut waiting = Vec::new();
         for membership in &*self.rooms.borrow() {
-            membership.room.take_for(membership.slot, &mut waiting);
+            membership.section.take_for(membership.slot, &mut waiting);
         }
         waiting.sort_unstable_by_key(|waiting| waiting.number);
         let any = !waiting.is_empty();
@@ -203,14 +203,14 @@ mod tests {
     use crate::worker::Waiting;
 
     /// A connection that is being bound, in a room.
-    fn member() -> (Rc<Connection>, Rc<Room>) {
+    fn member() -> (Rc<Connection>, Rc<Section>) {
         let limits = OutboxLimits { frames: HELD_MAX, bytes: 1024 };
         let session = Session::new(Dialect::Tcp, 0);
         let connection = Connection::new(Conn(256), session, Shared::of(Rc::default(), limits));
         let (connection, id) = (Rc::new(connection), Id::new("lobby").unwrap());
-        let room = Rc::new(Room::new(Address::room(id.clone())));
+        let room = Rc::new(Section::new(Address::room(id.clone()), 0));
         let slot = room.join(connection.clone());
-        let membership = Membership { id, room: room.clone(), slot };
+        let membership = Membership { id, section: room.clone(), slot };
         connection.rooms.borrow_mut().push(membership);
         (connection, room)
     }
@@ -219,13 +219,13 @@ mod tests {
         Encoded::new(Message { op, body: Bytes::new() })
     }
 
-    fn wait(room: &Room, op: i32) -> (usize, usize) {
-        wait_or(room, op, WhenFull::DropNewest)
+    fn wait(section: &Section, op: i32) -> (usize, usize) {
+        wait_or(section, op, WhenFull::DropNewest)
     }
 
-    fn wait_or(room: &Room, op: i32, when_full: WhenFull) -> (usize, usize) {
+    fn wait_or(section: &Section, op: i32, when_full: WhenFull) -> (usize, usize) {
         let encoded = Arc::new(encoded(op));
-        room.wait(Waiting { number: op as u64, encoded }, when_full)
+        section.wait(Waiting { number: op as u64, encoded }, when_full)
     }
 
     fn names() -> Arc<Names> {
@@ -307,7 +307,7 @@ mod tests {
         connection.named(names());
         (0..HELD_MAX as i32).for_each(|op| _ = wait(&room, op));
         room.write();
-        let other = Room::new(Address::room(Id::new("other").unwrap()));
+        let other = Section::new(Address::room(Id::new("other").unwrap()), 0);
         other.join(connection);
         assert_eq!(wait(&other, 1), (0, 1));
     }

@@ -1,11 +1,13 @@
 //! Coalescing: when a worker writes to who was written to a moment ago.
 //!
-//! Who was idle is written to at once. Who is busy, a room or a single connection, gets what comes within a
-//! short time together, in one write: a write costs the kernel much the same whatever is in it. All that waits
-//! on a worker is written at one moment; nothing waits for longer than the window. While more comes all the time,
-//! the workers of a comet write one after the other, not all at once: each of them is done sooner.
+//! Who was idle is written to at once. Who is busy, a section of a room or a single connection, gets what comes within a
+//! short time together, in one write: a write costs the kernel much the same whatever is in it. Nothing waits for longer
+//! than that time, the window. While more comes all the time, not all that waits is written at one moment: each section
+//! has a beat of its own, and each worker's are at other times. So writing and, where devices are on the same machine,
+//! reading go on all the time, and nobody stands behind a long queue.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -13,7 +15,7 @@ use orrery_model::Conn;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use super::room::Room;
+use super::section::Section;
 use crate::limits::COALESCE_MAX;
 
 /// What waits on one worker, and until when.
@@ -24,19 +26,32 @@ pub(crate) struct Coalescing {
     place: (usize, usize),
     /// What is configured, in microseconds; 0 where nothing ever waits.
     least: u64,
-    /// How long waits what comes now: longer than the last sweep took, in microseconds.
+    /// How long waits what comes now at most, in microseconds.
     window: Cell<u64>,
     /// The worker's time, looked at once for all that it does in a row, in microseconds.
     now: Cell<u64>,
-    due: Cell<Option<Instant>>,
-    /// When what had waited was taken the last time.
-    taken: Cell<Option<u64>>,
-    /// Says that something is due at all: a broadcast under way does not run within the worker's own loop.
+    /// By when it is due, on the worker's time.
+    waiting: RefCell<BTreeMap<u64, Due>>,
+    effort: Cell<Effort>,
+    /// Says that something is due earlier than all before: a broadcast under way does not run within the worker's own
+    /// loop.
     begun: Notify,
-    rooms: RefCell<Vec<Rc<Room>>>,
-    connections: RefCell<Vec<Conn>>,
     /// Pushes to rooms that waited so far.
     waited: Cell<u64>,
+}
+
+/// What is due at one moment.
+#[derive(Default)]
+pub(super) struct Due {
+    pub(super) sections: Vec<Rc<Section>>,
+    pub(super) connections: Vec<Conn>,
+}
+
+/// How long what had waited was being written, and since when that is counted, in microseconds.
+#[derive(Debug, Clone, Copy, Default)]
+struct Effort {
+    since: u64,
+    spent: u64,
 }
 
 /// Whether something may be written now.
@@ -61,11 +76,9 @@ impl Coalescing {
             least,
             window: Cell::new(least),
             now: Cell::new(0),
-            due: Cell::default(),
-            taken: Cell::default(),
+            waiting: RefCell::default(),
+            effort: Cell::default(),
             begun: Notify::new(),
-            rooms: RefCell::default(),
-            connections: RefCell::default(),
             waited: Cell::default(),
         }
     }
@@ -95,84 +108,111 @@ impl Coalescing {
         busy.0.set(self.now.get() + self.window.get());
     }
 
-    /// A room has begun to wait.
-    pub(super) fn add_room(&self, room: Rc<Room>) {
-        self.rooms.borrow_mut().push(room);
-        self.wait();
+    /// A section has begun to wait.
+    pub(super) fn add_section(&self, section: Rc<Section>) {
+        let due = self.next(&section.busy, section.number());
+        self.wait(due).sections.push(section);
     }
 
     /// A connection has begun to wait.
-    pub(crate) fn add_connection(&self, conn: Conn) {
-        self.connections.borrow_mut().push(conn);
-        self.wait();
+    pub(crate) fn add_connection(&self, conn: Conn, busy: &Busy) {
+        let due = self.next(busy, 0);
+        self.wait(due).connections.push(conn);
     }
 
-    fn wait(&self) {
-        if self.due.get().is_none() {
-            self.due.set(Some(self.began + Duration::from_micros(self.next())));
+    fn wait(&self, due: u64) -> RefMut<'_, Due> {
+        let waiting = self.waiting.borrow_mut();
+        if waiting.first_key_value().is_none_or(|(first, _)| due < *first) {
             self.begun.notify_one();
         }
+        RefMut::map(waiting, |waiting| waiting.entry(due).or_default())
     }
 
-    /// When what begins to wait now is due.
-    fn next(&self) -> u64 {
+    /// When what begins to wait now is due. No later than in a window; while more comes all the time, on a beat.
+    fn next(&self, busy: &Busy, section: usize) -> u64 {
         let (now, window) = (self.now.get(), self.window.get());
-        match self.taken.get() {
-            // Workers have a beat together for as long as they have the same window.
-            Some(taken) if now <= taken + window && window == self.least => {
-                self.next_beat(now, window)
-            }
-            // It may have come while the sweep went on.
-            Some(taken) if now <= taken + window => taken + window,
-            _ => now + window,
-        }
+        // Not before half a window is over since it was written to.
+        let least = now.max(busy.0.get().saturating_sub(window / 2));
+        (now + window).min(self.next_beat(least, window, section))
     }
 
-    /// When this worker is the next to write, within a window.
-    fn next_beat(&self, now: u64, window: u64) -> u64 {
+    /// The first beat of a section on this worker after a moment.
+    fn next_beat(&self, after: u64, window: u64, section: usize) -> u64 {
         let (index, count) = self.place;
-        let offset = window * index as u64 / count as u64;
-        let passed = (now + window - offset).checked_rem(window);
-        now + window - passed.unwrap_or_default()
+        let offset = window * index as u64 / count as u64 + window * beat(section) / BEATS;
+        let passed = (after + 2 * window - offset).checked_rem(window);
+        after + window - passed.unwrap_or_default()
     }
 
-    /// Waits until what waits is to be written, which may be never.
+    /// Waits until some of what waits is to be written, which may be never.
     pub(super) async fn due(&self) {
         loop {
-            match self.due.get() {
-                Some(due) => return sleep_until(due).await,
+            let first = self.waiting.borrow().first_key_value().map(|(due, _)| *due);
+            match first {
+                Some(due) => {
+                    let due = self.began + Duration::from_micros(due);
+                    tokio::select! {
+                        () = sleep_until(due) => return,
+                        () = self.begun.notified() => {}
+                    }
+                }
                 None => self.begun.notified().await,
             }
         }
     }
 
-    /// Takes out all that waits.
-    pub(super) fn take(&self) -> (Vec<Rc<Room>>, Vec<Conn>) {
-        self.due.set(None);
-        self.taken.set(Some(self.now.get()));
-        (self.rooms.take(), self.connections.take())
+    /// Takes out all that is due.
+    pub(super) fn take(&self) -> Due {
+        let mut waiting = self.waiting.borrow_mut();
+        let mut taken = Due::default();
+        while let Some(first) = waiting.first_entry().filter(|first| *first.key() <= self.now.get())
+        {
+            let Due { mut sections, mut connections } = first.remove();
+            taken.sections.append(&mut sections);
+            taken.connections.append(&mut connections);
+        }
+        taken
     }
 
-    /// It took so long to write to all that had waited. Where a window is not longer than that, the next sweep is due
-    /// when one is done: nothing else has its turn, and all wait for it. So it is half as long again, and more goes in
-    /// one write.
+    /// Some that had waited were written to, which took so much processor time. A window is several times as long as it
+    /// takes to write to all of them: where it is shorter nothing else has its turn, and all wait for it.
     pub(super) fn swept(&self, took: Duration) {
-        if self.least > 0 {
-            let longer = (took * 3 / 2).min(COALESCE_MAX).as_micros();
-            self.window.set(u64::try_from(longer).unwrap_or(u64::MAX).max(self.least));
-            // What came meanwhile counted on a sweep as long as the last one.
-            if self.due.get().is_some() && self.window.get() > self.least {
-                self.due.set(Some(self.began + Duration::from_micros(self.next())));
-            }
+        let effort = self.effort.get();
+        let (now, window) = (self.now.get(), self.window.get());
+        let spent = effort.spent + u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let passed = now.saturating_sub(effort.since);
+        if self.least == 0 || passed < window {
+            return self.effort.set(Effort { spent, ..effort });
         }
+        self.effort.set(Effort { since: now, spent: 0 });
+        // Where there was no time for all of it, it takes more than that: what is longer is looked at again.
+        let of_a_window = (window * spent / passed).min(window);
+        let most = u64::try_from(COALESCE_MAX.as_micros()).unwrap_or(u64::MAX);
+        self.window.set((of_a_window * WINDOW_PER_EFFORT).min(most).max(self.least));
     }
 }
+
+/// How many times as long a window is as what is written in it takes. The kernel, and who reads on the same machine,
+/// need about as much time again for it: with 2 there is hardly any left where all processors write, and all is late.
+const WINDOW_PER_EFFORT: u64 = 3;
+
+/// Beats of a window.
+const BEATS: u64 = 16;
+
+/// The beat of a section. However many sections there are, they are spread over the window: each next one comes a golden
+/// section of it later.
+fn beat(section: usize) -> u64 {
+    let turned = (section as u32).wrapping_mul(GOLDEN_RATIO);
+    (u64::from(turned) * BEATS) >> u32::BITS
+}
+
+/// The fraction of the golden ratio, in parts of 2^32.
+const GOLDEN_RATIO: u32 = 0x9E37_79B9;
 
 #[cfg(test)]
 mod tests {
     use tokio::join;
     use tokio::task::yield_now;
-    use tokio::time::timeout;
 
     use super::*;
 
@@ -196,93 +236,112 @@ mod tests {
         assert_eq!(verdicts(Duration::ZERO, [5, 5, 5]), [Now; 3], "turned off");
     }
 
+    /// Something at a millisecond, and when what began to wait then is due, in microseconds.
+    fn due_us(coalescing: &Coalescing, ms: u64, busy: &Busy, section: usize) -> u64 {
+        coalescing.look(coalescing.began + Duration::from_millis(ms));
+        coalescing.next(busy, section)
+    }
+
     #[test]
-    fn what_waits_is_due_a_window_after_the_first_of_it_came() {
+    fn what_waits_is_due_on_a_beat_of_its_own_worker_and_section_and_within_a_window() {
+        let due = |place, section, ms| {
+            let coalescing = Coalescing::new(WINDOW, Instant::now(), place);
+            due_us(&coalescing, ms, &Busy::default(), section)
+        };
+        assert_eq!([3, 10, 11].map(|ms| due((0, 2), 0, ms)), [10_000, 20_000, 20_000]);
+        assert_eq!([3, 5, 11].map(|ms| due((1, 2), 0, ms)), [5_000, 15_000, 15_000]);
+        assert_eq!([0, 1, 2, 3].map(|n| due((0, 1), n, 20)), [30_000, 25_625, 21_875, 28_125]);
+    }
+
+    #[test]
+    fn who_was_written_to_late_is_not_written_to_again_at_once() {
+        let coalescing = Coalescing::new(WINDOW, Instant::now(), ONLY);
+        let written = |ms| {
+            let busy = Busy::default();
+            due_us(&coalescing, ms, &busy, 0);
+            coalescing.written(&busy);
+            busy
+        };
+        assert_eq!(due_us(&coalescing, 14, &written(14), 0), 20_000, "half a window is over");
+        assert_eq!(due_us(&coalescing, 16, &written(16), 0), 26_000, "else a window");
+        assert_eq!(due_us(&coalescing, 23, &written(16), 0), 30_000, "on its beat again");
+    }
+
+    #[test]
+    fn sections_have_their_beats_all_over_the_window() {
+        for sections in [2, 4, 16, 100] {
+            let mut beats: Vec<_> = (0..sections).map(beat).collect();
+            beats.sort_unstable();
+            let gaps = beats.windows(2).map(|pair| pair[1] - pair[0]);
+            let last = BEATS - beats.last().unwrap();
+            assert!(gaps.chain([last]).max().unwrap() <= 2 * BEATS.div_ceil(sections as u64));
+        }
+    }
+
+    #[test]
+    fn what_is_due_is_taken_and_the_rest_waits_on() {
         let began = Instant::now();
         let coalescing = Coalescing::new(WINDOW, began, ONLY);
-        for (ms, due_ms) in [(3, 13), (7, 13), (12, 13)] {
+        let take = |us: u64| {
+            coalescing.look(began + Duration::from_micros(us));
+            coalescing.take().connections
+        };
+        for ms in [3, 7, 12] {
             coalescing.look(began + Duration::from_millis(ms));
-            coalescing.add_connection(Conn(ms));
-            assert_eq!(coalescing.due.get(), Some(began + Duration::from_millis(due_ms)));
+            coalescing.add_connection(Conn(ms), &Busy::default());
         }
-        assert_eq!(coalescing.take().1, [Conn(3), Conn(7), Conn(12)]);
-        assert_eq!((coalescing.due.get(), coalescing.take().1.len()), (None, 0));
-    }
-
-    #[test]
-    fn while_more_comes_all_the_time_workers_write_one_after_the_other() {
-        let due = |place, at_ms: [u64; 4]| {
-            let began = Instant::now();
-            let coalescing = Coalescing::new(WINDOW, began, place);
-            at_ms.map(|ms| {
-                coalescing.look(began + Duration::from_millis(ms));
-                coalescing.add_connection(Conn(ms));
-                let due = coalescing.due.get().unwrap();
-                coalescing.look(due);
-                coalescing.take();
-                (due - began).as_millis()
-            })
-        };
-        // The first after a quiet time waits for as long as the next may come.
-        assert_eq!(due((0, 2), [3, 14, 21, 57]), [13, 20, 30, 67]);
-        assert_eq!(due((1, 2), [3, 14, 21, 57]), [13, 15, 25, 67]);
-        assert_eq!(due((1, 4), [3, 14, 23, 60]), [13, 22, 32, 70]);
-    }
-
-    #[test]
-    fn a_sweep_that_takes_longer_than_the_window_is_followed_by_a_pause() {
-        let began = Instant::now();
-        let coalescing = Coalescing::new(WINDOW, began, (1, 2));
-        let wait = |ms: u64| {
-            coalescing.look(began + Duration::from_millis(ms));
-            coalescing.add_connection(Conn(ms));
-        };
-        let due_us = || (coalescing.due.get().unwrap() - began).as_micros();
-        let take = || {
-            coalescing.look(coalescing.due.get().unwrap());
-            coalescing.take();
-        };
-        wait(0);
-        take();
-        coalescing.swept(WINDOW * 4);
-        wait(51);
-        assert_eq!(due_us(), 70_000, "of the sixty milliseconds forty are over");
-        take();
-        wait(90);
-        assert_eq!(due_us(), 130_000);
-        coalescing.swept(Duration::from_micros(40_200));
-        assert_eq!(
-            due_us(),
-            130_300,
-            "what comes during a sweep does not make the next one come at its end"
-        );
-        take();
-        coalescing.swept(WINDOW / 2);
-        wait(136);
-        assert_eq!(due_us(), 145_000, "on its beat again");
+        assert_eq!(take(9_999), []);
+        assert_eq!(take(10_000), [Conn(3), Conn(7)]);
+        assert_eq!(take(25_000), [Conn(12)]);
+        assert_eq!(take(99_000), []);
     }
 
     #[tokio::test]
-    async fn what_begins_to_wait_while_nothing_is_due_is_noticed() {
-        let coalescing = Coalescing::new(WINDOW, Instant::now(), ONLY);
+    async fn what_is_due_earlier_than_all_before_is_noticed() {
+        let coalescing = Coalescing::new(WINDOW * 1000, Instant::now(), ONLY);
         let late = async {
             yield_now().await;
-            coalescing.add_connection(Conn(1));
+            coalescing.add_connection(Conn(1), &Busy::default());
+            yield_now().await;
+            coalescing.wait(7_000).connections.push(Conn(2));
         };
-        let due = async { timeout(WINDOW * 1000, coalescing.due()).await };
-        assert_eq!(join!(due, late).0, Ok(()));
+        let due = async {
+            coalescing.due().await;
+            coalescing.look(Instant::now());
+            coalescing.take().connections
+        };
+        assert_eq!(join!(due, late).0, [Conn(2)]);
     }
 
     #[test]
-    fn the_window_is_longer_than_the_last_sweep_took_and_bounded() {
-        let window = |least, took| {
-            let coalescing = Coalescing::new(least, Instant::now(), ONLY);
-            coalescing.swept(took);
+    fn the_window_is_three_times_as_long_as_its_writing_takes_and_bounded() {
+        let window = |least: Duration, took_of_100: u64, windows: u64| {
+            let began = Instant::now();
+            let coalescing = Coalescing::new(least, began, ONLY);
+            let mut now = Duration::ZERO;
+            for _ in 0..windows {
+                now += Duration::from_micros(coalescing.window.get().max(1));
+                coalescing.look(began + now);
+                coalescing
+                    .swept(Duration::from_micros(coalescing.window.get() * took_of_100 / 100));
+            }
             Duration::from_micros(coalescing.window.get())
         };
-        assert_eq!(window(WINDOW, WINDOW / 2), WINDOW);
-        assert_eq!(window(WINDOW, WINDOW * 3), WINDOW * 9 / 2);
-        assert_eq!(window(WINDOW, COALESCE_MAX * 2), COALESCE_MAX);
-        assert_eq!(window(Duration::ZERO, WINDOW), Duration::ZERO, "turned off");
+        assert_eq!(window(WINDOW, 33, 9), WINDOW);
+        assert_eq!(window(WINDOW, 80, 1), WINDOW * 24 / 10);
+        assert_eq!(window(WINDOW, 100, 2), WINDOW * 9);
+        assert_eq!(window(WINDOW, 100, 20), COALESCE_MAX);
+        assert_eq!(window(Duration::ZERO, 100, 20), Duration::ZERO, "turned off");
+    }
+
+    #[test]
+    fn the_window_is_short_again_when_there_is_less_to_write() {
+        let began = Instant::now();
+        let coalescing = Coalescing::new(WINDOW, began, ONLY);
+        for (ms, took_ms, window_ms) in [(10, 6, 18), (28, 6, 18), (1000, 5, 10)] {
+            coalescing.look(began + Duration::from_millis(ms));
+            coalescing.swept(Duration::from_millis(took_ms));
+            assert_eq!(coalescing.window.get(), window_ms * 1000, "at {ms}");
+        }
     }
 }

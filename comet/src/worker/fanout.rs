@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::Worker;
 use super::coalescing::Verdict;
-use super::room::{Room, Waiting};
+use super::section::{Section, Waiting};
 use crate::connection::{Connection, Pushed};
 use crate::delivery::{Delivery, Slip, Work};
 use crate::limits::BROADCASTS_MAX;
@@ -35,11 +35,11 @@ impl Worker {
                 }
             }
             Work::Room { encoded, room } => {
-                let room = self.rooms.borrow().get(room).cloned();
-                match room {
-                    Some(room) => self.push_to_room(&delivery, encoded, &room),
-                    None => delivery.taken(),
+                let sections = self.rooms.borrow().get(room).to_vec();
+                for section in &sections {
+                    self.push_to_section(&delivery, encoded, section);
                 }
+                delivery.taken();
             }
             Work::All { encoded, namespace, rate: 0 } => {
                 let mut fanout = FanOut::new(&delivery, encoded);
@@ -61,46 +61,50 @@ impl Worker {
         }
     }
 
-    fn push_to_room(&self, delivery: &Arc<Delivery>, encoded: &Arc<Encoded>, room: &Rc<Room>) {
-        let idle = || !room.waits() && self.coalescing.verdict(&room.busy) == Verdict::Now;
+    fn push_to_section(
+        &self,
+        delivery: &Arc<Delivery>,
+        encoded: &Arc<Encoded>,
+        section: &Rc<Section>,
+    ) {
+        let idle = || !section.waits() && self.coalescing.verdict(&section.busy) == Verdict::Now;
         // Where each member's kernel has a word on it, it goes by itself, behind what waits.
         if delivery.wait_written || idle() {
-            self.write_room(room);
+            self.write_section(section);
             let mut fanout = FanOut::new(delivery, encoded);
-            room.push_to_each(|connection| fanout.push_to_member(connection));
+            section.push_to_each(|connection| fanout.push_to_member(connection));
             fanout.report();
-            self.room_written(room, 1);
+            self.section_written(section, 1);
         } else {
-            if !room.has_room(encoded.message().body.len(), self.room_limits) {
-                self.write_room(room);
+            if !section.has_room(encoded.message().body.len(), self.room_limits) {
+                self.write_section(section);
             }
             let number = self.coalescing.number();
             let waiting = Waiting { number, encoded: encoded.clone() };
-            let (queued, full) = room.wait(waiting, delivery.when_full);
+            let (queued, full) = section.wait(waiting, delivery.when_full);
             let count = |delivered, connections| {
                 delivery.count(delivered, u32::try_from(connections).unwrap_or(u32::MAX));
             };
             count(Delivered::Queued, queued);
             count(Delivered::Dropped(DropReason::OutboxFull), full);
             // A single large one may be too much, too.
-            if !room.has_room(0, self.room_limits) {
-                self.write_room(room);
-            } else if room.become_known() {
-                self.coalescing.add_room(room.clone());
+            if !section.has_room(0, self.room_limits) {
+                self.write_section(section);
+            } else if section.become_known() {
+                self.coalescing.add_section(section.clone());
             }
         }
-        delivery.taken();
     }
 
-    /// Gives what waits in a room to its members.
-    pub(super) fn write_room(&self, room: &Room) {
-        if room.waits() {
-            self.room_written(room, room.write());
+    /// Gives what waits in a section to its members.
+    pub(super) fn write_section(&self, section: &Section) {
+        if section.waits() {
+            self.section_written(section, section.write());
         }
     }
 
-    fn room_written(&self, room: &Room, pushes: usize) {
-        self.coalescing.written(&room.busy);
+    fn section_written(&self, section: &Section, pushes: usize) {
+        self.coalescing.written(&section.busy);
         self.comet.metrics.room_sweeps.inc();
         self.comet.metrics.room_pushes.inc_by(pushes as u64);
     }

@@ -1,4 +1,4 @@
-//! Room: its members on one worker, and the pushes that wait to be written to all of them in one piece.
+//! Section: some of a room's members on one worker, and the pushes that wait to be written to all of them in one piece.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -13,9 +13,11 @@ use super::coalescing::Busy;
 use crate::connection::Connection;
 use crate::outbox::OutboxLimits;
 
-/// One room on one worker.
-pub(crate) struct Room {
-    address: Address,
+/// Members of one room on one worker who are written to at one moment.
+pub(crate) struct Section {
+    room: Address,
+    /// Which of the room's sections it was when it was made: its moment.
+    number: usize,
     members: RefCell<Slab<Member>>,
     waiting: RefCell<Vec<Waiting>>,
     /// Bytes of the messages that wait.
@@ -30,11 +32,11 @@ struct Member {
     /// The first of the waiting pushes that it is to have with all others. Those before came before it did, or it
     /// has them already.
     from: Cell<usize>,
-    /// Whether its outbox has been full since the room was last written: it gets nothing of what waits.
+    /// Whether its outbox has been full since the section was last written: it gets nothing of what waits.
     full: Cell<bool>,
 }
 
-/// A push to the room that waits for the moment at which all of them are written.
+/// A push to a room that waits for the moment at which all of them are written.
 #[derive(Clone)]
 pub(crate) struct Waiting {
     /// Its place among all that waited on this worker.
@@ -42,10 +44,11 @@ pub(crate) struct Waiting {
     pub(crate) encoded: Arc<Encoded>,
 }
 
-impl Room {
-    pub(crate) fn new(address: Address) -> Self {
+impl Section {
+    pub(crate) fn new(room: Address, number: usize) -> Self {
         Self {
-            address,
+            room,
+            number,
             members: RefCell::default(),
             waiting: RefCell::default(),
             bytes: Cell::default(),
@@ -54,8 +57,12 @@ impl Room {
         }
     }
 
-    pub(crate) fn address(&self) -> &Address {
-        &self.address
+    pub(super) fn number(&self) -> usize {
+        self.number
+    }
+
+    pub(crate) fn room(&self) -> &Address {
+        &self.room
     }
 
     pub(super) fn is_empty(&self) -> bool {
