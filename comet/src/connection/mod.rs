@@ -61,7 +61,7 @@ pub(crate) struct Shared {
 #[cfg(test)]
 impl Shared {
     /// What is shared with a worker that a test plays.
-    fn of(turn: Rc<Turn>, limits: OutboxLimits) -> Rc<Self> {
+    pub(crate) fn of(turn: Rc<Turn>, limits: OutboxLimits) -> Rc<Self> {
         let (quiet, now) = (std::time::Duration::ZERO, tokio::time::Instant::now());
         let coalescing = Rc::new(Coalescing::new(quiet, now, (0, 1)));
         let (displaced, panics) = (Counter::default(), Counter::default());

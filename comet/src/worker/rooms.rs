@@ -77,25 +77,17 @@ impl Sections {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use orrery_comet_core::{Dialect, Session};
     use orrery_model::{Conn, Id};
-    use prometheus_client::metrics::counter::Counter;
-    use tokio::time::Instant;
 
     use super::*;
     use crate::connection::Shared;
     use crate::outbox::OutboxLimits;
-    use crate::worker::Coalescing;
 
     fn connection() -> Rc<Connection> {
-        let coalescing = Rc::new(Coalescing::new(Duration::ZERO, Instant::now(), (0, 1)));
-        let limits = OutboxLimits { frames: 8, bytes: 1024 };
-        let (displaced, panics) = (Counter::default(), Counter::default());
-        let shared = Shared { turn: Rc::default(), coalescing, limits, displaced, panics };
+        let shared = Shared::of(Rc::default(), OutboxLimits { frames: 8, bytes: 1024 });
         let session = Session::new(Dialect::Tcp, 0);
-        Rc::new(Connection::new(Conn(256), session, Rc::new(shared)))
+        Rc::new(Connection::new(Conn(256), session, shared))
     }
 
     #[test]
