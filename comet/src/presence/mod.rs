@@ -185,16 +185,18 @@ impl Presence {
         self.state.lock().listings.census()
     }
 
-    /// Says the comet's own goodbye once nothing of its connections is left in the registry, or at
-    /// the deadline: the end of the incarnation takes with it what is left.
+    /// Says the comet's own goodbye once nothing of its connections is left in the registry, or when half of the time
+    /// until the deadline is over: the end of the incarnation takes with it what is left.
     pub(crate) async fn leave(&self, deadline: Instant) {
+        let now = Instant::now();
+        let goodbyes_at = now + deadline.saturating_duration_since(now) / 2;
         let farewell = async {
             while self.incarnation().is_some() && self.living() > 0 {
                 // Goodbyes end one by one in batches; a coarse look is enough for a shutdown.
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        let _ = tokio::time::timeout_at(deadline, farewell).await;
+        let _ = tokio::time::timeout_at(goodbyes_at, farewell).await;
         // Ended before it is detached: whoever learns of the detach must not attach again.
         if let Some(incarnation) = self.end(Life::Ended) {
             self.detach(incarnation, deadline).await;

@@ -292,6 +292,21 @@ async fn stopping_unbinds_everybody_and_detaches() {
 }
 
 #[tokio::test]
+async fn a_stop_whose_goodbyes_nobody_acknowledges_has_time_to_detach() {
+    let stage = Stage::with(|config| config.stop_ms = 3000).await;
+    let mut device = stage.json().await;
+    device.hello(json!({"type": "hello", "user": "1"})).await;
+    stage.logic.rule(|request| match request {
+        Request::Write(_) => Fate::Hold,
+        _ => Fate::Answer,
+    });
+    let logic = stage.logic.clone();
+    tokio::join!(device.sent_away(), soon("the stop", stage.comet.stop()));
+    assert!(logic.held() > 0, "a goodbye was said");
+    assert!(matches!(logic.log().last(), Some(Request::Detach(_))), "{:?}", logic.log().last());
+}
+
+#[tokio::test]
 async fn logic_is_told_to_deliver_where_the_comet_listens_unless_another_address_is_given() {
     let told = |stage: &Stage| {
         let attach = stage.logic.log().into_iter().find_map(|request| match request {
