@@ -33,10 +33,12 @@ impl Device {
         let established = timeout(options.connect_timeout, async {
             let mut wire = open(net, &options).await?;
             wire.queue(introduction);
-            let welcome = welcome(&mut wire).await.map_err(|error| match wire.retry_after() {
-                Some(retry_after) => ConnectError::Overloaded { retry_after },
-                None => error,
-            })?;
+            let welcome =
+                welcome(&mut wire).await.map_err(|error| match (error, wire.retry_after()) {
+                    // It says more than that: where to go.
+                    (error @ ConnectError::SentAway { .. }, _) | (error, None) => error,
+                    (_, Some(retry_after)) => ConnectError::Overloaded { retry_after },
+                })?;
             Ok::<_, ConnectError>((wire, welcome))
         });
         let (wire, welcome) = established.await.map_err(|_| ConnectError::Timeout)??;

@@ -163,6 +163,9 @@ impl HttpWire {
 
     /// Says goodbye.
     pub(crate) async fn close(&mut self) {
+        if let Some(leaving) = self.leaving.take() {
+            return leaving.await;
+        }
         let Some(session) = self.session.take() else { return };
         let target = format!("/sub/close?session={session}");
         // The session ends all the same, only later.

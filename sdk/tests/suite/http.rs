@@ -475,6 +475,22 @@ async fn a_refused_hello_and_a_full_comet_are_told_apart() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_hello_that_is_sent_elsewhere_says_where_and_when() {
+    let away = r#"{"events":[{"type":"drain","retry_after_ms":300,"nodes":["c2:3102"]},{"type":"close","code":1012,"reason":"drain"}]}"#;
+    let said = format!(
+        "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 7\r\nContent-Length: {}\r\n\r\n{away}",
+        away.len()
+    );
+    let script = Script::start(vec![("POST /sub/poll", Act::Say(said))]).await;
+    let error = script.connect(Transport::Poll).await.err().unwrap();
+    let ConnectError::SentAway { retry_after, nodes } = &error else { panic!("{error}") };
+    assert_eq!(
+        (*retry_after, &nodes[..]),
+        (Duration::from_millis(300), &["c2:3102".to_owned()][..])
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn giving_up_on_an_event_over_http_loses_nothing() {
     let pieces: Vec<String> =
         (2..50).map(|id| format!("id: {id}\ndata: {}\n\n", message("x"))).collect();
