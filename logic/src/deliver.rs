@@ -3,6 +3,7 @@
 //! by the news that none will come.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -20,8 +21,8 @@ use tonic::transport::Channel;
 
 use crate::limits::{
     DELIVERIES_PER_BATCH_MAX, DELIVERIES_UNANSWERED_MAX, DELIVERIES_WAITING_BYTES_MAX,
-    DELIVERIES_WAITING_MAX, DELIVERY_BATCH_BYTES_MAX, DELIVERY_GATHER, FORGET_EVERY,
-    RECONNECT_FIRST, RECONNECT_LAST,
+    DELIVERIES_WAITING_MAX, DELIVERY_BATCH_BYTES_MAX, DELIVERY_GATHER, FIRST_WORD_MAX,
+    FORGET_EVERY, RECONNECT_FIRST, RECONNECT_LAST,
 };
 use crate::metrics::Metrics;
 
@@ -180,6 +181,7 @@ impl Driver {
         // It may be another one at this address by now. Each says first whether it is draining, and until it has what was
         // said before goes on.
         let mut is_first = true;
+        let mut unsaid = pin!(tokio::time::sleep(FIRST_WORD_MAX));
         let mut forget = tokio::time::interval(FORGET_EVERY);
         forget.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -211,6 +213,11 @@ impl Driver {
                     Ok(None) => return tonic::Status::unavailable("the comet ended the session"),
                     Err(status) => return status,
                 },
+                // One of an earlier version says nothing where it takes devices.
+                () = &mut unsaid, if is_first => {
+                    is_first = false;
+                    self.draining.store(false, Ordering::Relaxed);
+                }
                 // A long wait in the arm below must not keep the forgotten ones.
                 _ = forget.tick() => self.unanswered.retain(|_, answer| !answer.is_closed()),
                 place = next => {
@@ -463,6 +470,11 @@ mod tests {
             say.send(Word::Says(otherwise)).ok().unwrap();
             until(false).await;
         }
+        // One of an earlier version says nothing at all.
+        say.send(Word::Says(Some(true))).ok().unwrap();
+        until(true).await;
+        say.send(Word::Ends).ok().unwrap();
+        until(false).await;
     }
 
     #[tokio::test]

@@ -99,6 +99,9 @@ pub const RECONNECT_FIRST: Duration = Duration::from_millis(50);
 /// See [`RECONNECT_FIRST`].
 pub const RECONNECT_LAST: Duration = Duration::from_secs(1);
 
+/// How long a comet may take to say on a new session whether it is draining, as it does at once.
+pub const FIRST_WORD_MAX: Duration = Duration::from_secs(2);
+
 /// How long a comet may take for a page of its census.
 pub const CENSUS_TIMEOUT: Duration = Duration::from_secs(5);
 
