@@ -20,6 +20,8 @@ pub struct Machine {
     pub processor: String,
     /// The kernel's release.
     pub kernel: String,
+    /// The default congestion control of TCP, which is part of what a send costs.
+    pub congestion_control: String,
     /// Time of one small write with its sync, where the data is; absent when it is elsewhere.
     pub sync: Option<Latency>,
 }
@@ -27,11 +29,15 @@ pub struct Machine {
 impl Machine {
     /// Asks the kernel.
     pub fn look() -> Self {
-        let kernel = fs::read_to_string("/proc/sys/kernel/osrelease");
+        let kernel = |name: &str| {
+            let text = fs::read_to_string(Path::new("/proc/sys").join(name));
+            text.map_or_else(|_| "unknown".to_owned(), |text| text.trim().to_owned())
+        };
         Self {
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             processor: processor(&fs::read_to_string("/proc/cpuinfo").unwrap_or_default()),
-            kernel: kernel.map_or_else(|_| "unknown".to_owned(), |text| text.trim().to_owned()),
+            kernel: kernel("kernel/osrelease"),
+            congestion_control: kernel("net/ipv4/tcp_congestion_control"),
             sync: None,
         }
     }
@@ -39,8 +45,8 @@ impl Machine {
 
 impl fmt::Display for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { cores, processor, kernel, sync } = self;
-        write!(f, "{cores} cores of {processor}, Linux {kernel}")?;
+        let Self { cores, processor, kernel, congestion_control, sync } = self;
+        write!(f, "{cores} cores of {processor}, Linux {kernel}, TCP with {congestion_control}")?;
         match sync {
             None => Ok(()),
             Some(sync) => {
@@ -76,6 +82,15 @@ pub fn time_syncs(folder: &Path, clock: Clock) -> io::Result<Latency> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_machine_says_what_it_is() {
+        let machine = Machine::look();
+        assert!(machine.cores > 0);
+        for known in [&machine.kernel, &machine.congestion_control] {
+            assert!(machine.to_string().contains(known.as_str()), "{machine}");
+        }
+    }
 
     #[test]
     fn a_processor_without_a_name_is_unknown() {
