@@ -5,7 +5,7 @@ pub(crate) mod json;
 pub(crate) mod logic;
 pub(crate) mod memory;
 #[path = "../../support/patience.rs"]
-mod patience;
+pub(crate) mod patience;
 pub(crate) mod registry;
 pub(crate) mod session;
 pub(crate) mod tls;
