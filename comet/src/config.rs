@@ -59,7 +59,8 @@ pub struct Config {
     /// with 4003.
     pub when_full: WhenFull,
     /// How long a push to a busy room or connection waits for others that are written with it, in milliseconds,
-    /// at most 100. Who is idle is written to at once. 0: nothing waits. Default 10.
+    /// at most 100; longer, up to that, where writing takes a worker more than a third of a processor. Who is idle is
+    /// written to at once. 0: nothing waits. Default 10.
     pub coalesce_ms: u64,
     /// Frames a device may send per second over a longer time; above it the connection is closed.
     /// A part of a WebSocket message counts as one, and so do pings. Default 200.

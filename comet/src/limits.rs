@@ -28,6 +28,7 @@ pub(crate) const MEMBERS_PER_TURN: usize = 1024;
 /// Members of a room on one worker who are given what waited at one moment: about a millisecond of writes. A room with
 /// more has several sections, each with a moment of its own.
 pub(crate) const SECTION_MEMBERS: usize = 128;
+const _: () = assert!(SECTION_MEMBERS <= MEMBERS_PER_TURN);
 
 /// Connections a worker writes to in one go: about two milliseconds, in which it reads from nobody.
 pub(crate) const WRITES_MAX: usize = 256;

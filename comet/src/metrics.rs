@@ -170,7 +170,7 @@ impl Metrics {
         );
         registry.register(
             "room_sweeps",
-            "How often what waited in a room was written, once for each 128 members on a worker",
+            "How often what waited in a room was written, once for each section of up to 128 members on a worker",
             self.room_sweeps.clone(),
         );
         registry.register(

@@ -70,9 +70,7 @@ pub trait Tasks: Send + Sync {
     fn worker(&self, name: String, start: WorkerStart) -> Task;
 
     /// The processor time that the thread which asks has taken so far. In simulation none: nothing takes time there.
-    fn thread_time(&self) -> Duration {
-        Duration::ZERO
-    }
+    fn thread_time(&self) -> Duration;
 }
 
 impl dyn Tasks {

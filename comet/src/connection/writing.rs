@@ -33,7 +33,7 @@ impl Connection {
             Verdict::Now => self.ask(),
             Verdict::Later => {
                 self.waits.set(true);
-                self.shared.coalescing.add_connection(self.conn, &self.busy);
+                self.shared.coalescing.add_connection(self.conn, self.slot.get(), &self.busy);
             }
         }
     }

@@ -2,9 +2,10 @@
 //!
 //! Who was idle is written to at once. Who is busy, a section of a room or a single connection, gets what comes within a
 //! short time together, in one write: a write costs the kernel much the same whatever is in it. Nothing waits for longer
-//! than that time, the window. While more comes all the time, not all that waits is written at one moment: each section
-//! has a beat of its own, and each worker's are at other times. So writing and, where devices are on the same machine,
-//! reading go on all the time, and nobody stands behind a long queue.
+//! than that time, the window. While more comes all the time, not all that waits is written at one moment: each section,
+//! and each lot of connections, has a beat of its own, and each worker's are at other times for as long as their windows
+//! are alike. So writing and, where devices are on the same machine, reading go on all the time, and nobody stands behind
+//! a long queue.
 
 use std::cell::{Cell, RefCell, RefMut};
 use std::collections::BTreeMap;
@@ -16,7 +17,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use super::section::Section;
-use crate::limits::COALESCE_MAX;
+use crate::limits::{COALESCE_MAX, SECTION_MEMBERS};
 
 /// What waits on one worker, and until when.
 pub(crate) struct Coalescing {
@@ -114,9 +115,9 @@ impl Coalescing {
         self.wait(due).sections.push(section);
     }
 
-    /// A connection has begun to wait.
-    pub(crate) fn add_connection(&self, conn: Conn, busy: &Busy) {
-        let due = self.next(busy, 0);
+    /// The connection in a slot has begun to wait. Where very many do, they have moments of their own like sections.
+    pub(crate) fn add_connection(&self, conn: Conn, slot: usize, busy: &Busy) {
+        let due = self.next(busy, slot / SECTION_MEMBERS);
         self.wait(due).connections.push(conn);
     }
 
@@ -279,6 +280,17 @@ mod tests {
     }
 
     #[test]
+    fn of_very_many_connections_not_all_are_due_at_once() {
+        let coalescing = Coalescing::new(WINDOW, Instant::now(), ONLY);
+        for slot in 0..4 * SECTION_MEMBERS {
+            coalescing.add_connection(Conn(slot as u64), slot, &Busy::default());
+        }
+        let waiting = coalescing.waiting.borrow();
+        let due: Vec<_> = waiting.values().map(|due| due.connections.len()).collect();
+        assert_eq!(due, [SECTION_MEMBERS; 4]);
+    }
+
+    #[test]
     fn what_is_due_is_taken_and_the_rest_waits_on() {
         let began = Instant::now();
         let coalescing = Coalescing::new(WINDOW, began, ONLY);
@@ -288,7 +300,7 @@ mod tests {
         };
         for ms in [3, 7, 12] {
             coalescing.look(began + Duration::from_millis(ms));
-            coalescing.add_connection(Conn(ms), &Busy::default());
+            coalescing.add_connection(Conn(ms), 0, &Busy::default());
         }
         assert_eq!(take(9_999), []);
         assert_eq!(take(10_000), [Conn(3), Conn(7)]);
@@ -301,7 +313,7 @@ mod tests {
         let coalescing = Coalescing::new(WINDOW * 1000, Instant::now(), ONLY);
         let late = async {
             yield_now().await;
-            coalescing.add_connection(Conn(1), &Busy::default());
+            coalescing.add_connection(Conn(1), 0, &Busy::default());
             yield_now().await;
             coalescing.wait(7_000).connections.push(Conn(2));
         };

@@ -11,14 +11,19 @@ use crate::limits::SECTION_MEMBERS;
 
 /// The rooms of one worker; one without members is absent.
 #[derive(Default)]
-pub(crate) struct Rooms(HashMap<Address, Sections>);
+pub(crate) struct Rooms {
+    by_address: HashMap<Address, Sections>,
+    /// How many were made so far.
+    made: usize,
+}
 
 /// A room's members on this worker; there is at least one.
-#[derive(Default)]
 struct Sections {
+    /// The full ones first.
     all: Vec<Rc<Section>>,
-    /// Where a place is free, if it is not full meanwhile.
-    open: usize,
+    full: usize,
+    /// The number of the next one. Each room begins with another one, so that small ones have moments of their own too.
+    next: usize,
 }
 
 impl Rooms {
@@ -28,49 +33,56 @@ impl Rooms {
         address: Address,
         connection: Rc<Connection>,
     ) -> (Rc<Section>, usize) {
-        let sections = self.0.entry(address.clone()).or_default();
-        let section = sections.with_place(&address);
-        let slot = section.join(connection);
-        (section, slot)
+        let made = &mut self.made;
+        let sections = self.by_address.entry(address.clone()).or_insert_with(|| {
+            *made = made.wrapping_add(1);
+            Sections { all: Vec::new(), full: 0, next: *made }
+        });
+        sections.join(address, connection)
     }
 
     /// Takes a member out.
     pub(crate) fn leave(&mut self, section: &Section, slot: usize) {
         section.leave(slot);
-        if let Some(sections) = self.0.get_mut(section.room()) {
+        if let Some(sections) = self.by_address.get_mut(section.room()) {
             sections.was_left(section);
             if sections.all.is_empty() {
-                self.0.remove(section.room());
+                self.by_address.remove(section.room());
             }
         }
     }
 
     /// All sections of a room.
     pub(crate) fn get(&self, address: &Address) -> &[Rc<Section>] {
-        self.0.get(address).map_or(&[], |sections| &sections.all)
+        self.by_address.get(address).map_or(&[], |sections| &sections.all)
     }
 }
 
 impl Sections {
-    fn with_place(&mut self, address: &Address) -> Rc<Section> {
-        let has_place = |section: &&Rc<Section>| section.members() < SECTION_MEMBERS;
-        let open = self.all.get(self.open).filter(has_place);
-        if let Some(section) = open.or_else(|| self.all.last().filter(has_place)) {
-            return section.clone();
+    fn join(&mut self, room: Address, connection: Rc<Connection>) -> (Rc<Section>, usize) {
+        if self.full == self.all.len() {
+            self.all.reserve_exact(1);
+            self.all.push(Rc::new(Section::new(room, self.next)));
+            self.next = self.next.wrapping_add(1);
         }
-        let section = Rc::new(Section::new(address.clone(), self.all.len()));
-        self.all.reserve_exact(1);
-        self.all.push(section.clone());
-        section
+        let section = self.all[self.full].clone();
+        let slot = section.join(connection);
+        if section.members() == SECTION_MEMBERS {
+            self.full += 1;
+        }
+        (section, slot)
     }
 
     fn was_left(&mut self, section: &Section) {
         let left = self.all.iter().position(|known| std::ptr::eq(&**known, section));
-        let Some(left) = left else { return };
+        let Some(mut left) = left else { return };
+        if left < self.full {
+            self.full -= 1;
+            self.all.swap(left, self.full);
+            left = self.full;
+        }
         if section.is_empty() {
             self.all.swap_remove(left);
-        } else {
-            self.open = left;
         }
     }
 }
@@ -91,26 +103,41 @@ mod tests {
     }
 
     #[test]
-    fn a_large_room_has_sections_whose_places_are_taken_again() {
+    fn a_large_room_has_full_sections_however_its_members_come_and_go() {
         let (mut rooms, connection) = (Rooms::default(), connection());
         let lobby = Address::room(Id::new("lobby").unwrap());
         let join = |rooms: &mut Rooms| rooms.join(lobby.clone(), connection.clone());
         let members = |rooms: &Rooms| -> Vec<_> {
             rooms.get(&lobby).iter().map(|section| section.members()).collect()
         };
-        let mut places: Vec<_> = (0..3 * SECTION_MEMBERS).map(|_| join(&mut rooms)).collect();
-        assert_eq!(members(&rooms), [SECTION_MEMBERS; 3]);
-        let (section, slot) = places.swap_remove(SECTION_MEMBERS / 2);
-        rooms.leave(&section, slot);
-        places.push(join(&mut rooms));
-        assert_eq!(members(&rooms), [SECTION_MEMBERS; 3], "no fourth one");
-        for (section, slot) in places.drain(..2 * SECTION_MEMBERS) {
-            rooms.leave(&section, slot);
+        let mut places: Vec<_> = (0..4 * SECTION_MEMBERS).map(|_| join(&mut rooms)).collect();
+        assert_eq!(members(&rooms), [SECTION_MEMBERS; 4]);
+        for _ in 0..3 {
+            // Some of each, and as many come back.
+            for number in (0..places.len()).rev().filter(|number| number % 3 == 0) {
+                let (section, slot) = places.swap_remove(number);
+                rooms.leave(&section, slot);
+            }
+            while places.len() < 4 * SECTION_MEMBERS {
+                places.push(join(&mut rooms));
+            }
+            assert_eq!(members(&rooms), [SECTION_MEMBERS; 4], "no fifth one");
         }
-        assert!(members(&rooms).iter().all(|members| *members > 0), "{:?}", members(&rooms));
         for (section, slot) in places {
             rooms.leave(&section, slot);
+            assert!(members(&rooms).iter().all(|members| *members > 0));
         }
-        assert!(rooms.0.is_empty());
+        assert!(rooms.by_address.is_empty());
+    }
+
+    #[test]
+    fn sections_of_a_room_and_of_others_have_numbers_of_their_own() {
+        let (mut rooms, connection) = (Rooms::default(), connection());
+        let mut first = |name: &str| {
+            let (section, _) =
+                rooms.join(Address::room(Id::new(name).unwrap()), connection.clone());
+            section.number()
+        };
+        assert_eq!(["a", "b", "c", "a"].map(&mut first), [1, 2, 3, 1]);
     }
 }

@@ -58,6 +58,10 @@ impl Tasks for Watched {
         self.0.blocking(name, Box::new(work))
     }
 
+    fn thread_time(&self) -> std::time::Duration {
+        self.0.thread_time()
+    }
+
     fn worker(&self, name: String, start: orrery_host::tasks::WorkerStart) -> Task {
         let dispatch = self.1.clone();
         let start = move || -> futures_util::future::LocalBoxFuture<'static, ()> {

@@ -227,6 +227,10 @@ mod tests {
         fn worker(&self, name: String, start: WorkerStart) -> Task {
             self.tasks.worker(name, start)
         }
+
+        fn thread_time(&self) -> std::time::Duration {
+            self.tasks.thread_time()
+        }
     }
 
     fn machine() -> Machine {

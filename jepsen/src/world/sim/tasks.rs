@@ -1,5 +1,7 @@
 //! Tasks of a simulated host: all on the host's own runtime, so that a crash of the host ends them.
 
+use std::time::Duration;
+
 use futures_util::FutureExt as _;
 use orrery_host::tasks::{Task, TaskFuture, Tasks, WorkerStart};
 use tokio::sync::{mpsc, oneshot};
@@ -51,6 +53,10 @@ impl Tasks for SimTasks {
 
     fn blocking(&self, _name: &'static str, work: Box<dyn FnOnce() + Send>) -> TaskFuture {
         self.disk.behind(async move { work() }).boxed()
+    }
+
+    fn thread_time(&self) -> Duration {
+        Duration::ZERO
     }
 
     fn worker(&self, _name: String, start: WorkerStart) -> Task {
