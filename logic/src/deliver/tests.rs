@@ -1,0 +1,226 @@
+//! Tests of the session to a comet, against comets that do as they are told.
+
+use std::sync::atomic::AtomicUsize;
+
+use futures_util::FutureExt as _;
+use orrery_host::grpc;
+use orrery_proto::common;
+use orrery_proto::delivery::delivery_server::{Delivery, DeliveryServer};
+use orrery_proto::delivery::{CensusPage, CensusRequest, ToConnections, deliver};
+
+use super::*;
+
+/// A comet that says how many deliveries were in each message, and answers when it is told to.
+struct Counting {
+    messages: mpsc::UnboundedSender<usize>,
+    answers: Arc<tokio::sync::Mutex<mpsc::UnboundedReceiver<()>>>,
+}
+
+#[tonic::async_trait]
+impl Delivery for Counting {
+    type SessionStream = ReceiverStream<Result<Receipts, tonic::Status>>;
+    type CensusStream = ReceiverStream<Result<CensusPage, tonic::Status>>;
+
+    async fn session(
+        &self,
+        request: tonic::Request<tonic::Streaming<Deliveries>>,
+    ) -> Result<tonic::Response<Self::SessionStream>, tonic::Status> {
+        let mut deliveries = request.into_inner();
+        let (messages, answers) = (self.messages.clone(), self.answers.clone());
+        let (sent, stream) = mpsc::channel(16);
+        let task = Host::system().tasks.spawn("counting comet", async move {
+            while let Ok(Some(batch)) = deliveries.message().await {
+                let _ = messages.send(batch.deliveries.len());
+                let (sent, answers) = (sent.clone(), answers.clone());
+                let answer = async move {
+                    answers.lock().await.recv().await;
+                    let receipt = |it: &Deliver| Receipt { id: it.id, ..Receipt::default() };
+                    let receipts = batch.deliveries.iter().map(receipt).collect();
+                    let _ = sent.send(Ok(Receipts { receipts, draining: None })).await;
+                };
+                Host::system().tasks.spawn("answer", answer).detach();
+            }
+        });
+        task.detach();
+        Ok(tonic::Response::new(ReceiverStream::new(stream)))
+    }
+
+    async fn census(
+        &self,
+        _: tonic::Request<CensusRequest>,
+    ) -> Result<tonic::Response<Self::CensusStream>, tonic::Status> {
+        Err(tonic::Status::unimplemented("nobody asks"))
+    }
+}
+
+/// Serves a comet; gives the way to it.
+async fn serve(host: &Host, comet: impl Delivery) -> (Channel, Task) {
+    let listener = host.net.listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let server = tonic::transport::Server::builder()
+        .add_service(DeliveryServer::new(comet))
+        .serve_with_incoming(grpc::incoming(listener));
+    let server = host.tasks.spawn("server", async move { server.await.unwrap() });
+    (grpc::channel(host.net.clone(), &address).unwrap(), server)
+}
+
+#[tokio::test]
+async fn what_comes_while_a_message_is_unanswered_shares_the_next_one() {
+    let host = Host::system();
+    let (counted, mut messages) = mpsc::unbounded_channel();
+    let (answer, answers) = mpsc::unbounded_channel();
+    let answers = Arc::new(tokio::sync::Mutex::new(answers));
+    let (channel, _server) = serve(&host, Counting { messages: counted, answers }).await;
+    let (window, metrics) = (Duration::from_secs(2), Metrics::new());
+    let session = DeliverySession::gathering(window, "c".into(), channel, metrics, &host);
+    let send = || session.send(vec![Deliver::default()]).unwrap().remove(0);
+
+    let mut awaited = vec![send()];
+    assert_eq!(messages.recv().await, Some(1), "who was idle is sent to at once");
+    let began = Instant::now();
+    for _ in 0..5 {
+        awaited.push(send());
+        // The session's task would send each by itself.
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+    }
+    assert_eq!(messages.recv().now_or_never(), None);
+    assert_eq!(messages.recv().await, Some(5));
+    assert!(began.elapsed() > window / 2);
+    let began = Instant::now();
+    let urgent = Deliver { timeout_ms: 5, ..Deliver::default() };
+    awaited.extend([send(), session.send(vec![urgent]).unwrap().remove(0)]);
+    assert_eq!(messages.recv().await, Some(2));
+    assert!(began.elapsed() < window / 2, "one of them has no time, and takes the other along");
+    answer.send(()).unwrap();
+    let began = Instant::now();
+    awaited.push(send());
+    (0..2).for_each(|_| answer.send(()).unwrap());
+    assert_eq!(messages.recv().await, Some(1));
+    assert!(began.elapsed() < window / 2, "nothing is unanswered, it has to wait for nothing");
+    answer.send(()).unwrap();
+    for awaited in awaited {
+        awaited.await.unwrap();
+    }
+}
+
+/// What a scripted comet does: says whether it takes devices, or nothing of it, or ends the session.
+enum Word {
+    Says(Option<bool>),
+    Ends,
+}
+
+/// A comet that does what it is told, on one session after the other, and tells on which something was delivered.
+struct Scripted {
+    words: Arc<tokio::sync::Mutex<mpsc::UnboundedReceiver<Word>>>,
+    delivered: mpsc::UnboundedSender<usize>,
+    sessions: AtomicUsize,
+}
+
+#[tonic::async_trait]
+impl Delivery for Scripted {
+    type SessionStream = ReceiverStream<Result<Receipts, tonic::Status>>;
+    type CensusStream = ReceiverStream<Result<CensusPage, tonic::Status>>;
+
+    async fn session(
+        &self,
+        request: tonic::Request<tonic::Streaming<Deliveries>>,
+    ) -> Result<tonic::Response<Self::SessionStream>, tonic::Status> {
+        let mut deliveries = request.into_inner();
+        let (words, delivered) = (self.words.clone(), self.delivered.clone());
+        let number = self.sessions.fetch_add(1, Ordering::Relaxed);
+        let (sent, stream) = mpsc::channel(16);
+        let task = Host::system().tasks.spawn("scripted comet", async move {
+            loop {
+                let word = async { words.lock().await.recv().await };
+                tokio::select! {
+                    batch = deliveries.message() => match batch {
+                        Ok(Some(_)) => _ = delivered.send(number),
+                        _ => return,
+                    },
+                    word = word => match word {
+                        Some(Word::Says(draining)) => {
+                            let said = Receipts { receipts: Vec::new(), draining };
+                            let _ = sent.send(Ok(said)).await;
+                        }
+                        Some(Word::Ends) | None => return,
+                    },
+                }
+            }
+        });
+        task.detach();
+        Ok(tonic::Response::new(ReceiverStream::new(stream)))
+    }
+
+    async fn census(
+        &self,
+        _: tonic::Request<CensusRequest>,
+    ) -> Result<tonic::Response<Self::CensusStream>, tonic::Status> {
+        Err(tonic::Status::unimplemented("nobody asks"))
+    }
+}
+
+#[tokio::test]
+async fn a_comet_that_takes_no_devices_is_known_to_until_it_says_otherwise_on_a_new_session() {
+    let host = Host::system();
+    let (say, words) = mpsc::unbounded_channel();
+    let (counted, mut delivered) = mpsc::unbounded_channel();
+    let words = Arc::new(tokio::sync::Mutex::new(words));
+    let comet = Scripted { words, delivered: counted, sessions: AtomicUsize::new(0) };
+    let (channel, _server) = serve(&host, comet).await;
+    let session = DeliverySession::open("c".into(), channel, Metrics::new(), &host);
+    let until = async |draining: bool| {
+        let said = async {
+            while session.is_draining() != draining {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), said).await.expect("it is known");
+    };
+    // Who says nothing of it on a new session takes devices again.
+    for (otherwise, number) in [Some(false), None].into_iter().zip(1..) {
+        say.send(Word::Says(Some(true))).ok().unwrap();
+        until(true).await;
+        say.send(Word::Says(None)).ok().unwrap();
+        say.send(Word::Ends).ok().unwrap();
+        let next = async {
+            loop {
+                let _awaited = session.send(vec![Deliver::default()]).unwrap();
+                let received = tokio::time::timeout(RECONNECT_FIRST, delivered.recv()).await;
+                if received == Ok(Some(number)) {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), next).await.expect("a new session");
+        assert!(session.is_draining(), "it has said nothing yet");
+        say.send(Word::Says(otherwise)).ok().unwrap();
+        until(false).await;
+    }
+    // One of an earlier version says nothing at all.
+    say.send(Word::Says(Some(true))).ok().unwrap();
+    until(true).await;
+    say.send(Word::Ends).ok().unwrap();
+    until(false).await;
+}
+
+#[tokio::test]
+async fn what_waits_for_a_comet_that_hangs_is_bounded_in_bytes() {
+    let host = Host::system();
+    // It takes connections and never says a word.
+    let listener = host.net.listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let channel = grpc::channel(host.net.clone(), &address).unwrap();
+    let session = DeliverySession::open("c".into(), channel, Metrics::new(), &host);
+    let body = bytes::Bytes::from(vec![0; 1 << 20]);
+    let delivery = || {
+        let message = Some(common::Message { op: 1, body: body.clone() });
+        let to = ToConnections { message, targets: Vec::new() };
+        Deliver { kind: Some(deliver::Kind::ToConnections(to)), ..Deliver::default() }
+    };
+    let taken = (0..DELIVERIES_WAITING_MAX).find(|_| session.send(vec![delivery()]).is_err());
+    assert_eq!(taken, Some((DELIVERIES_WAITING_BYTES_MAX >> 20) - 1));
+    let small = Deliver::default();
+    assert!(session.send(vec![small]).is_ok(), "a small one still finds room");
+}
