@@ -50,7 +50,8 @@ http_listen = "127.0.0.1:$http"
 grpc_listen = "127.0.0.1:$grpc"
 edge_listen = "127.0.0.1:$edge"
 heartbeat_ms = $silence_ms
-push_timeout_ms = 30000
+push_timeout_ms = 120000
+push_timeout_ms_max = 120000
 EOF
 comet_pids=() comet_addresses=()
 for ((number = 1; number <= comets; number++)); do
@@ -93,6 +94,6 @@ awk -v n="$total" -v comets="$comets" -v took="$took" -v before="$comets_before"
 # The memory of the registry is in the machine.
 printf 'the router: %d MiB\n' $(($(pss_of "${router_pids[@]}") / 1024))
 begun_ms=$(date +%s%3N)
-receipt=$(curl -sS --fail-with-body -m 60 -H 'content-type: application/json' "http://127.0.0.1:$http/v1/push" \
+receipt=$(curl -sS --fail-with-body -m 150 -H 'content-type: application/json' "http://127.0.0.1:$http/v1/push" \
   -d '{"target":{"broadcast":{}},"op":1000,"body":"to everybody","wait_for":"written"}') || die "the push failed: $receipt"
 printf 'a push to everybody, %d ms: %s\n' $(($(date +%s%3N) - begun_ms)) "$receipt"
