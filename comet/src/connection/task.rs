@@ -292,85 +292,42 @@ async fn finish_apart(mut stream: Box<dyn Stream>, connection: &Connection, last
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicBool, Ordering};
-
     use orrery_comet_core::Session;
+    use orrery_host::Host;
     use orrery_model::Conn;
-    use tokio::io::{AsyncReadExt as _, AsyncWrite, DuplexStream, duplex};
+    use tokio::io::AsyncReadExt as _;
 
     use super::*;
     use crate::connection::Shared;
     use crate::outbox::OutboxLimits;
 
-    /// How many bytes the other end leaves unread.
-    const KERNEL_BYTES: usize = 64;
+    /// More than the kernel keeps at both ends for a device that does not read.
+    const TOO_MUCH: usize = 64 << 20;
 
-    /// Tells whether it was asked to be reset.
-    struct Watched(DuplexStream, Arc<AtomicBool>);
-
-    impl Stream for Watched {
-        fn adopt(self: Box<Self>) -> io::Result<Box<dyn Stream>> {
-            Ok(self)
-        }
-
-        fn reset_on_drop(&self) {
-            self.1.store(true, Ordering::Relaxed);
-        }
-    }
-
-    impl AsyncRead for Watched {
-        fn poll_read(
-            mut self: Pin<&mut Self>,
-            cx: &mut Context<'_>,
-            buffer: &mut ReadBuf<'_>,
-        ) -> Poll<io::Result<()>> {
-            Pin::new(&mut self.0).poll_read(cx, buffer)
-        }
-    }
-
-    impl AsyncWrite for Watched {
-        fn poll_write(
-            mut self: Pin<&mut Self>,
-            cx: &mut Context<'_>,
-            bytes: &[u8],
-        ) -> Poll<io::Result<usize>> {
-            Pin::new(&mut self.0).poll_write(cx, bytes)
-        }
-
-        fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Pin::new(&mut self.0).poll_flush(cx)
-        }
-
-        fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Pin::new(&mut self.0).poll_shutdown(cx)
-        }
-    }
-
-    /// Ends a connection for which so many bytes wait, whose device never closes; gives that, and whether it was reset.
-    async fn ended_with(bytes: usize) -> (DuplexStream, bool) {
-        let (ours, device) = duplex(KERNEL_BYTES);
-        let is_reset = Arc::<AtomicBool>::default();
-        let stream = Box::new(Watched(ours, is_reset.clone()));
+    /// Ends a connection for which so many bytes wait, whose device neither reads nor closes meanwhile; gives what the
+    /// device finds.
+    async fn ended_with(bytes: usize) -> io::Result<usize> {
+        let net = Host::system().net;
+        let listener = net.listen(([127, 0, 0, 1], 0).into()).await?;
+        let address = listener.local_addr()?.to_string();
+        let mut device = net.connect(&address).await?;
+        let (stream, _) = listener.accept().await?;
         let limits = OutboxLimits { frames: 8, bytes: 1024 };
         let session = Session::new(Dialect::Tcp, 0);
         let connection = Connection::new(Conn(256), session, Shared::of(Rc::default(), limits));
         connection.answer(vec![7; bytes].into());
         flush(stream, &connection, true).await;
-        (device, is_reset.load(Ordering::Relaxed))
+        device.read_to_end(&mut Vec::new()).await
     }
 
     #[tokio::test]
     async fn a_device_that_has_all_is_not_reset_however_long_it_takes_to_close() {
-        let (mut device, is_reset) = ended_with(KERNEL_BYTES).await;
-        assert!(!is_reset);
-        let mut read = Vec::new();
-        device.read_to_end(&mut read).await.unwrap();
-        assert_eq!(read.len(), KERNEL_BYTES);
+        assert_eq!(ended_with(64).await.unwrap(), 64);
     }
 
     #[tokio::test]
     async fn a_device_that_does_not_take_what_waits_in_time_is_reset() {
-        assert!(ended_with(KERNEL_BYTES + 1).await.1);
+        let end = ended_with(TOO_MUCH).await.unwrap_err();
+        assert_eq!(end.kind(), io::ErrorKind::ConnectionReset);
     }
 }

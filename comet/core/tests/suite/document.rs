@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
-const FILES: [(&str, &str); 31] = [
+const FILES: &[(&str, &str)] = &[
     // Before the shorter names that some of these end with.
     ("conformance upgrade", "comet/tests/conformance/upgrade.rs"),
     ("conformance hostile", "comet/tests/conformance/hostile.rs"),
