@@ -3,45 +3,36 @@
 use std::sync::atomic::AtomicUsize;
 
 use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use orrery_host::grpc;
 use orrery_proto::common;
 use orrery_proto::delivery::delivery_server::{Delivery, DeliveryServer};
 use orrery_proto::delivery::{CensusPage, CensusRequest, ToConnections, deliver};
+use tokio::sync::Mutex;
+use tonic::Streaming;
 
 use super::*;
 
-/// A comet that says how many deliveries were in each message, and answers when it is told to.
-struct Counting {
-    messages: mpsc::UnboundedSender<usize>,
-    answers: Arc<tokio::sync::Mutex<mpsc::UnboundedReceiver<()>>>,
-}
+/// What a comet does with a session: deliveries, and where it answers.
+type Script = Box<dyn Fn(Streaming<Deliveries>, Answers) -> BoxFuture<'static, ()> + Send + Sync>;
+
+type Answers = mpsc::Sender<Result<Receipts, tonic::Status>>;
+
+/// A comet that does with each session as it is told.
+struct Scripted(Script);
 
 #[tonic::async_trait]
-impl Delivery for Counting {
+impl Delivery for Scripted {
     type SessionStream = ReceiverStream<Result<Receipts, tonic::Status>>;
     type CensusStream = ReceiverStream<Result<CensusPage, tonic::Status>>;
 
     async fn session(
         &self,
-        request: tonic::Request<tonic::Streaming<Deliveries>>,
+        request: tonic::Request<Streaming<Deliveries>>,
     ) -> Result<tonic::Response<Self::SessionStream>, tonic::Status> {
-        let mut deliveries = request.into_inner();
-        let (messages, answers) = (self.messages.clone(), self.answers.clone());
-        let (sent, stream) = mpsc::channel(16);
-        let task = Host::system().tasks.spawn("counting comet", async move {
-            while let Ok(Some(batch)) = deliveries.message().await {
-                let _ = messages.send(batch.deliveries.len());
-                let (sent, answers) = (sent.clone(), answers.clone());
-                let answer = async move {
-                    answers.lock().await.recv().await;
-                    let receipt = |it: &Deliver| Receipt { id: it.id, ..Receipt::default() };
-                    let receipts = batch.deliveries.iter().map(receipt).collect();
-                    let _ = sent.send(Ok(Receipts { receipts, draining: None })).await;
-                };
-                Host::system().tasks.spawn("answer", answer).detach();
-            }
-        });
-        task.detach();
+        let (answers, stream) = mpsc::channel(16);
+        let session = (self.0)(request.into_inner(), answers);
+        Host::system().tasks.spawn("scripted comet", session).detach();
         Ok(tonic::Response::new(ReceiverStream::new(stream)))
     }
 
@@ -53,8 +44,67 @@ impl Delivery for Counting {
     }
 }
 
+/// A comet that says how many deliveries were in each message, and answers one whenever it is told to.
+fn counting(counted: mpsc::UnboundedSender<usize>, told: mpsc::UnboundedReceiver<()>) -> Scripted {
+    let told = Arc::new(Mutex::new(told));
+    Scripted(Box::new(move |mut deliveries, answers| {
+        let (counted, told) = (counted.clone(), told.clone());
+        async move {
+            while let Ok(Some(batch)) = deliveries.message().await {
+                let _ = counted.send(batch.deliveries.len());
+                let (answers, told) = (answers.clone(), told.clone());
+                let answer = async move {
+                    told.lock().await.recv().await;
+                    let receipt = |it: &Deliver| Receipt { id: it.id, ..Receipt::default() };
+                    let receipts = batch.deliveries.iter().map(receipt).collect();
+                    let _ = answers.send(Ok(Receipts { receipts, draining: None })).await;
+                };
+                Host::system().tasks.spawn("answer", answer).detach();
+            }
+        }
+        .boxed()
+    }))
+}
+
+/// What a talking comet does: says whether it takes devices, or nothing of it, or ends the session.
+enum Word {
+    Says(Option<bool>),
+    Ends,
+}
+
+/// A comet that does what it is told, on one session after the other, and tells on which something was delivered.
+fn talking(
+    words: mpsc::UnboundedReceiver<Word>,
+    delivered: mpsc::UnboundedSender<usize>,
+) -> Scripted {
+    let (words, sessions) = (Arc::new(Mutex::new(words)), AtomicUsize::new(0));
+    Scripted(Box::new(move |mut deliveries, answers| {
+        let (words, delivered) = (words.clone(), delivered.clone());
+        let number = sessions.fetch_add(1, Ordering::Relaxed);
+        async move {
+            loop {
+                let word = async { words.lock().await.recv().await };
+                tokio::select! {
+                    batch = deliveries.message() => match batch {
+                        Ok(Some(_)) => _ = delivered.send(number),
+                        _ => return,
+                    },
+                    word = word => match word {
+                        Some(Word::Says(draining)) => {
+                            let said = Receipts { receipts: Vec::new(), draining };
+                            let _ = answers.send(Ok(said)).await;
+                        }
+                        Some(Word::Ends) | None => return,
+                    },
+                }
+            }
+        }
+        .boxed()
+    }))
+}
+
 /// Serves a comet; gives the way to it.
-async fn serve(host: &Host, comet: impl Delivery) -> (Channel, Task) {
+async fn serve(host: &Host, comet: Scripted) -> (Channel, Task) {
     let listener = host.net.listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let server = tonic::transport::Server::builder()
@@ -69,8 +119,7 @@ async fn what_comes_while_a_message_is_unanswered_shares_the_next_one() {
     let host = Host::system();
     let (counted, mut messages) = mpsc::unbounded_channel();
     let (answer, answers) = mpsc::unbounded_channel();
-    let answers = Arc::new(tokio::sync::Mutex::new(answers));
-    let (channel, _server) = serve(&host, Counting { messages: counted, answers }).await;
+    let (channel, _server) = serve(&host, counting(counted, answers)).await;
     let (window, metrics) = (Duration::from_secs(2), Metrics::new());
     let session = DeliverySession::gathering(window, "c".into(), channel, metrics, &host);
     let send = || session.send(vec![Deliver::default()]).unwrap().remove(0);
@@ -105,70 +154,12 @@ async fn what_comes_while_a_message_is_unanswered_shares_the_next_one() {
     }
 }
 
-/// What a scripted comet does: says whether it takes devices, or nothing of it, or ends the session.
-enum Word {
-    Says(Option<bool>),
-    Ends,
-}
-
-/// A comet that does what it is told, on one session after the other, and tells on which something was delivered.
-struct Scripted {
-    words: Arc<tokio::sync::Mutex<mpsc::UnboundedReceiver<Word>>>,
-    delivered: mpsc::UnboundedSender<usize>,
-    sessions: AtomicUsize,
-}
-
-#[tonic::async_trait]
-impl Delivery for Scripted {
-    type SessionStream = ReceiverStream<Result<Receipts, tonic::Status>>;
-    type CensusStream = ReceiverStream<Result<CensusPage, tonic::Status>>;
-
-    async fn session(
-        &self,
-        request: tonic::Request<tonic::Streaming<Deliveries>>,
-    ) -> Result<tonic::Response<Self::SessionStream>, tonic::Status> {
-        let mut deliveries = request.into_inner();
-        let (words, delivered) = (self.words.clone(), self.delivered.clone());
-        let number = self.sessions.fetch_add(1, Ordering::Relaxed);
-        let (sent, stream) = mpsc::channel(16);
-        let task = Host::system().tasks.spawn("scripted comet", async move {
-            loop {
-                let word = async { words.lock().await.recv().await };
-                tokio::select! {
-                    batch = deliveries.message() => match batch {
-                        Ok(Some(_)) => _ = delivered.send(number),
-                        _ => return,
-                    },
-                    word = word => match word {
-                        Some(Word::Says(draining)) => {
-                            let said = Receipts { receipts: Vec::new(), draining };
-                            let _ = sent.send(Ok(said)).await;
-                        }
-                        Some(Word::Ends) | None => return,
-                    },
-                }
-            }
-        });
-        task.detach();
-        Ok(tonic::Response::new(ReceiverStream::new(stream)))
-    }
-
-    async fn census(
-        &self,
-        _: tonic::Request<CensusRequest>,
-    ) -> Result<tonic::Response<Self::CensusStream>, tonic::Status> {
-        Err(tonic::Status::unimplemented("nobody asks"))
-    }
-}
-
 #[tokio::test]
 async fn a_comet_that_takes_no_devices_is_known_to_until_it_says_otherwise_on_a_new_session() {
     let host = Host::system();
     let (say, words) = mpsc::unbounded_channel();
     let (counted, mut delivered) = mpsc::unbounded_channel();
-    let words = Arc::new(tokio::sync::Mutex::new(words));
-    let comet = Scripted { words, delivered: counted, sessions: AtomicUsize::new(0) };
-    let (channel, _server) = serve(&host, comet).await;
+    let (channel, _server) = serve(&host, talking(words, counted)).await;
     let session = DeliverySession::open("c".into(), channel, Metrics::new(), &host);
     let until = async |draining: bool| {
         let said = async {
