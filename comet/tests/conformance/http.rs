@@ -6,23 +6,8 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::reply::Reply;
 use crate::soon;
-use crate::web::Reply;
-
-/// An answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) content_type: String,
-    pub(crate) location: String,
-    pub(crate) body: String,
-}
-
-impl Answer {
-    pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("{self:?} is not JSON"))
-    }
-}
 
 /// A connection to a logic's HTTP port; requests follow one another.
 pub(crate) struct Http {
@@ -37,11 +22,11 @@ impl Http {
         Self { stream, unread: Vec::new() }
     }
 
-    pub(crate) async fn get(&mut self, target: &str) -> Answer {
+    pub(crate) async fn get(&mut self, target: &str) -> Reply {
         self.request("GET", target, b"").await
     }
 
-    pub(crate) async fn post(&mut self, target: &str, body: impl AsRef<[u8]>) -> Answer {
+    pub(crate) async fn post(&mut self, target: &str, body: impl AsRef<[u8]>) -> Reply {
         self.request("POST", target, body.as_ref()).await
     }
 
@@ -59,7 +44,7 @@ impl Http {
         answer.json()
     }
 
-    pub(crate) async fn request(&mut self, method: &str, target: &str, body: &[u8]) -> Answer {
+    pub(crate) async fn request(&mut self, method: &str, target: &str, body: &[u8]) -> Reply {
         self.request_with("", method, target, body).await
     }
 
@@ -70,7 +55,7 @@ impl Http {
         method: &str,
         target: &str,
         body: &[u8],
-    ) -> Answer {
+    ) -> Reply {
         let head = format!(
             "{method} {target} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\
              Content-Type: application/x-www-form-urlencoded\r\n{headers}\r\n",
@@ -82,7 +67,7 @@ impl Http {
         soon("an HTTP answer", self.answer()).await
     }
 
-    async fn answer(&mut self) -> Answer {
+    async fn answer(&mut self) -> Reply {
         let end = loop {
             let end = self.unread.windows(4).position(|window| window == b"\r\n\r\n");
             match end {
@@ -93,18 +78,14 @@ impl Http {
         let head: Vec<u8> = self.unread.drain(..end + 4).collect();
         let head = String::from_utf8(head).unwrap();
         let status = head[9..12].parse().unwrap();
-        let reply = Reply { status, head, body: String::new() };
-        let len = reply.header("content-length");
-        let len: usize = len.parse().expect("every answer tells its length");
+        let mut reply = Reply { status, head, body: String::new() };
+        let len: usize =
+            reply.header("content-length").parse().expect("every answer tells its length");
         while self.unread.len() < len {
             self.more().await;
         }
-        Answer {
-            status,
-            content_type: reply.header("content-type"),
-            location: reply.header("location"),
-            body: String::from_utf8(self.unread.drain(..len).collect()).unwrap(),
-        }
+        reply.body = String::from_utf8(self.unread.drain(..len).collect()).unwrap();
+        reply
     }
 
     async fn more(&mut self) {

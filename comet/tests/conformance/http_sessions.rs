@@ -112,7 +112,7 @@ async fn a_device_that_says_goodbye_is_unbound_at_once() {
         let mut other = wire.another().await;
         let target = format!("/sub/close?session={}", wire.visit.session);
         let reply = other.fetch("POST", &target, b"").await;
-        assert_eq!((reply.status, reply.header("connection").as_str()), (204, "close"));
+        assert_eq!((reply.status, reply.header("connection")), (204, "close"));
         other.expect_end().await;
         let reply = soon("an answer", wire.reply()).await.unwrap();
         if way == Transport::Poll {
@@ -124,7 +124,7 @@ async fn a_device_that_says_goodbye_is_unbound_at_once() {
         // It is over, which may be said again, once for each connection.
         let mut other = wire.another().await;
         let reply = other.fetch("POST", &target, b"").await;
-        assert_eq!((reply.status, reply.header("connection").as_str()), (204, "close"));
+        assert_eq!((reply.status, reply.header("connection")), (204, "close"));
         other.expect_end().await;
     }
 }
@@ -186,7 +186,7 @@ async fn what_a_session_that_is_over_keeps_is_given_once_a_connection() {
         for _ in 0..2 {
             let mut again = wire.another().await;
             let reply = again.fetch("GET", &wire.target(), b"").await;
-            assert_eq!((reply.status, reply.header("connection").as_str()), (200, "close"));
+            assert_eq!((reply.status, reply.header("connection")), (200, "close"));
             let mut text = reply.body;
             if way == Transport::Events {
                 while !text.contains("kicked") {

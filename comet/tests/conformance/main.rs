@@ -15,6 +15,8 @@ mod http;
 mod link;
 #[path = "../support/patience.rs"]
 mod patience;
+#[path = "../support/reply.rs"]
+mod reply;
 mod stack;
 mod web;
 mod wire;

@@ -5,34 +5,10 @@ use std::collections::VecDeque;
 use serde_json::{Value, json};
 
 use crate::device::Who;
+pub(crate) use crate::reply::Reply;
 use crate::soon;
 use crate::stack::{Doors, shared};
 use crate::wire::{HTTP, Transport, Way, Wire};
-
-/// An answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Reply {
-    pub(crate) status: u16,
-    pub(crate) head: String,
-    pub(crate) body: String,
-}
-
-impl Reply {
-    pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("{self:?} is not JSON"))
-    }
-
-    /// A header's value; empty where it is not there.
-    pub(crate) fn header(&self, name: &str) -> String {
-        let mut lines = self.head.lines().filter_map(|line| line.split_once(": "));
-        let found = lines.find(|(known, _)| known.eq_ignore_ascii_case(name));
-        found.map(|(_, value)| value.to_owned()).unwrap_or_default()
-    }
-
-    fn is_stream(&self) -> bool {
-        self.header("transfer-encoding") == "chunked"
-    }
-}
 
 /// Where a device over HTTP has got.
 #[derive(Default)]
@@ -86,7 +62,7 @@ impl Wire {
         let head = String::from_utf8(self.unread[..end].to_vec()).unwrap();
         let status = head[9..12].parse().unwrap();
         let mut reply = Reply { status, head, body: String::new() };
-        let len = match reply.header("content-length").as_str() {
+        let len = match reply.header("content-length") {
             "" => 0,
             len => len.parse().unwrap(),
         };
@@ -182,7 +158,7 @@ impl Wire {
             let reply = self.reply().await;
             self.visit.asked = false;
             match reply {
-                Some(reply) if reply.is_stream() => self.visit.streams = true,
+                Some(reply) if is_stream(&reply) => self.visit.streams = true,
                 Some(reply) => self.take_reply(&reply),
                 None if repeated || self.visit.session.is_empty() => return None,
                 None => {
@@ -273,4 +249,8 @@ pub(crate) async fn connections(stack: &Doors, key: &str) -> usize {
     let path = format!("/v1/keys/{key}/connections");
     let list = stack.http().await.get(&path).await.json();
     list["connections"].as_array().unwrap().len()
+}
+
+fn is_stream(reply: &Reply) -> bool {
+    reply.header("transfer-encoding") == "chunked"
 }

@@ -21,6 +21,8 @@ mod device;
 mod http;
 #[path = "../support/patience.rs"]
 mod patience;
+#[path = "../support/reply.rs"]
+mod reply;
 mod spans;
 #[allow(dead_code, reason = "shared with tests that use all of it")]
 #[path = "../conformance/stack.rs"]

@@ -7,6 +7,8 @@ pub(crate) mod memory;
 #[path = "../../support/patience.rs"]
 pub(crate) mod patience;
 pub(crate) mod registry;
+#[path = "../../support/reply.rs"]
+mod reply;
 pub(crate) mod session;
 pub(crate) mod tls;
 pub(crate) mod web;
