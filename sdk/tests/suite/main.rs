@@ -6,4 +6,6 @@
 mod client;
 mod device;
 mod http;
+mod http_posts;
 mod peer;
+mod script;

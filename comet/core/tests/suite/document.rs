@@ -35,6 +35,7 @@ const FILES: &[(&str, &str)] = &[
     ("sdk device", "sdk/tests/suite/device.rs"),
     ("sdk client", "sdk/tests/suite/client.rs"),
     ("sdk http", "sdk/tests/suite/http.rs"),
+    ("sdk http_posts", "sdk/tests/suite/http_posts.rs"),
     ("sdk backoff", "sdk/src/backoff.rs"),
     ("sdk node_list", "sdk/src/node_list.rs"),
 ];

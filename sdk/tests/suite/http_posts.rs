@@ -1,0 +1,171 @@
+//! What a device over HTTP says: requests, heartbeats and goodbyes, against a script.
+
+use std::time::Duration;
+
+use orrery_sdk::{Device, Event, RequestError, Transport};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::script::{Act, SENT, Script, answer, events, expect, goodbye, message, next, welcome};
+
+#[tokio::test(start_paused = true)]
+async fn what_it_says_goes_while_it_waits_and_its_end_is_told() {
+    let joined = r#"{"type":"joined","id":2,"rooms":["r"]}"#;
+    let close = r#"{"type":"close","code":4001,"reason":"replaced"}"#;
+    let script = Script::start(vec![
+        welcome(),
+        ("POST /sub/send?session=S ", Act::Say(SENT.to_owned())),
+        ("GET /sub/poll?session=S&cursor=1 ", Act::Say(events("2", joined))),
+        ("GET /sub/poll?session=S&cursor=2 ", Act::Say(events("3", close))),
+    ]);
+    let script = script.await;
+    let mut device = script.connect(Transport::Poll).await.unwrap();
+    device.join(&["r"]).await.unwrap();
+    let closed = Event::Closed { code: Some(4001), reason: "replaced".to_owned() };
+    assert_eq!(next(&mut device).await, closed);
+    assert_eq!(next(&mut device).await, closed, "it says so again and again");
+    let sent = script.asked().into_iter().find(|asked| asked.contains("/sub/send")).unwrap();
+    assert!(sent.ends_with(r#"{"type":"join","id":2,"rooms":["r"]}"#), "{sent}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_post_does_not_meet_the_end_of_a_connection_that_was_idle() {
+    let send = |act: fn(String) -> Act| ("POST /sub/send", act(SENT.to_owned()));
+    let script = Script::start(vec![
+        welcome(),
+        send(Act::Say),
+        send(Act::SayAndMiss),
+        send(Act::SayAndMiss),
+        send(Act::Say),
+    ]);
+    let script = script.await;
+    let mut device = script.connect(Transport::Poll).await.unwrap();
+    device.send(4, b"one").await.unwrap();
+    device.send(4, b"two").await.unwrap();
+    assert_eq!(script.connections("POST /sub/send"), 1, "one right after the other");
+    for (body, connections) in [(b"three", 2), (b"fours", 3)] {
+        sleep(Duration::from_secs(5)).await;
+        device.send(4, body).await.unwrap();
+        assert_eq!(script.connections("POST /sub/send"), connections);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_said_and_never_answered_is_not_said_twice_and_ends_the_connection() {
+    let script = Script::start(vec![
+        welcome(),
+        ("POST /sub/send", Act::Wait),
+        ("GET /sub/poll", Act::Wait),
+        goodbye(),
+    ]);
+    let script = script.await;
+    let mut device = script.connect(Transport::Poll).await.unwrap();
+    let began = Instant::now();
+    let sent = timeout(Duration::from_secs(3600), device.send(4, b"one")).await.unwrap();
+    assert!(matches!(sent, Err(RequestError::Closed)), "{sent:?}");
+    assert_eq!(began.elapsed().as_secs(), 5, "the answer timeout");
+    let Event::Closed { code: None, reason } = next(&mut device).await else {
+        panic!("not the end")
+    };
+    assert!(reason.contains("in time"), "{reason}");
+    assert_eq!(script.asked().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_given_up_is_closed_before_its_end_is_told() {
+    let passed = r#"{"type":"error","code":"BAD_CURSOR","message":"not kept any more"}"#;
+    let broken = events("2", r#"{"type":"message","op":"nine"}"#);
+    for (close, least_s) in [(goodbye().1, 0), (Act::SayAndHang(String::new()), 0), (Act::Wait, 2)]
+    {
+        for said in [answer("410 Gone", passed), answer("400 Bad Request", passed), broken.clone()]
+        {
+            let script = Script::start(vec![
+                welcome(),
+                ("GET /sub/poll", Act::Say(said)),
+                ("POST /sub/close?session=S ", close.clone()),
+            ]);
+            let script = script.await;
+            let mut device = script.connect(Transport::Poll).await.unwrap();
+            let began = Instant::now();
+            // Whoever waits for the end may give up on it, and the goodbye goes on.
+            let early = timeout(Duration::from_millis(1), device.next()).await;
+            assert_eq!(early.is_err(), least_s > 0, "{early:?}");
+            assert!(matches!(next(&mut device).await, Event::Closed { code: None, .. }));
+            assert_eq!(began.elapsed().as_secs(), least_s);
+            assert_eq!(script.asked().len(), 3, "{:?}", script.asked());
+            device.close().await;
+            assert_eq!(script.asked().len(), 3, "it is said once");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_too_much_for_a_comet_is_said_again_for_a_minute() {
+    let busy = r#"{"type":"error","code":"UNAVAILABLE","message":"too much"}"#;
+    let busy = format!(
+        "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 5\r\nConnection: close\r\n\
+         Content-Length: {}\r\n\r\n{busy}",
+        busy.len()
+    );
+    let again = ("GET /sub/poll?session=S&cursor=1 ", Act::Say(events("2", &message("one"))));
+    let script = vec![welcome(), ("GET /sub/poll", Act::SayAndHang(busy.clone())), again];
+    let script = Script::start(script).await;
+    let mut device = script.connect(Transport::Poll).await.unwrap();
+    let began = Instant::now();
+    expect(&mut device, "one").await;
+    assert_eq!(began.elapsed().as_secs(), 5);
+
+    let busy = || ("POST /sub/send", Act::SayAndHang(busy.clone()));
+    let sent = ("POST /sub/send", Act::Say(SENT.to_owned()));
+    let script = Script::start(vec![welcome(), busy(), busy(), sent]).await;
+    let mut device = script.connect(Transport::Poll).await.unwrap();
+    let began = Instant::now();
+    device.send(4, b"one").await.unwrap();
+    assert!((10..12).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+    let asked = script.asked();
+    assert!(asked.len() == 4 && asked[1] == asked[2] && asked[1] == asked[3], "{asked:?}");
+
+    let mut lines = vec![welcome(), goodbye()];
+    lines.extend(std::iter::repeat_n(busy(), 100));
+    let script = Script::start(lines).await;
+    let mut device = script.connect(Transport::Poll).await.unwrap();
+    let began = Instant::now();
+    let sent = timeout(Duration::from_secs(3600), device.send(4, b"one")).await.unwrap();
+    assert!(matches!(sent, Err(RequestError::Closed)), "{sent:?}");
+    assert!((60..70).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+    let closed = Event::Closed { code: None, reason: "too much".to_owned() };
+    assert_eq!(next(&mut device).await, closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_says_something_to_a_session_that_is_over_learns_why_it_is() {
+    let close = r#"{"type":"close","code":4001,"reason":"replaced"}"#;
+    let send = ("POST /sub/send", Act::Say(answer("410 Gone", close)));
+    let script = Script::start(vec![welcome(), send]).await;
+    let mut device = script.connect(Transport::Poll).await.unwrap();
+    let sent = device.send(4, b"one").await;
+    assert!(matches!(sent, Err(RequestError::Closed)), "{sent:?}");
+    let closed = Event::Closed { code: Some(4001), reason: "replaced".to_owned() };
+    assert_eq!(next(&mut device).await, closed);
+    assert_eq!(script.asked().len(), 2, "there is nothing to say goodbye to");
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_heartbeats_are_sent_over_http_where_none_are_needed() {
+    for (transport, events) in [(Transport::Poll, "GET /sub/poll"), (Transport::Sse, "GET /sub/ev")]
+    {
+        let script = Script::start(vec![welcome(), (events, Act::Wait)]).await;
+        let options = script.options(transport).heartbeat(Duration::from_secs(1));
+        let mut device = Device::connect(&script.net, options).await.unwrap();
+        let none = timeout(Duration::from_secs(10), device.next()).await;
+        assert!(none.is_err(), "{none:?}");
+        assert_eq!(script.asked().len(), 2, "{:?}", script.asked());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_device_says_goodbye_over_http() {
+    let script = Script::start(vec![welcome(), goodbye()]).await;
+    let device = script.connect(Transport::Poll).await.unwrap();
+    device.close().await;
+    assert_eq!(script.asked().len(), 2);
+}
