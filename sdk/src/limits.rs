@@ -55,6 +55,10 @@ pub(crate) const HTTP_FAILING_SHARE: u32 = 2;
 /// How long it may fail at most: then another comet may be of more use than what this one has kept.
 pub(crate) const HTTP_FAILING_MAX: Duration = Duration::from_secs(60);
 
+/// How many events that nobody has taken yet a device over HTTP keeps before it asks for more while it says something:
+/// the comet keeps the next ones.
+pub(crate) const HTTP_ARRIVED_MAX: usize = 256;
+
 /// How long the goodbye of a device over HTTP may take that gives its session up: time for a connection and an answer
 /// where there is a comet, and little where there is none.
 pub(crate) const HTTP_GOODBYE_MAX: Duration = Duration::from_secs(2);

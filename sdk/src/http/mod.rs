@@ -23,7 +23,7 @@ use self::event_stream::{Block, EventStream};
 use self::exchange::{Received, Unsaid, fetch, read, send};
 use self::link::{Answer, Door, Link};
 use self::retry::Retry;
-use crate::limits::{HTTP_GOODBYE_MAX, HTTP_GRACE, HTTP_WAIT};
+use crate::limits::{HTTP_ARRIVED_MAX, HTTP_GOODBYE_MAX, HTTP_GRACE, HTTP_WAIT};
 use crate::wire::{Incoming, Outgoing};
 
 /// How events are asked for.
@@ -121,7 +121,14 @@ impl HttpWire {
                 return Poll::Ready(Err(end));
             }
             if let Some(sending) = &mut self.sending {
-                let sent = ready!(sending.poll_unpin(cx));
+                let Poll::Ready(sent) = sending.poll_unpin(cx) else {
+                    // It may take long, and there is nobody else who hears what the comet says meanwhile.
+                    while self.has_room() && self.poll_events(cx).is_ready() {}
+                    if self.ended.is_some() {
+                        continue;
+                    }
+                    return Poll::Pending;
+                };
                 self.sending = None;
                 match sent {
                     Ok(link) => self.posts = Some(link),
@@ -150,15 +157,26 @@ impl HttpWire {
             if let Some(end) = ready!(self.poll_end(cx)) {
                 return Poll::Ready(end);
             }
-            if self.receiving.is_none() && !self.ask() {
-                // Nothing is said yet, and whoever says something flushes it.
-                return Poll::Pending;
-            }
-            let Some(receiving) = &mut self.receiving else { continue };
-            let received = ready!(receiving.poll_unpin(cx));
-            self.receiving = None;
-            self.take(received);
+            ready!(self.poll_events(cx));
         }
+    }
+
+    /// Whether more may arrive before what has is taken.
+    fn has_room(&self) -> bool {
+        self.ended.is_none() && self.arrived.len() < HTTP_ARRIVED_MAX
+    }
+
+    /// Asks for events, or for a session, and takes what is received.
+    fn poll_events(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.receiving.is_none() {
+            self.ask();
+        }
+        // Nothing is said yet, and whoever says something flushes it.
+        let Some(receiving) = &mut self.receiving else { return Poll::Pending };
+        let received = ready!(receiving.poll_unpin(cx));
+        self.receiving = None;
+        self.take(received);
+        Poll::Ready(())
     }
 
     /// Says goodbye.
@@ -183,17 +201,17 @@ impl HttpWire {
         async move { send(&door, link, &target, &text, limit, retry).await }.boxed()
     }
 
-    /// Begins to ask for events, or for a session; whether there is anything to ask.
-    fn ask(&mut self) -> bool {
+    /// Begins to ask for events, or for a session, if there is anything to ask.
+    fn ask(&mut self) {
         let (door, link) = (self.door.clone(), self.events.take());
         let silence_max = self.wait + HTTP_GRACE;
         let Some(session) = &self.session else {
-            let Some(hello) = self.outgoing.pop_front() else { return false };
+            let Some(hello) = self.outgoing.pop_front() else { return };
             let hello = async move {
                 fetch(&door, link, "POST", "/sub/poll", "", hello, silence_max).await
             };
             self.receiving = Some(hello.boxed());
-            return true;
+            return;
         };
         let (cursor, pause) = (&self.cursor, self.retry.pause(self.pause_min.take()));
         let (target, last_event_id) = match self.kind {
@@ -208,7 +226,6 @@ impl HttpWire {
             fetch(&door, link, "GET", &target, &last_event_id, String::new(), silence_max).await
         };
         self.receiving = Some(asking.boxed());
-        true
     }
 
     fn take(&mut self, received: Received) {

@@ -5,7 +5,9 @@ use std::time::Duration;
 use orrery_sdk::{Device, Event, RequestError, Transport};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::script::{Act, SENT, Script, answer, events, expect, goodbye, message, next, welcome};
+use crate::script::{
+    Act, SENT, Script, answer, events, expect, goodbye, message, next, waiting, welcome,
+};
 
 #[tokio::test(start_paused = true)]
 async fn what_it_says_goes_while_it_waits_and_its_end_is_told() {
@@ -36,6 +38,7 @@ async fn a_post_does_not_meet_the_end_of_a_connection_that_was_idle() {
         send(Act::SayAndMiss),
         send(Act::SayAndMiss),
         send(Act::Say),
+        waiting(),
     ]);
     let script = script.await;
     let mut device = script.connect(Transport::Poll).await.unwrap();
@@ -51,12 +54,8 @@ async fn a_post_does_not_meet_the_end_of_a_connection_that_was_idle() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_said_and_never_answered_is_not_said_twice_and_ends_the_connection() {
-    let script = Script::start(vec![
-        welcome(),
-        ("POST /sub/send", Act::Wait),
-        ("GET /sub/poll", Act::Wait),
-        goodbye(),
-    ]);
+    let script =
+        Script::start(vec![welcome(), ("POST /sub/send", Act::Wait), waiting(), goodbye()]);
     let script = script.await;
     let mut device = script.connect(Transport::Poll).await.unwrap();
     let began = Instant::now();
@@ -67,7 +66,7 @@ async fn what_is_said_and_never_answered_is_not_said_twice_and_ends_the_connecti
         panic!("not the end")
     };
     assert!(reason.contains("in time"), "{reason}");
-    assert_eq!(script.asked().len(), 3);
+    assert_eq!(script.posts().len(), 3);
 }
 
 #[tokio::test(start_paused = true)]
@@ -116,15 +115,15 @@ async fn what_is_too_much_for_a_comet_is_said_again_for_a_minute() {
 
     let busy = || ("POST /sub/send", Act::SayAndHang(busy.clone()));
     let sent = ("POST /sub/send", Act::Say(SENT.to_owned()));
-    let script = Script::start(vec![welcome(), busy(), busy(), sent]).await;
+    let script = Script::start(vec![welcome(), busy(), busy(), sent, waiting()]).await;
     let mut device = script.connect(Transport::Poll).await.unwrap();
     let began = Instant::now();
     device.send(4, b"one").await.unwrap();
     assert!((10..12).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
-    let asked = script.asked();
-    assert!(asked.len() == 4 && asked[1] == asked[2] && asked[1] == asked[3], "{asked:?}");
+    let said = script.posts();
+    assert!(said.len() == 4 && said[1] == said[2] && said[1] == said[3], "{said:?}");
 
-    let mut lines = vec![welcome(), goodbye()];
+    let mut lines = vec![welcome(), waiting(), waiting(), goodbye()];
     lines.extend(std::iter::repeat_n(busy(), 100));
     let script = Script::start(lines).await;
     let mut device = script.connect(Transport::Poll).await.unwrap();
@@ -137,16 +136,48 @@ async fn what_is_too_much_for_a_comet_is_said_again_for_a_minute() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_says_something_for_long_hears_what_is_said_meanwhile() {
+    let busy = "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 30\r\nContent-Length: 0\r\n\r\n";
+    let many: Vec<String> = (0..300).map(|_| message("two")).collect();
+    let many = events("3", &many.join(","));
+    let close = r#"{"type":"close","code":4001,"reason":"replaced"}"#;
+    let script = vec![
+        welcome(),
+        ("POST /sub/send", Act::Say(busy.to_owned())),
+        ("GET /sub/poll?session=S&cursor=1 ", Act::Say(events("2", &message("one")))),
+        ("GET /sub/poll?session=S&cursor=2 ", Act::Say(many)),
+        ("POST /sub/send", Act::Say(SENT.to_owned())),
+        ("POST /sub/send", Act::Say(busy.to_owned())),
+        ("GET /sub/poll?session=S&cursor=3 ", Act::Say(events("4", close))),
+    ];
+    let script = Script::start(script).await;
+    let mut device = script.connect(Transport::Poll).await.unwrap();
+    device.send(4, b"first").await.unwrap();
+    assert_eq!(script.asked().len(), 5, "no more than there is room for");
+    assert!(script.asked()[3].starts_with("GET /sub/poll?session=S&cursor=2 "));
+    expect(&mut device, "one").await;
+    for _ in 0..300 {
+        expect(&mut device, "two").await;
+    }
+    let began = Instant::now();
+    let sent = device.send(4, b"second").await;
+    assert!(matches!(sent, Err(RequestError::Closed)), "{sent:?}");
+    assert_eq!(began.elapsed().as_secs(), 0, "it does not go on with what is in vain");
+    let closed = Event::Closed { code: Some(4001), reason: "replaced".to_owned() };
+    assert_eq!(next(&mut device).await, closed);
+}
+
+#[tokio::test(start_paused = true)]
 async fn whoever_says_something_to_a_session_that_is_over_learns_why_it_is() {
     let close = r#"{"type":"close","code":4001,"reason":"replaced"}"#;
     let send = ("POST /sub/send", Act::Say(answer("410 Gone", close)));
-    let script = Script::start(vec![welcome(), send]).await;
+    let script = Script::start(vec![welcome(), send, waiting()]).await;
     let mut device = script.connect(Transport::Poll).await.unwrap();
     let sent = device.send(4, b"one").await;
     assert!(matches!(sent, Err(RequestError::Closed)), "{sent:?}");
     let closed = Event::Closed { code: Some(4001), reason: "replaced".to_owned() };
     assert_eq!(next(&mut device).await, closed);
-    assert_eq!(script.asked().len(), 2, "there is nothing to say goodbye to");
+    assert_eq!(script.posts().len(), 2, "there is nothing to say goodbye to");
 }
 
 #[tokio::test(start_paused = true)]

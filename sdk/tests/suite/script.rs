@@ -81,6 +81,11 @@ impl Script {
         self.asked.lock().unwrap().iter().map(|(_, asked)| asked.clone()).collect()
     }
 
+    /// The same of what the device said, its hello and goodbye among it.
+    pub(crate) fn posts(&self) -> Vec<String> {
+        self.asked().into_iter().filter(|asked| asked.starts_with("POST")).collect()
+    }
+
     /// Over how many connections requests of this kind came.
     pub(crate) fn connections(&self, line: &str) -> usize {
         let asked = self.asked.lock().unwrap();
@@ -171,6 +176,11 @@ pub(crate) fn goodbye() -> Line {
 
 pub(crate) fn welcome() -> Line {
     ("POST /sub/poll HTTP/1.1", Act::Say(answer("200 OK", WELCOME)))
+}
+
+/// Somebody asks for events, and there are none.
+pub(crate) fn waiting() -> Line {
+    ("GET /sub/poll?session=S&cursor=1 ", Act::Wait)
 }
 
 pub(crate) fn events(cursor: &str, events: &str) -> String {
