@@ -21,6 +21,15 @@ pub(crate) const MAIL_BATCH: usize = 128;
 /// outbox, so that a burst costs a device that reads nothing.
 pub(crate) const DELIVERIES_PER_TURN: usize = 256;
 
+/// Connections that deliveries are given to before those who have something to say have their turn: about a quarter of a
+/// millisecond. A single delivery to more of them is not cut.
+pub(crate) const GIVEN_IN_A_ROW: usize = 1024;
+
+/// The same before the connections have their turn to write. What is given meanwhile shares a write, which is what keeps
+/// up with a burst; but each piece takes about 72 bytes of memory in each outbox, and so many of them 36 MiB.
+pub(crate) const GIVEN_PER_TURN: usize = 512 * 1024;
+const _: () = assert!(GIVEN_IN_A_ROW <= GIVEN_PER_TURN);
+
 /// Members that are given what waited in their rooms before all of them have their turn to write: about ten
 /// milliseconds of writes, in which a push to somebody else has to wait. The last section may go beyond it.
 pub(crate) const MEMBERS_PER_TURN: usize = 1024;

@@ -20,7 +20,13 @@ use crate::pace::Pace;
 use crate::presence::worker_of;
 
 impl Worker {
-    pub(super) fn deliver(self: &Rc<Self>, delivery: Arc<Delivery>, broadcasts: &mut JoinSet<()>) {
+    /// Carries out a delivery; to how many it gave something.
+    pub(super) fn deliver(
+        self: &Rc<Self>,
+        delivery: Arc<Delivery>,
+        broadcasts: &mut JoinSet<()>,
+    ) -> usize {
+        let mut given = 0;
         match &delivery.work {
             Work::Push { targets, .. } | Work::Close { targets, .. } => {
                 let connections = self.connections.borrow();
@@ -28,6 +34,7 @@ impl Worker {
                     if worker_of(target.conn) != self.index {
                         continue;
                     }
+                    given += 1;
                     match connections.get(target.conn) {
                         Some(connection) => connection.take_target(&delivery, number),
                         None => delivery.say(number, Delivered::NotHere),
@@ -37,7 +44,7 @@ impl Worker {
             Work::Room { encoded, room } => {
                 let sections = self.rooms.borrow().get(room).to_vec();
                 for section in &sections {
-                    self.push_to_section(&delivery, encoded, section);
+                    given += self.push_to_section(&delivery, encoded, section);
                 }
                 delivery.taken();
             }
@@ -45,6 +52,7 @@ impl Worker {
                 let mut fanout = FanOut::new(&delivery, encoded);
                 for connection in self.connections.borrow().iter() {
                     fanout.push_to_all(connection, namespace.as_ref());
+                    given += 1;
                 }
                 fanout.report();
                 delivery.taken();
@@ -59,14 +67,16 @@ impl Worker {
                 broadcasts.spawn_local(self.clone().broadcast(delivery.clone(), *rate));
             }
         }
+        given
     }
 
+    /// Gives a push to a section, or to its members; to how many it gave it.
     fn push_to_section(
         &self,
         delivery: &Arc<Delivery>,
         encoded: &Arc<Encoded>,
         section: &Rc<Section>,
-    ) {
+    ) -> usize {
         let idle = || !section.waits() && self.coalescing.verdict(&section.busy) == Verdict::Now;
         // Where each member's kernel has a word on it, it goes by itself, behind what waits.
         if delivery.wait_written || idle() {
@@ -75,6 +85,7 @@ impl Worker {
             section.push_to_each(|connection| fanout.push_to_member(connection));
             fanout.report();
             self.section_written(section, 1);
+            section.members()
         } else {
             if !section.has_room(encoded.message().body.len(), self.room_limits) {
                 self.write_section(section);
@@ -93,6 +104,7 @@ impl Worker {
             } else if section.become_known() {
                 self.coalescing.add_section(section.clone());
             }
+            1
         }
     }
 

@@ -15,7 +15,8 @@ use super::section::Section;
 use crate::comet::Comet;
 use crate::connection;
 use crate::limits::{
-    DELIVERIES_PER_TURN, MAIL_BATCH, MEMBERS_PER_TURN, SWEEP_PERIOD, WRITE_BYTES_MAX, WRITES_MAX,
+    DELIVERIES_PER_TURN, GIVEN_IN_A_ROW, GIVEN_PER_TURN, MAIL_BATCH, MEMBERS_PER_TURN,
+    SWEEP_PERIOD, WRITE_BYTES_MAX, WRITES_MAX,
 };
 use crate::mailbox::ToWorker;
 
@@ -32,19 +33,33 @@ pub(crate) async fn run(comet: Arc<Comet>, index: usize, mut mailbox: mpsc::Rece
     let mut left = WRITES;
     while !worker.closing.is_cancelled() || !tasks.connections.is_empty() {
         worker.coalescing.look(Instant::now());
-        while worker.turn.is_over() && !(underway.sections.is_empty() && backlog.is_empty()) {
+        if worker.turn.is_over() {
             worker.write_due(&mut underway);
+            let (mut given, mut since) = (0, 0);
             for _ in 0..DELIVERIES_PER_TURN {
                 let Some(delivery) = backlog.pop_front() else { break };
-                worker.deliver(delivery, &mut tasks.broadcasts);
+                let connections = worker.deliver(delivery, &mut tasks.broadcasts);
+                given += connections;
+                since += connections;
                 // Others wait for it as for all that is written.
                 left.bytes -= worker.turn.take_early().min(left.bytes);
-                if left.bytes == 0 {
+                if left.bytes == 0 || given >= GIVEN_PER_TURN {
                     break;
+                }
+                if since >= GIVEN_IN_A_ROW {
+                    // Where nobody is to be written to, what is due comes before the rest.
+                    if worker.turn.is_over() {
+                        break;
+                    }
+                    // Else the rest leaves in the same writes; but those who have something to say need not wait for it.
+                    since = 0;
+                    yield_now().await;
+                    worker.coalescing.look(Instant::now());
                 }
             }
         }
-        if worker.turn.is_over() {
+        let is_more = !(backlog.is_empty() && underway.sections.is_empty());
+        if worker.turn.is_over() && !is_more {
             worker.end_sweep(&mut underway);
         }
         tokio::select! {
@@ -53,12 +68,15 @@ pub(crate) async fn run(comet: Arc<Comet>, index: usize, mut mailbox: mpsc::Rece
             _ = sweep.tick() => worker.sweep(),
             // Those who were given something come first; see there.
             () = worker.turn.over(), if !worker.turn.is_over() => {}
-            () = worker.coalescing.due(), if worker.turn.is_over() => {
+            () = worker.coalescing.due(),
+                if worker.turn.is_over() && underway.sections.is_empty() =>
+            {
+                worker.end_sweep(&mut underway);
                 underway = worker.take_due(Instant::now());
             }
             // Not all that is due is written in one turn: mail that comes meanwhile is carried out with the next.
             n = mailbox.recv_many(&mut mail, MAIL_BATCH),
-                if worker.turn.may_hear(backlog.is_empty() && !underway.sections.is_empty()) =>
+                if backlog.is_empty() && worker.turn.may_hear(is_more) =>
             {
                 if n == 0 {
                     return;
@@ -93,6 +111,8 @@ pub(crate) async fn run(comet: Arc<Comet>, index: usize, mut mailbox: mpsc::Rece
                 worker.task_ended(ended);
             }
             Some(_) = tasks.broadcasts.join_next(), if !tasks.broadcasts.is_empty() => {}
+            // Nobody was to be written to, and there is more to give.
+            () = yield_now(), if worker.turn.is_over() && is_more => left = WRITES,
         }
     }
 }

@@ -18,4 +18,5 @@ mod rooms;
 mod slow;
 mod support;
 mod tls;
+mod turns;
 mod when_full;
