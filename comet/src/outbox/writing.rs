@@ -6,6 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use orrery_host::Stream;
 use tokio::io::AsyncWrite;
+use tokio::task::coop::has_budget_remaining;
 
 use super::Outbox;
 use crate::limits::WRITE_SLICES_MAX;
@@ -38,8 +39,12 @@ impl Outbox {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
         let written = self.poll_write_all(stream, cx);
-        let is_broken = matches!(written, Poll::Ready(Err(_)));
-        self.tried = if is_broken { Tried::Broken } else { Tried::Yes };
+        self.tried = match written {
+            Poll::Ready(Err(_)) => Tried::Broken,
+            // It is not the kernel that takes no more, but what a task is granted in one go.
+            Poll::Pending if !has_budget_remaining() => Tried::Not,
+            _ => Tried::Yes,
+        };
         written
     }
 
@@ -119,6 +124,7 @@ impl Outbox {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
     use std::task::Waker;
@@ -126,8 +132,29 @@ mod tests {
     use bytes::Bytes;
     use orrery_host::LocalStream;
     use tokio::io::{AsyncRead, ReadBuf};
+    use tokio::task::coop::poll_proceed;
 
     use super::*;
+
+    #[tokio::test]
+    async fn a_task_that_has_had_its_go_has_not_tried_the_kernel() {
+        let (ours, _theirs) = tokio::io::duplex(64);
+        let mut stream: Box<dyn Stream> = Box::new(LocalStream(ours));
+        let mut outbox = Outbox::default();
+        outbox.push_answer(Bytes::from_static(b"abc"));
+        poll_fn(|cx| {
+            while has_budget_remaining() {
+                let Poll::Ready(spent) = poll_proceed(cx) else { break };
+                spent.made_progress();
+            }
+            assert!(outbox.poll_write(&mut stream, cx).is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        assert!(!outbox.was_tried());
+        poll_fn(|cx| outbox.poll_write(&mut stream, cx)).await.unwrap();
+        assert!(outbox.was_tried());
+    }
 
     #[test]
     fn a_partial_write_continues_where_it_stopped() {
