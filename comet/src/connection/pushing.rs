@@ -93,9 +93,11 @@ impl Connection {
         }
     }
 
-    /// Counts a push to one of its rooms that it has no room for.
+    /// Counts a push to one of its rooms that it has no room for. Before it has a name it is not the device that is slow.
     pub(crate) fn had_no_room(&self) {
-        self.outbox.borrow_mut().dropped(1);
+        if self.is_ready() {
+            self.outbox.borrow_mut().dropped(1);
+        }
     }
 
     /// Whether another one of its rooms has something for it that waits.
@@ -261,6 +263,18 @@ mod tests {
         connection.named(names());
         connection.take_waiting();
         assert_eq!(ops(&connection), [2, 3, 4], "the device accepts none that is for it alone");
+    }
+
+    #[test]
+    fn what_is_lost_while_a_connection_is_bound_does_not_make_it_slow() {
+        let (connection, room) = member();
+        for op in 0..HELD_MAX as i32 {
+            assert_eq!(wait(&room, op), (1, 0));
+            room.write();
+        }
+        assert_eq!(wait(&room, 100), (0, 1), "no more is held");
+        connection.named(names());
+        assert_eq!(connection.lag().map(|lag| lag.dropped), Some(0));
     }
 
     #[test]
