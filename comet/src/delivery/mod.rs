@@ -68,7 +68,7 @@ pub(super) struct ReplyTo {
     pub(super) place: OwnedSemaphorePermit,
     /// Says that the receipt cannot wait for others, where it is due so soon.
     pub(super) nudge: Option<Nudge>,
-    /// Where to say by when, should it have to wait for a connection's name.
+    /// Where to say by when, should something of it be held.
     pub(super) due: Option<(Instant, mpsc::Sender<Due>)>,
 }
 
@@ -151,8 +151,9 @@ impl Delivery {
     }
 
     /// So many connections wait for their turn: a receipt due before calls them unknown.
-    pub(crate) fn await_turn(&self, connections: u32) {
+    pub(crate) fn await_turn(self: &Arc<Self>, connections: u32) {
         self.counts.pending.fetch_add(connections, Ordering::Relaxed);
+        self.held();
     }
 
     /// So many had their turn, or went before it.
@@ -160,8 +161,9 @@ impl Delivery {
         self.counts.pending.fetch_sub(connections, Ordering::Release);
     }
 
-    /// A target has to wait until its connection has a name, maybe for as long as a shard is away. The receipt
-    /// does not: it would keep what is known of the other targets, and its place from the next deliveries.
+    /// Something has to wait, be it a target until its connection has a name, maybe for as long as a shard is away, or
+    /// connections for their turn at a pace. The receipt does not: it would keep what is known of the others, and its
+    /// place from the next deliveries.
     pub(crate) fn held(self: &Arc<Self>) {
         let due = self.reply.lock().as_mut().and_then(|reply| reply.due.take());
         if let Some((at, due)) = due {
