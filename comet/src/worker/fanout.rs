@@ -57,8 +57,10 @@ impl Worker {
                 fanout.report();
                 delivery.taken();
             }
-            Work::All { .. } if broadcasts.len() >= BROADCASTS_MAX => {
-                let connections = self.connections.borrow().iter().count();
+            Work::All { namespace, .. } if broadcasts.len() >= BROADCASTS_MAX => {
+                let connections = self.connections.borrow();
+                let present = |it: &&Rc<Connection>| it.is_in(namespace.as_ref());
+                let connections = connections.iter().filter(present).count();
                 let refused = Delivered::Dropped(DropReason::Overloaded);
                 delivery.count(refused, u32::try_from(connections).unwrap_or(u32::MAX));
                 delivery.taken();
@@ -126,23 +128,26 @@ impl Worker {
         let Work::All { encoded, namespace, .. } = &delivery.work else { return };
         let mut fanout = FanOut::new(&delivery, encoded);
         let mut pace = Pace::per_second(f64::from(rate) / self.comet.presence.workers() as f64);
-        let present = |connection: &&Rc<Connection>| connection.is_in(namespace.as_ref());
+        let present = |it: &&Rc<Connection>| it.is_in(namespace.as_ref());
         let waiting = self.connections.borrow().iter().filter(present).count();
         let mut waiting = u32::try_from(waiting).unwrap_or(u32::MAX);
         delivery.await_turn(waiting);
         delivery.taken();
-        let mut slot = 0;
+        let present_at = |slot| self.connections.borrow().at(slot).filter(present).cloned();
+        let mut next = 0;
         // Those who connect meanwhile may or may not be reached: they connected after the push.
-        while slot < self.connections.borrow().slots() {
-            if self.connections.borrow().at(slot).is_some() {
-                pace.ready().await;
+        while next < self.connections.borrow().slots() {
+            let slot = next;
+            next += 1;
+            // Whom it is not for costs no part of the pace.
+            if present_at(slot).is_none() {
+                continue;
             }
+            pace.ready().await;
             // The worker's own loop may not have looked for a while.
             self.coalescing.look(Instant::now());
-            // Looked for only now: one that went during the pause takes nothing any more.
-            let connection = self.connections.borrow().at(slot).cloned();
-            slot += 1;
-            if let Some(connection) = connection.filter(|it| present(&it)) {
+            // Looked for again: one that went during the pause takes nothing any more.
+            if let Some(connection) = present_at(slot) {
                 fanout.push_to_all(&connection, namespace.as_ref());
                 fanout.report();
                 delivery.had_turn(waiting.min(1));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use orrery_proto::delivery::deliver::Kind;
-use orrery_proto::delivery::{Close, CloseReason, Outcome, Tally};
+use orrery_proto::delivery::{Close, CloseReason, Outcome, Tally, ToAll};
 use orrery_proto::edge::edge_request::Kind as Request;
 use orrery_proto::registry::command::Kind as Write;
 use tokio::time::Instant;
@@ -368,6 +368,27 @@ async fn a_receipt_due_before_a_paced_broadcast_is_done_calls_the_rest_unknown()
             pushed(device, 1, b"all").await;
         }
     }
+}
+
+#[tokio::test]
+async fn a_paced_broadcast_neither_waits_for_those_whom_it_is_not_for_nor_counts_them() {
+    let stage = Stage::new().await;
+    let mut devices = Vec::new();
+    for _ in 0..60 {
+        devices.push(stage.device(Transport::Tcp, r#"{"accepts":[1]}"#).await);
+    }
+    let mut session = stage.session().await;
+    let to_others = || match to_all(1, b"others", 1) {
+        Kind::ToAll(to) => Kind::ToAll(ToAll { namespace: "others".to_owned(), ..to }),
+        _ => unreachable!("it is to all"),
+    };
+    // At its pace it would take half a minute to say so of each.
+    assert_eq!(session.deliver(to_others()).await.tally, Some(Tally::default()));
+    // More than may be under way.
+    session.send_batch((0..64).map(|_| to_all(1, b"all", 1))).await;
+    let refused = session.deliver(to_all(1, b"all", 1)).await.tally;
+    assert_eq!(refused, Some(Tally { dropped: 60, ..Tally::default() }));
+    assert_eq!(session.deliver(to_others()).await.tally, Some(Tally::default()));
 }
 
 #[tokio::test]
