@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::Worker;
+use super::audience::Audience;
 use super::coalescing::Verdict;
 use super::section::{Section, Waiting};
 use crate::connection::{Connection, Pushed};
@@ -128,11 +129,10 @@ impl Worker {
         let Work::All { encoded, namespace, .. } = &delivery.work else { return };
         let mut fanout = FanOut::new(&delivery, encoded);
         let mut pace = Pace::per_second(f64::from(rate) / self.comet.presence.workers() as f64);
-        let present = |it: &&Rc<Connection>| it.is_in(namespace.as_ref());
-        let waiting = self.connections.borrow().iter().filter(present).count();
-        let mut waiting = u32::try_from(waiting).unwrap_or(u32::MAX);
-        delivery.await_turn(waiting);
+        let mut audience = Audience::of(&self.connections.borrow(), namespace.as_ref());
+        delivery.await_turn(audience.waiting());
         delivery.taken();
+        let present = |it: &&Rc<Connection>| it.is_in(namespace.as_ref());
         let present_at = |slot| self.connections.borrow().at(slot).filter(present).cloned();
         let mut next = 0;
         // Those who connect meanwhile may or may not be reached: they connected after the push.
@@ -150,11 +150,11 @@ impl Worker {
             if let Some(connection) = present_at(slot) {
                 fanout.push_to_all(&connection, namespace.as_ref());
                 fanout.report();
-                delivery.had_turn(waiting.min(1));
-                waiting -= waiting.min(1);
+                delivery.had_turn(audience.had_turn(connection.conn()));
             }
         }
-        delivery.had_turn(waiting);
+        // Those who went before their turn.
+        delivery.had_turn(audience.waiting());
     }
 }
 

@@ -1,6 +1,7 @@
 //! Worker: a thread that owns connections and everything that reaches them. Nobody else touches them;
 //! the worker is told by mail what to do.
 
+mod audience;
 mod clock;
 mod coalescing;
 mod connections;

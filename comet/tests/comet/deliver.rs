@@ -371,6 +371,47 @@ async fn a_receipt_due_before_a_paced_broadcast_is_done_calls_the_rest_unknown()
 }
 
 #[tokio::test]
+async fn who_connects_during_a_paced_broadcast_hides_nobody_from_a_receipt_due_before_it_is_done() {
+    let token = r#"{"accepts":[1]}"#;
+    let stage = Stage::with(|config| config.workers = 1).await;
+    let mut first = Vec::new();
+    for _ in 0..10 {
+        first.push(stage.device(Transport::Tcp, token).await);
+    }
+    // They have places among the others, and get there while it is under way.
+    stage.logic.rule(|request| match request {
+        Request::Write(_) => Fate::Hold,
+        _ => Fate::Answer,
+    });
+    let mut late = Vec::new();
+    for n in 1..=4 {
+        let mut device = stage.stranger(Transport::Tcp).await;
+        device.send(frame(7, 42, token.as_bytes())).await;
+        stage.logic.until("its bind", |logic| logic.held() == n).await;
+        late.push(device);
+    }
+    stage.logic.rule(|_| Fate::Answer);
+    let mut last = Vec::new();
+    for _ in 0..10 {
+        last.push(stage.device(Transport::Tcp, token).await);
+    }
+    let mut session = stage.session().await;
+    session.timeout_ms = 1500;
+    let broadcast = session.send(to_all(1, b"all", 10)).await;
+    pushed(&mut first[0], 1, b"all").await;
+    stage.logic.release();
+    for device in &mut late {
+        assert_eq!(device.receive().await, frame(8, 42, b""), "the answer comes first");
+    }
+    let tally = session.receipt(broadcast).await.tally.unwrap();
+    assert!(tally.unknown > 0, "{tally:?}");
+    assert!(tally.queued + tally.unknown >= 24, "twenty and those who came late: {tally:?}");
+    for device in late.iter_mut().chain(&mut last) {
+        pushed(device, 1, b"all").await;
+    }
+}
+
+#[tokio::test]
 async fn a_paced_broadcast_neither_waits_for_those_whom_it_is_not_for_nor_counts_them() {
     let stage = Stage::new().await;
     let mut devices = Vec::new();
