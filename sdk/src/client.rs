@@ -1,16 +1,17 @@
 //! Client: a device that stays connected. It comes back by itself, by its node list and with a backoff, into
 //! the rooms it was in, and says what it may have missed.
 
+mod connecting;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
 use orrery_comet_core::close::codes;
 use orrery_comet_core::json::ServerMessage;
 use orrery_host::Net;
 use tokio::time::{Instant, sleep_until};
 
+use self::connecting::Connecting;
 use crate::backoff::{Backoff, Pacing};
 use crate::device::{Device, Welcome};
 use crate::error::{ConnectError, RequestError};
@@ -36,7 +37,7 @@ pub enum ClientEvent {
     },
     /// It is back, and nothing that was pushed to it meanwhile reached it.
     Gap {
-        /// From the loss of one connection to the welcome on the next.
+        /// From the loss of one connection until it was in its rooms on the next.
         away: Duration,
     },
     /// Something came, but for the end of the connection.
@@ -90,7 +91,7 @@ struct SentAway {
 
 enum State {
     Waiting { until: Instant },
-    Connecting { connecting: BoxFuture<'static, Result<Device, ConnectError>> },
+    Connecting { connecting: Connecting },
     Connected { device: Box<Device>, since: Instant },
     Ended { reason: String },
 }
@@ -121,7 +122,7 @@ impl Client {
                 self.connect()
             }
             State::Connecting { connecting } => {
-                let connected = connecting.await;
+                let connected = connecting.connected(&self.options.rooms).await;
                 self.handle_connected(connected)
             }
             State::Connected { device, .. } => match device.next().await {
@@ -152,7 +153,8 @@ impl Client {
     }
 
     /// Joins a room, on any protocol, and stays in it over reconnects. Returns when the cluster knows;
-    /// without a connection at once, and the next connection begins in the room.
+    /// without a connection at once, and it is in the room before the next one is told as
+    /// [`ClientEvent::Connected`].
     ///
     /// # Errors
     /// [`RequestError`]. What was refused, or is not in the protocol, it is not in afterwards. Where the
@@ -210,7 +212,7 @@ impl Client {
         let address = self.nodes.current().to_owned();
         let (net, mut options) = (self.net.clone(), self.options.clone());
         options.address.clone_from(&address);
-        let connecting = async move { Device::connect(&net, options).await }.boxed();
+        let connecting = Connecting::new(net, options);
         self.state = State::Connecting { connecting };
         ClientEvent::Connecting { address }
     }

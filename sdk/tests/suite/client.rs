@@ -1,18 +1,23 @@
 //! What a client promises that stays connected.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use orrery_comet_core::{Action, Token};
 use orrery_host::Host;
+use orrery_model::Id;
 use orrery_model::message::CloseReason;
 use orrery_sdk::{
-    Client, ClientEvent, ConnectError, NodeList, Options, Pacing, RequestError, Transport,
+    Client, ClientEvent, ConnectError, Event, NodeList, Options, Pacing, RequestError, Transport,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use crate::peer::{ALL, Mood, Order, Peer};
+use crate::script::{
+    Act, SENT, Script, WELCOME, answer, events, goodbye, message, waiting, welcome,
+};
 
 const PACING: Pacing = Pacing { base: Duration::from_millis(20), cap: Duration::from_millis(50) };
 
@@ -27,6 +32,12 @@ fn seeded(transport: Transport, peers: &[&Peer], seed: u64) -> Client {
     options.address = "nowhere".to_owned();
     let net = Arc::new(orrery_host::system::SystemNet);
     Client::new(net, options, nodes, PACING, seed)
+}
+
+/// A client of a comet over HTTP that follows a script.
+fn scripted(script: &Script) -> Client {
+    let nodes = NodeList::new(["comet:1".to_owned()]).unwrap();
+    Client::new(script.net.clone(), script.options(Transport::Poll), nodes, PACING, 7)
 }
 
 async fn next(client: &mut Client) -> ClientEvent {
@@ -109,6 +120,114 @@ async fn a_room_that_was_left_is_not_joined_again() {
         connected(&mut client).await;
         assert!(!introduction(&mut second).await.contains("\"a\""), "{transport:?}");
     }
+}
+
+#[tokio::test]
+async fn rooms_that_change_while_it_connects_have_changed_before_it_is_connected() {
+    for transport in ALL {
+        let mut peer = Peer::start(transport, Mood::Kind, None).await;
+        let mut client = client(transport, &[&peer]);
+        client.join("old").await.unwrap();
+        assert!(matches!(next(&mut client).await, ClientEvent::Connecting { .. }));
+        client.leave("old").await.unwrap();
+        client.join("new").await.unwrap();
+        connected(&mut client).await;
+        assert_eq!(client.rooms(), ["new"]);
+
+        let said = introduction(&mut peer).await;
+        assert!(said.contains("old") && !said.contains("new"), "{said}");
+        let new = Id::new("new").unwrap();
+        match (transport, peer.actions.try_recv().unwrap()) {
+            (Transport::Json, Action::Leave { rooms, .. }) => {
+                assert_eq!(rooms, BTreeSet::from([Id::new("old").unwrap()]));
+                match peer.actions.try_recv().unwrap() {
+                    Action::Join { rooms, .. } => assert_eq!(rooms, BTreeSet::from([new])),
+                    other => panic!("{other:?}"),
+                }
+            }
+            (_, Action::ChangeRoom { room, .. }) => assert_eq!(room, Some(new)),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_room_that_is_refused_while_it_connects_is_refused_as_one_in_the_hello() {
+    let peer = Peer::start(Transport::Json, Mood::Full, None).await;
+    let mut client = client(Transport::Json, &[&peer]);
+    assert!(matches!(next(&mut client).await, ClientEvent::Connecting { .. }));
+    client.join("new").await.unwrap();
+    match next(&mut client).await {
+        ClientEvent::Ended { reason } => assert!(reason.contains("TooManyRooms"), "{reason}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn giving_up_on_an_event_while_rooms_change_loses_neither_them_nor_the_connection() {
+    let slowly = |bytes: String| Act::SaySlowly(Duration::from_secs(1), vec![bytes]);
+    let joined =
+        |id, room| events("1", &format!(r#"{{"type":"joined","id":{id},"rooms":["{room}"]}}"#));
+    let script = Script::start(vec![
+        ("POST /sub/poll HTTP/1.1", slowly(answer("200 OK", WELCOME))),
+        ("POST /sub/send", slowly(SENT.to_owned())),
+        ("GET /sub/poll", slowly(joined(2, "a"))),
+        ("POST /sub/send", slowly(SENT.to_owned())),
+        ("GET /sub/poll", slowly(joined(3, "b"))),
+    ])
+    .await;
+    let mut client = scripted(&script);
+    assert!(matches!(next(&mut client).await, ClientEvent::Connecting { .. }));
+    for room in ["a", "b"] {
+        let early = timeout(Duration::from_millis(500), client.next()).await;
+        assert!(early.is_err(), "{early:?}");
+        client.join(room).await.unwrap();
+        let early = timeout(Duration::from_millis(600), client.next()).await;
+        assert!(early.is_err(), "{early:?}");
+    }
+    connected(&mut client).await;
+    assert_eq!(client.rooms(), ["a", "b"]);
+    let said = script.posts();
+    assert!(said[1].ends_with(r#"{"type":"join","id":2,"rooms":["a"]}"#), "{said:?}");
+    assert!(said[2].ends_with(r#"{"type":"join","id":3,"rooms":["b"]}"#), "{said:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_ends_while_rooms_change_is_told_with_what_it_brought() {
+    let close = r#"{"type":"close","code":1012,"reason":"drain"}"#;
+    let last = events("2", &[&message("one"), close].join(","));
+    let script = Script::start(vec![
+        welcome(),
+        ("POST /sub/send", Act::Say(SENT.to_owned())),
+        ("GET /sub/poll", Act::Say(last)),
+    ])
+    .await;
+    let mut client = scripted(&script);
+    assert!(matches!(next(&mut client).await, ClientEvent::Connecting { .. }));
+    client.join("new").await.unwrap();
+    connected(&mut client).await;
+    match next(&mut client).await {
+        ClientEvent::Device(Event::Message { body, .. }) => assert_eq!(body, "one"),
+        other => panic!("{other:?}"),
+    }
+    assert!(matches!(next(&mut client).await, ClientEvent::Lost { code: Some(1012), .. }));
+    assert_eq!(client.rooms(), ["new"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_is_not_told_in_time_of_its_rooms_says_goodbye_and_tries_again() {
+    let sent = ("POST /sub/send", Act::Say(SENT.to_owned()));
+    let script = Script::start(vec![welcome(), sent, waiting(), goodbye(), welcome()]).await;
+    let mut client = scripted(&script);
+    assert!(matches!(next(&mut client).await, ClientEvent::Connecting { .. }));
+    client.join("new").await.unwrap();
+    match next(&mut client).await {
+        ClientEvent::Failed { error: ConnectError::Timeout, .. } => {}
+        other => panic!("{other:?}"),
+    }
+    connected(&mut client).await;
+    let said = script.posts();
+    assert!(said[3].ends_with(r#"{"type":"hello","user":"5","rooms":["new"]}"#), "{said:?}");
 }
 
 #[tokio::test]
