@@ -8,7 +8,7 @@ use orrery_comet_core::Frame;
 use orrery_comet_core::json::{ClientMessage, ServerMessage};
 use orrery_model::message::Message;
 
-use crate::http::HttpWire;
+use crate::http::{HttpWire, Unheard};
 use crate::tcp::TcpWire;
 use crate::websocket::WebSocketWire;
 
@@ -63,7 +63,7 @@ impl Wire {
     }
 
     /// Sends what is queued. Cancel-safe: the rest stays queued.
-    pub(crate) async fn flush(&mut self) -> Result<(), Incoming> {
+    pub(crate) async fn flush(&mut self) -> Result<(), Option<Incoming>> {
         poll_fn(|cx| self.poll_flush(cx)).await
     }
 
@@ -74,7 +74,7 @@ impl Wire {
             let flushed = self.poll_flush(cx);
             match (self.poll_receive(cx), flushed) {
                 (Poll::Ready(incoming), _) => Poll::Ready(incoming),
-                (Poll::Pending, Poll::Ready(Err(end))) => Poll::Ready(end),
+                (Poll::Pending, Poll::Ready(Err(Some(end)))) => Poll::Ready(end),
                 (Poll::Pending, _) => Poll::Pending,
             }
         })
@@ -108,11 +108,12 @@ impl Wire {
         }
     }
 
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Incoming>> {
+    /// Fails with the end, but where only reading finds it.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Option<Incoming>>> {
         match self {
-            Self::Tcp(wire) => wire.poll_flush(cx),
-            Self::WebSocket(wire) => wire.poll_flush(cx),
-            Self::Http(wire) => wire.poll_flush(cx),
+            Self::Tcp(wire) => wire.poll_flush(cx).map_err(Some),
+            Self::WebSocket(wire) => wire.poll_flush(cx).map_err(Some),
+            Self::Http(wire) => wire.poll_flush(cx).map_err(|Unheard| None),
         }
     }
 

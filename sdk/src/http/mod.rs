@@ -4,6 +4,7 @@ mod event_stream;
 mod exchange;
 mod link;
 mod retry;
+mod words;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use orrery_comet_core::close::codes;
-use orrery_comet_core::json::{ErrorCode, ServerMessage};
+use orrery_comet_core::json::ServerMessage;
 use orrery_host::Net;
 use serde::Deserialize;
 use serde_json::Value;
@@ -23,6 +24,7 @@ use self::event_stream::{Block, EventStream};
 use self::exchange::{Received, Unsaid, fetch, read, send};
 use self::link::{Answer, Door, Link};
 use self::retry::Retry;
+use self::words::Words;
 use crate::limits::{HTTP_ARRIVED_MAX, HTTP_GOODBYE_MAX, HTTP_GRACE, HTTP_WAIT};
 use crate::wire::{Incoming, Outgoing};
 
@@ -31,6 +33,17 @@ use crate::wire::{Incoming, Outgoing};
 pub(crate) enum Kind {
     Poll,
     Sse,
+}
+
+/// What a device says is heard by nobody any more. Reading finds out why, behind what is left to be read.
+pub(crate) struct Unheard;
+
+/// What a comet said of a session that is over, to a device that had something to say.
+struct Over {
+    code: Option<u16>,
+    reason: String,
+    /// How long the device asks for the rest: the comet keeps it for a minute.
+    until: BoxFuture<'static, ()>,
 }
 
 pub(crate) struct HttpWire {
@@ -57,6 +70,8 @@ pub(crate) struct HttpWire {
     pause_min: Option<Duration>,
     /// How long the device may be silent; nothing before it is welcome.
     silence_max: Duration,
+    /// Nothing more can be said, and there may be more to hear.
+    over: Option<Over>,
     /// Why there is no more, and the goodbye that is said before anybody learns of it.
     ended: Option<(Option<u16>, String)>,
     leaving: Option<BoxFuture<'static, ()>>,
@@ -96,6 +111,7 @@ impl HttpWire {
             retry: Retry::new("", Duration::ZERO),
             pause_min: None,
             silence_max: Duration::ZERO,
+            over: None,
             ended: None,
             leaving: None,
             retry_after: None,
@@ -115,10 +131,11 @@ impl HttpWire {
         });
     }
 
-    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Incoming>> {
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Unheard>> {
         loop {
-            if let Some(end) = ready!(self.poll_end(cx)) {
-                return Poll::Ready(Err(end));
+            if self.over.is_some() || ready!(self.poll_end(cx)).is_some() {
+                self.outgoing.clear();
+                return Poll::Ready(Err(Unheard));
             }
             if let Some(sending) = &mut self.sending {
                 let Poll::Ready(sent) = sending.poll_unpin(cx) else {
@@ -133,6 +150,7 @@ impl HttpWire {
                 match sent {
                     Ok(link) => self.posts = Some(link),
                     Err(unsaid) => {
+                        self.hear(cx);
                         self.take_unsaid(unsaid);
                         continue;
                     }
@@ -157,13 +175,29 @@ impl HttpWire {
             if let Some(end) = ready!(self.poll_end(cx)) {
                 return Poll::Ready(end);
             }
-            ready!(self.poll_events(cx));
+            if self.poll_events(cx).is_pending() {
+                ready!(self.poll_late(cx));
+            }
         }
     }
 
     /// Whether more may arrive before what has is taken.
     fn has_room(&self) -> bool {
         self.ended.is_none() && self.arrived.len() < HTTP_ARRIVED_MAX
+    }
+
+    /// Ends a session that is over where nothing that is heard does so for too long.
+    fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(over) = &mut self.over else { return Poll::Pending };
+        ready!(over.until.poll_unpin(cx));
+        let (code, reason) = (over.code, over.reason.clone());
+        self.end(code, reason);
+        Poll::Ready(())
+    }
+
+    /// Takes what has been received by now, be there room for it or not: it might be the last.
+    fn hear(&mut self, cx: &mut Context<'_>) {
+        while self.receiving.is_some() && self.poll_events(cx).is_ready() && self.has_room() {}
     }
 
     /// Asks for events, or for a session, and takes what is received.
@@ -183,6 +217,9 @@ impl HttpWire {
     pub(crate) async fn close(&mut self) {
         if let Some(leaving) = self.leaving.take() {
             return leaving.await;
+        }
+        if self.over.is_some() {
+            return;
         }
         let Some(session) = self.session.take() else { return };
         let target = format!("/sub/close?session={session}");
@@ -274,8 +311,10 @@ impl HttpWire {
             self.retry.succeeded();
         } else if answered.events.is_empty() {
             // Too much was asked for at once, which says nothing of the session.
-            if answer.status != 429 && self.take_words(answer) {
-                return;
+            match Words::of(answer).filter(|_| answer.status != 429) {
+                Some(Words::Over(code, reason)) => return self.end(code, reason),
+                Some(Words::Wrong(why)) => return self.give_up(why),
+                None => {}
             }
             self.pause_min = answer.retry_after;
             return match self.session {
@@ -287,28 +326,20 @@ impl HttpWire {
         answered.events.into_iter().for_each(|event| self.take_event(event));
     }
 
-    /// Takes what a comet says in an answer of why it is not what was asked for. Returns whether it does.
-    fn take_words(&mut self, answer: &Answer) -> bool {
-        match ServerMessage::parse(&answer.body) {
-            Ok(ServerMessage::Close { code, reason }) => self.end(Some(code), reason),
-            Ok(ServerMessage::Error { code: ErrorCode::NoSuchSession, message, .. }) => {
-                self.end(None, message);
-            }
-            Ok(ServerMessage::Error { message, .. }) => self.give_up(message),
-            _ => return false,
-        }
-        true
-    }
-
     /// Nobody knows whether it was carried out: it is not said twice.
     fn take_unsaid(&mut self, unsaid: Unsaid) {
-        match unsaid {
-            Unsaid::Failed(why) => self.give_up(why),
-            Unsaid::Answered(answer) => {
-                if !self.take_words(&answer) {
-                    self.give_up(format!("what was said was answered with {}", answer.status));
-                }
+        let answer = match unsaid {
+            Unsaid::Failed(why) => return self.give_up(why),
+            Unsaid::Answered(answer) => answer,
+        };
+        match Words::of(&answer) {
+            // There may be an answer on its way, or more to ask for, its end among it.
+            Some(Words::Over(code, reason)) => {
+                let until = sleep(self.retry.longest()).boxed();
+                self.over = Some(Over { code, reason, until });
             }
+            Some(Words::Wrong(why)) => self.give_up(why),
+            None => self.give_up(format!("what was said was answered with {}", answer.status)),
         }
     }
 
@@ -351,7 +382,9 @@ impl HttpWire {
     fn give_up(&mut self, reason: String) {
         if self.ended.is_none() {
             self.end(None, reason);
-            if let Some(session) = self.session.take() {
+            if self.over.is_none()
+                && let Some(session) = self.session.take()
+            {
                 let target = format!("/sub/close?session={session}");
                 let said = timeout(HTTP_GOODBYE_MAX, self.say(target, String::new(), None));
                 self.leaving = Some(said.map(drop).boxed());
@@ -365,11 +398,15 @@ impl HttpWire {
 
     /// The end, where there is one and the goodbye is said.
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Option<Incoming>> {
-        let Some((code, reason)) = &self.ended else { return Poll::Ready(None) };
+        let Some((mut code, mut reason)) = self.ended.clone() else { return Poll::Ready(None) };
         if let Some(leaving) = &mut self.leaving {
             ready!(leaving.poll_unpin(cx));
             self.leaving = None;
         }
-        Poll::Ready(Some(Incoming::Closed { code: *code, reason: reason.clone() }))
+        // What ended without a code says less than the comet did to what was said.
+        if let (None, Some(over)) = (code, &self.over) {
+            (code, reason) = (over.code, over.reason.clone());
+        }
+        Poll::Ready(Some(Incoming::Closed { code, reason }))
     }
 }

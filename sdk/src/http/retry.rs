@@ -40,6 +40,11 @@ impl Retry {
         now.saturating_duration_since(since) < self.longest
     }
 
+    /// How long asking may fail.
+    pub(super) fn longest(&self) -> Duration {
+        self.longest
+    }
+
     /// The pause before the next request, where a comet asked for one no shorter than that.
     pub(super) fn pause(&mut self, hint: Option<Duration>) -> Duration {
         match self.since {

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use orrery_sdk::{Device, Event, RequestError, Transport};
+use orrery_sdk::{Device, Event, RequestError, ServerMessage, Transport};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::script::{
-    Act, SENT, Script, answer, events, expect, goodbye, message, next, waiting, welcome,
+    Act, SENT, STREAM, Script, WELCOME, answer, chunk, events, expect, goodbye, message, next,
+    waiting, welcome,
 };
 
 #[tokio::test(start_paused = true)]
@@ -170,14 +171,113 @@ async fn whoever_says_something_for_long_hears_what_is_said_meanwhile() {
 #[tokio::test(start_paused = true)]
 async fn whoever_says_something_to_a_session_that_is_over_learns_why_it_is() {
     let close = r#"{"type":"close","code":4001,"reason":"replaced"}"#;
-    let send = ("POST /sub/send", Act::Say(answer("410 Gone", close)));
-    let script = Script::start(vec![welcome(), send, waiting()]).await;
-    let mut device = script.connect(Transport::Poll).await.unwrap();
-    let sent = device.send(4, b"one").await;
-    assert!(matches!(sent, Err(RequestError::Closed)), "{sent:?}");
-    let closed = Event::Closed { code: Some(4001), reason: "replaced".to_owned() };
-    assert_eq!(next(&mut device).await, closed);
-    assert_eq!(script.posts().len(), 2, "there is nothing to say goodbye to");
+    let forgotten = r#"{"type":"error","code":"NO_SUCH_SESSION","message":"gone"}"#;
+    for asked in [close, forgotten] {
+        let script = Script::start(vec![
+            welcome(),
+            ("POST /sub/send", Act::Say(answer("410 Gone", close))),
+            ("GET /sub/poll?session=S&cursor=1 ", Act::Say(answer("410 Gone", asked))),
+        ])
+        .await;
+        let mut device = script.connect(Transport::Poll).await.unwrap();
+        let sent = device.send(4, b"one").await;
+        assert!(matches!(sent, Err(RequestError::Closed)), "{sent:?}");
+        let closed = Event::Closed { code: Some(4001), reason: "replaced".to_owned() };
+        assert_eq!(next(&mut device).await, closed);
+        device.close().await;
+        assert_eq!(script.posts().len(), 2, "there is nothing to say goodbye to");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_says_something_to_a_session_that_is_over_hears_what_was_said_before() {
+    let close = r#"{"type":"close","code":1012,"reason":"drain"}"#;
+    let drain = r#"{"type":"drain","retry_after_ms":300,"nodes":["c2:3102"]}"#;
+    let slowly = |pieces: Vec<String>| Act::SaySlowly(Duration::from_secs(1), pieces);
+    let event = |id, event: &str| chunk(&format!("id: {id}\ndata: {event}\n\n"));
+    let by_poll = [
+        ("GET /sub/poll?session=S&cursor=1 ", slowly(vec![events("2", &message("one"))])),
+        ("GET /sub/poll?session=S&cursor=2 ", slowly(vec![events("4", &[drain, close].join(","))])),
+    ];
+    let stream =
+        vec![STREAM.to_owned(), event(2, &message("one")), event(3, drain), event(4, close)];
+    let by_stream = [("GET /sub/events?session=S&cursor=1 ", slowly(stream))];
+    for (transport, lines) in [(Transport::Poll, &by_poll[..]), (Transport::Sse, &by_stream[..])] {
+        let over = ("POST /sub/send", Act::Say(answer("410 Gone", close)));
+        let script = Script::start([&[welcome(), over], lines].concat()).await;
+        let mut device = script.connect(transport).await.unwrap();
+        for body in [b"one", b"two"] {
+            let sent = device.send(4, body).await;
+            assert!(matches!(sent, Err(RequestError::Closed)), "{sent:?} over {transport:?}");
+        }
+        assert_eq!(script.posts().len(), 2, "nothing more is said");
+        expect(&mut device, "one").await;
+        match next(&mut device).await {
+            Event::Json(ServerMessage::Drain { retry_after_ms: 300, nodes }) => {
+                assert_eq!(nodes, ["c2:3102"]);
+            }
+            other => panic!("{other:?} over {transport:?}"),
+        }
+        let closed = Event::Closed { code: Some(1012), reason: "drain".to_owned() };
+        assert_eq!(next(&mut device).await, closed);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_over_is_listened_to_for_a_minute() {
+    let close = r#"{"type":"close","code":1012,"reason":"drain"}"#;
+    let short = WELCOME.replace("480000", "40000");
+    let slowly = Act::SaySlowly(Duration::from_secs(1), vec![events("1", "")]);
+    for (welcome, lasts_s) in [(WELCOME, 60), (&short, 20)] {
+        for act in [Act::Wait, Act::SayAndHang(String::new()), slowly.clone()] {
+            let mut lines = vec![
+                ("POST /sub/poll HTTP/1.1", Act::Say(answer("200 OK", welcome))),
+                ("POST /sub/send", Act::Say(answer("410 Gone", close))),
+            ];
+            lines.extend(std::iter::repeat_n(("GET /sub/poll?session=S&cursor=1 ", act), 1000));
+            let script = Script::start(lines).await;
+            let mut device = script.connect(Transport::Poll).await.unwrap();
+            let began = Instant::now();
+            let sent = device.send(4, b"one").await;
+            assert!(matches!(sent, Err(RequestError::Closed)), "{sent:?}");
+            assert_eq!(began.elapsed().as_secs(), 0);
+            let closed = Event::Closed { code: Some(1012), reason: "drain".to_owned() };
+            assert_eq!(next(&mut device).await, closed);
+            assert_eq!(began.elapsed().as_secs(), lasts_s);
+            assert_eq!(script.posts().len(), 2, "there is nothing to say goodbye to");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_came_before_a_device_gives_up_is_heard() {
+    let wrong = r#"{"type":"error","code":"BAD_MESSAGE","message":"wrong"}"#;
+    let after = |s: u64, bytes: String| Act::SaySlowly(Duration::from_secs(s), vec![bytes]);
+    // As many as there is room for, and one that has come and was not looked at.
+    let many: String = (2..258).map(|id| format!("id: {id}\ndata: {}\n\n", message("x"))).collect();
+    let last = format!("id: 258\ndata: {}\n\n", message("one"));
+    let stream = vec![STREAM.to_owned() + &chunk(&many), chunk(&last)];
+    for (transport, asked, act, before) in [
+        (Transport::Poll, "GET /sub/poll", after(2, events("2", &message("one"))), 0),
+        (Transport::Sse, "GET /sub/ev", Act::SaySlowly(Duration::from_secs(1), stream), 256),
+    ] {
+        let script = Script::start(vec![
+            welcome(),
+            ("POST /sub/send", after(2, answer("413 Content Too Large", wrong))),
+            (asked, act),
+            goodbye(),
+        ])
+        .await;
+        let mut device = script.connect(transport).await.unwrap();
+        let sent = device.send(4, b"one").await;
+        assert!(matches!(sent, Err(RequestError::Closed)), "{sent:?} over {transport:?}");
+        for _ in 0..before {
+            expect(&mut device, "x").await;
+        }
+        expect(&mut device, "one").await;
+        let closed = Event::Closed { code: None, reason: "wrong".to_owned() };
+        assert_eq!(next(&mut device).await, closed);
+    }
 }
 
 #[tokio::test(start_paused = true)]
