@@ -80,9 +80,11 @@ impl ConnectError {
                 tungstenite::Error::Url(_) => false,
                 _ => true,
             },
-            Self::Closed { code, .. } => {
-                !matches!(code, Some(codes::REPLACED | codes::KICKED | codes::UNAUTHORIZED))
-            }
+            // A hello that is too long is too long for the next comet as well.
+            Self::Closed { code, .. } => !matches!(
+                code,
+                Some(codes::TOO_BIG | codes::REPLACED | codes::KICKED | codes::UNAUTHORIZED)
+            ),
             Self::Refused { code, .. } => *code == ErrorCode::Unavailable,
             Self::NotInGoim(_) | Self::BadOptions(_) => false,
         }
@@ -157,6 +159,7 @@ mod tests {
             handshake(404, "1"),
             refused(ErrorCode::Unauthorized),
             closed(Some(codes::UNAUTHORIZED)),
+            closed(Some(codes::TOO_BIG)),
             ConnectError::NotInGoim("room"),
         ] {
             assert!(!error.may_retry(), "{error}");

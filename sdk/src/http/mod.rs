@@ -313,7 +313,14 @@ impl HttpWire {
             // Too much was asked for at once, which says nothing of the session.
             match Words::of(answer).filter(|_| answer.status != 429) {
                 Some(Words::Over(code, reason)) => return self.end(code, reason),
-                Some(Words::Wrong(why)) => return self.give_up(why),
+                Some(Words::Wrong(code, message)) => {
+                    // It is the hello that cannot be taken, by any comet and at any time.
+                    if self.session.is_none() && matches!(answer.status, 400 | 413) {
+                        let refused = ServerMessage::error(code, &message, None);
+                        self.arrived.push_back(Incoming::Json(refused));
+                    }
+                    return self.give_up(message);
+                }
                 None => {}
             }
             self.pause_min = answer.retry_after;
@@ -338,7 +345,7 @@ impl HttpWire {
                 let until = sleep(self.retry.longest()).boxed();
                 self.over = Some(Over { code, reason, until });
             }
-            Some(Words::Wrong(why)) => self.give_up(why),
+            Some(Words::Wrong(_, why)) => self.give_up(why),
             None => self.give_up(format!("what was said was answered with {}", answer.status)),
         }
     }

@@ -8,7 +8,7 @@ pub(super) enum Words {
     /// The session is over, with this code where the comet knows it.
     Over(Option<u16>, String),
     /// The request cannot be carried out.
-    Wrong(String),
+    Wrong(ErrorCode, String),
 }
 
 impl Words {
@@ -19,7 +19,7 @@ impl Words {
             ServerMessage::Error { code: ErrorCode::NoSuchSession, message, .. } => {
                 Some(Self::Over(None, message))
             }
-            ServerMessage::Error { message, .. } => Some(Self::Wrong(message)),
+            ServerMessage::Error { code, message, .. } => Some(Self::Wrong(code, message)),
             _ => None,
         }
     }

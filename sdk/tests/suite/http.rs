@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use orrery_sdk::{ConnectError, Event, Transport};
+use orrery_sdk::{ConnectError, ErrorCode, Event, Transport};
 use tokio::time::{Instant, timeout};
 
 use crate::script::{
@@ -216,6 +216,29 @@ async fn a_refused_hello_and_a_full_comet_are_told_apart() {
         let error = script.connect(Transport::Sse).await.err().unwrap();
         assert_eq!(error.retry_after(), Some(Duration::from_secs(7)), "{error}");
         assert!(error.may_retry());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hello_that_no_comet_takes_is_not_said_again_and_one_that_did_not_arrive_is() {
+    let error = |code| format!(r#"{{"type":"error","code":"{code}","message":"no"}}"#);
+    for (status, code, may_retry) in [
+        ("400 Bad Request", "BAD_MESSAGE", false),
+        ("413 Content Too Large", "BAD_MESSAGE", false),
+        ("408 Request Timeout", "BAD_REQUEST", true),
+    ] {
+        let refused = ("POST /sub/poll", Act::Say(answer(status, &error(code))));
+        let script = Script::start(vec![refused]).await;
+        let failed = script.connect(Transport::Poll).await.err().unwrap();
+        assert_eq!(failed.may_retry(), may_retry, "{failed}");
+        match failed {
+            ConnectError::Refused { code: ErrorCode::BadMessage, message } if !may_retry => {
+                assert_eq!(message, "no");
+            }
+            ConnectError::Closed { code: None, .. } if may_retry => {}
+            other => panic!("{other:?} after {status}"),
+        }
+        assert_eq!(script.asked().len(), 1, "there is no session to say goodbye to");
     }
 }
 
