@@ -3,6 +3,7 @@
 
 mod connecting;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -90,10 +91,21 @@ struct SentAway {
 }
 
 enum State {
-    Waiting { until: Instant },
-    Connecting { connecting: Connecting },
-    Connected { device: Box<Device>, since: Instant },
-    Ended { reason: String },
+    Waiting {
+        until: Instant,
+    },
+    Connecting {
+        connecting: Connecting,
+    },
+    Connected {
+        device: Box<Device>,
+        since: Instant,
+        /// Rooms that it asked to join or leave, and was not told whether it did.
+        unsettled: BTreeSet<String>,
+    },
+    Ended {
+        reason: String,
+    },
 }
 
 impl Client {
@@ -158,40 +170,60 @@ impl Client {
     ///
     /// # Errors
     /// [`RequestError`]. What was refused, or is not in the protocol, it is not in afterwards. Where the
-    /// outcome is unknown the next connection begins in the room.
+    /// outcome is unknown, also because nobody waited for it, a repeat asks again and the next connection
+    /// begins in the room.
     pub async fn join(&mut self, room: &str) -> Result<(), RequestError> {
-        if self.options.rooms.iter().any(|known| known == room) {
+        let goim = !self.options.transport.is_json();
+        let rooms = &mut self.options.rooms;
+        let was_in = rooms.iter().any(|known| known == room);
+        if !was_in {
+            if goim && !rooms.is_empty() {
+                return Err(RequestError::NotInProtocol("second room"));
+            }
+            rooms.push(room.to_owned());
+        }
+        let State::Connected { device, unsettled, .. } = &mut self.state else { return Ok(()) };
+        if was_in && !unsettled.contains(room) {
             return Ok(());
         }
-        let goim = !self.options.transport.is_json();
-        if goim && !self.options.rooms.is_empty() {
-            return Err(RequestError::NotInProtocol("second room"));
-        }
-        self.options.rooms.push(room.to_owned());
-        let State::Connected { device, .. } = &mut self.state else { return Ok(()) };
+        unsettled.insert(room.to_owned());
         let joined = match goim {
             true => device.change_room(Some(room)).await,
             false => device.join(&[room]).await,
         };
-        if let Err(RequestError::Refused { .. } | RequestError::BadRequest(_)) = &joined {
-            self.options.rooms.retain(|known| known != room);
+        match &joined {
+            Ok(()) => settle(unsettled, room, goim),
+            Err(RequestError::Refused { .. } | RequestError::BadRequest(_)) => {
+                rooms.retain(|known| known != room);
+                settle(unsettled, room, goim);
+            }
+            Err(_) => {}
         }
         joined
     }
 
-    /// Leaves a room, on any protocol; no later connection begins in it.
+    /// Leaves a room, on any protocol; no later connection begins in it. Returns when the cluster knows;
+    /// without a connection at once.
     ///
     /// # Errors
-    /// [`RequestError`].
+    /// [`RequestError`]. It may still be in the room until the connection ends; a repeat asks again.
     pub async fn leave(&mut self, room: &str) -> Result<(), RequestError> {
-        let before = self.options.rooms.len();
-        self.options.rooms.retain(|known| known != room);
-        let State::Connected { device, .. } = &mut self.state else { return Ok(()) };
-        match self.options.transport {
-            _ if self.options.rooms.len() == before => Ok(()),
-            transport if transport.is_json() => device.leave(&[room]).await,
-            _ => device.change_room(None).await,
+        let goim = !self.options.transport.is_json();
+        let rooms = &mut self.options.rooms;
+        let before = rooms.len();
+        rooms.retain(|known| known != room);
+        let State::Connected { device, unsettled, .. } = &mut self.state else { return Ok(()) };
+        if rooms.len() == before && !unsettled.contains(room) {
+            return Ok(());
         }
+        unsettled.insert(room.to_owned());
+        match goim {
+            // A change to another room, of which nobody knows either, has left this one.
+            true => device.change_room(rooms.first().map(String::as_str)).await?,
+            false => device.leave(&[room]).await?,
+        }
+        settle(unsettled, room, goim);
+        Ok(())
     }
 
     /// Resets the connection, if there is one, as a network that fails would. The client learns of it as
@@ -223,7 +255,8 @@ impl Client {
             Ok(device) => {
                 let (welcome, since) = (device.welcome().clone(), Instant::now());
                 self.gap = self.lost_at.take().map(|lost_at| since - lost_at);
-                self.state = State::Connected { device: Box::new(device), since };
+                let (device, unsettled) = (Box::new(device), BTreeSet::new());
+                self.state = State::Connected { device, since, unsettled };
                 ClientEvent::Connected { address, welcome }
             }
             Err(error) if error.may_retry() => {
@@ -279,4 +312,9 @@ impl Client {
         self.state = State::Ended { reason: reason.clone() };
         ClientEvent::Ended { reason }
     }
+}
+
+/// The outcome is known for a room, and on goim's protocol, where there is one at most, for all of them.
+fn settle(unsettled: &mut BTreeSet<String>, room: &str, goim: bool) {
+    unsettled.retain(|other| !goim && other != room);
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use orrery_comet_core::{Action, Token};
 use orrery_host::Host;
 use orrery_model::Id;
@@ -120,6 +121,87 @@ async fn a_room_that_was_left_is_not_joined_again() {
         connected(&mut client).await;
         assert!(!introduction(&mut second).await.contains("\"a\""), "{transport:?}");
     }
+}
+
+#[tokio::test]
+async fn a_change_of_rooms_that_nobody_waited_for_is_asked_for_again() {
+    for transport in ALL {
+        for leaves in [false, true] {
+            let mut peer = Peer::start(transport, Mood::Forgetful, None).await;
+            let mut client = client(transport, &[&peer]);
+            if leaves {
+                client.join("a").await.unwrap();
+            }
+            connected(&mut client).await;
+            introduction(&mut peer).await;
+            for is_answered in [false, true, true] {
+                let changed = async {
+                    match leaves {
+                        false => client.join("a").await,
+                        true => client.leave("a").await,
+                    }
+                };
+                // Long enough for what is answered, and what is not never would be.
+                let limit = Duration::from_millis(if is_answered { 10_000 } else { 50 });
+                let changed = timeout(limit, changed).await;
+                assert_eq!(changed.is_ok(), is_answered, "{changed:?} over {transport:?}");
+                changed.unwrap_or(Ok(())).unwrap();
+                assert_eq!(client.rooms().is_empty(), leaves);
+            }
+            let mut asked = 0;
+            while peer.actions.try_recv().is_ok() {
+                asked += 1;
+            }
+            assert_eq!(asked, 2, "what is known is not asked for again, over {transport:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn on_goims_protocol_a_room_is_not_left_for_one_of_which_nobody_knows() {
+    for transport in [Transport::Tcp, Transport::WebSocket] {
+        let mut peer = Peer::start(transport, Mood::Forgetful, None).await;
+        let mut client = client(transport, &[&peer]);
+        client.join("a").await.unwrap();
+        connected(&mut client).await;
+        introduction(&mut peer).await;
+        assert!(timeout(Duration::from_millis(50), client.leave("a")).await.is_err());
+        assert!(client.join("b").now_or_never().is_none());
+        client.leave("a").await.unwrap();
+        client.join("b").await.unwrap();
+        let mut rooms = Vec::new();
+        while let Ok(Action::ChangeRoom { room, .. }) = peer.actions.try_recv() {
+            rooms.push(room);
+        }
+        let b = Id::new("b").unwrap();
+        assert_eq!(rooms, [None, Some(b.clone()), Some(b)], "{transport:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_of_rooms_without_an_answer_is_asked_for_again_and_may_be_refused_then() {
+    let sent = || ("POST /sub/send", Act::Say(SENT.to_owned()));
+    let late = Act::SaySlowly(Duration::from_secs(7), vec![events("2", &message("one"))]);
+    let full = r#"{"type":"error","id":3,"code":"TOO_MANY_ROOMS","message":"full"}"#;
+    let script = Script::start(vec![
+        welcome(),
+        sent(),
+        sent(),
+        ("GET /sub/poll?session=S&cursor=1 ", late),
+        ("GET /sub/poll?session=S&cursor=2 ", Act::Say(events("3", full))),
+    ])
+    .await;
+    let mut client = scripted(&script);
+    connected(&mut client).await;
+    let joined = client.join("a").await;
+    assert!(matches!(joined, Err(RequestError::Timeout)), "{joined:?}");
+    assert_eq!(client.rooms(), ["a"], "the next connection begins in it");
+    let joined = client.join("a").await;
+    assert!(matches!(joined, Err(RequestError::Refused { .. })), "{joined:?}");
+    assert!(client.rooms().is_empty());
+    // Nothing of it is left, so that nothing is asked.
+    client.leave("a").await.unwrap();
+    assert_eq!(script.posts().len(), 3);
 }
 
 #[tokio::test]

@@ -26,6 +26,8 @@ pub(crate) enum Mood {
     Mute,
     /// Refuses to change rooms.
     Full,
+    /// Leaves the first change of rooms without an answer.
+    Forgetful,
 }
 
 /// What a test tells the peer to do next.
@@ -165,11 +167,11 @@ impl Serving {
             Action::ChangeRoom { answer, .. }
             | Action::Join { answer, .. }
             | Action::Leave { answer, .. } => {
-                if full {
-                    answer.failed(ErrorCode::TooManyRooms, "full")
-                } else {
-                    answer.done()
+                if self.mood == Mood::Forgetful {
+                    self.mood = Mood::Kind;
+                    return true;
                 }
+                if full { answer.failed(ErrorCode::TooManyRooms, "full") } else { answer.done() }
             }
             Action::Close(close) => {
                 self.stream.write_all(&close.farewell).await.unwrap();
