@@ -13,7 +13,8 @@ use tokio_tungstenite::tungstenite::handshake::server::{
     Request, Response, create_response, write_response,
 };
 use tokio_tungstenite::tungstenite::http::header::{
-    SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+    CONTENT_LENGTH, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+    TRANSFER_ENCODING,
 };
 use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode};
 
@@ -126,6 +127,9 @@ fn choose(mut request: Request) -> Result<(Vec<u8>, Dialect), Refusal> {
         return Err((StatusCode::NOT_FOUND, reason));
     }
     let bad = |reason: String| (StatusCode::BAD_REQUEST, reason);
+    if announces_body(&request) {
+        return Err(bad("a WebSocket handshake has no body".to_owned()));
+    }
     // goim takes a key of any length, and devices written for it may have one.
     let key = request.headers().get(SEC_WEBSOCKET_KEY).cloned();
     if key.as_ref().is_some_and(|key| !key.is_empty()) {
@@ -148,6 +152,13 @@ fn choose(mut request: Request) -> Result<(Vec<u8>, Dialect), Refusal> {
     let mut bytes = Vec::new();
     write_response(&mut bytes, &response).map_err(|error| bad(error.to_string()))?;
     Ok((bytes, dialect))
+}
+
+/// Whether a body is going to follow, which would be read as frames.
+fn announces_body(request: &Request) -> bool {
+    let headers = request.headers();
+    headers.contains_key(TRANSFER_ENCODING)
+        || headers.get_all(CONTENT_LENGTH).iter().any(|length| length != "0")
 }
 
 /// Tells a device why it is not let in, and ends.

@@ -4,8 +4,10 @@ use crate::bytes::{
     BINARY, CLOSE, CONTINUATION, FIN, PING, PONG, TEXT, beaten, frame, masked, unmasked,
 };
 use crate::device::{Device, Who};
+use crate::soon;
 use crate::stack::{id, shared};
-use crate::wire::{Transport, Wire, upgrade_request};
+use crate::web::Reply;
+use crate::wire::{SOCKETS, Transport, Way, Wire, upgrade_request};
 
 const WELL: &str = "GET /sub HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
     Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
@@ -16,6 +18,16 @@ async fn bare() -> Wire {
 
 async fn device() -> Device {
     shared().device(Transport::WebSocket, &Who::key(&id("key"))).await
+}
+
+/// Sends all pieces to a new connection, and gives the answer.
+async fn answer(way: Way, pieces: &[&[u8]]) -> (Wire, Reply) {
+    let mut wire = Wire::silent(&shared().comets[0], way).await;
+    for piece in pieces {
+        wire.send_bytes(piece).await;
+    }
+    let reply = soon("an answer", wire.reply()).await.expect("an answer, not the end");
+    (wire, reply)
 }
 
 #[tokio::test]
@@ -101,6 +113,36 @@ async fn a_request_that_is_no_handshake_is_not_upgraded() {
         let head = wire.http_head().await;
         assert!(head.starts_with("HTTP/1.1 400 "), "{request}: {head}");
         assert!(head.contains("Content-Length: "), "{head}");
+    }
+}
+
+#[tokio::test]
+async fn a_handshake_with_a_body_is_refused_however_it_comes() {
+    let early = masked(FIN | BINARY, &frame(1, 7, 1, b"{}"));
+    let length = format!("Content-Length: {}\r\n", early.len());
+    let chunks = [format!("{:x}\r\n", early.len()).as_bytes(), &early, b"\r\n0\r\n\r\n"].concat();
+    for way in SOCKETS {
+        for (headers, body) in [
+            (length.as_str(), &early),
+            ("Content-Length: 0\r\nContent-Length: 5\r\n", &early),
+            ("Content-Length: 00\r\n", &early),
+            ("Content-Length: -1\r\n", &early),
+            ("Content-Length: 99999999999999999999\r\n", &early),
+            ("Transfer-Encoding: chunked\r\n", &chunks),
+            ("Content-Length: 0\r\nTransfer-Encoding: chunked\r\n", &chunks),
+            ("Transfer-Encoding: identity\r\n", &early),
+        ] {
+            let head = upgrade_request("/sub", &format!("{}{headers}", way.speaks.offer()));
+            let head = head.as_bytes();
+            for pieces in [&[&[head, body].concat()[..]][..], &[head, body], &[head]] {
+                let (mut wire, reply) = answer(way, pieces).await;
+                assert_eq!(reply.status, 400, "{way:?}: {headers}: {reply:?}");
+                wire.expect_end().await;
+            }
+        }
+        let empty = format!("{}Content-Length: 0\r\n", way.speaks.offer());
+        let (_, reply) = answer(way, &[upgrade_request("/sub", &empty).as_bytes()]).await;
+        assert_eq!(reply.status, 101, "{way:?}: {reply:?}");
     }
 }
 

@@ -32,6 +32,14 @@ impl Transport {
         !matches!(self, Self::Tcp | Self::WebSocket)
     }
 
+    /// What a device says in its handshake to speak it on a WebSocket.
+    pub(crate) fn offer(self) -> &'static str {
+        match self {
+            Self::Json => "Sec-WebSocket-Protocol: orrery.json.v1\r\n",
+            _ => "",
+        }
+    }
+
     /// Whether it is a session of requests.
     pub(crate) fn is_http(self) -> bool {
         matches!(self, Self::Poll | Self::Events)
@@ -177,12 +185,11 @@ impl Wire {
     }
 
     async fn upgrade(&mut self) {
-        let headers = match self.transport.speaks {
-            Transport::Tcp | Transport::Poll | Transport::Events => return,
-            Transport::WebSocket => "",
-            Transport::Json => "Sec-WebSocket-Protocol: orrery.json.v1\r\n",
-        };
-        self.send_bytes(upgrade_request("/sub", headers).as_bytes()).await;
+        if !SOCKETS.contains(&self.transport) {
+            return;
+        }
+        let offer = self.transport.speaks.offer();
+        self.send_bytes(upgrade_request("/sub", offer).as_bytes()).await;
         let head = self.http_head().await;
         assert!(head.starts_with("HTTP/1.1 101 "), "{:?}: {head}", self.transport);
     }
