@@ -147,6 +147,20 @@ async fn a_handshake_with_a_body_is_refused_however_it_comes() {
 }
 
 #[tokio::test]
+async fn http_2_without_an_agreement_is_refused() {
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    // Its SETTINGS, empty.
+    let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    for way in SOCKETS {
+        for pieces in [&[&preface[..]][..], &[preface, &settings], &[&preface[..16], &settings]] {
+            let (mut wire, reply) = answer(way, pieces).await;
+            assert_eq!(reply.status, 400, "{way:?}: {reply:?}");
+            wire.expect_end().await;
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_frame_before_the_answer_to_the_handshake_is_refused() {
     let mut wire = bare().await;
     let early = masked(FIN | BINARY, &frame(1, 7, 1, b"{}"));
