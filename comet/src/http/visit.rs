@@ -110,7 +110,7 @@ impl Visit {
     async fn greet(&self, hello: Bytes) -> Answer {
         match ClientMessage::parse(&hello) {
             Ok(ClientMessage::Hello(_)) => {}
-            Ok(_) => return Err(Refusal::NoHello),
+            Ok(other) => return Err(Refusal::NoHello(other.into_id())),
             Err(bad) => return Err(Refusal::BadMessage(bad)),
         }
         let comet = self.comet();

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::ring::CursorError;
 use crate::close::{code_and_word, codes};
-use crate::json::{BadMessage, ErrorCode, ServerMessage};
+use crate::json::{BadMessage, ErrorCode, RequestId, ServerMessage};
 use orrery_model::message::CloseReason;
 
 /// Why a request is refused.
@@ -24,8 +24,8 @@ pub enum Refusal {
     Over(Bytes),
     /// The body is no message, or not the one that is wanted here.
     BadMessage(BadMessage),
-    /// A session begins with a hello.
-    NoHello,
+    /// A session begins with a hello, and not with a message of this id.
+    NoHello(Option<RequestId>),
     /// The body is longer than so many bytes.
     TooLong(usize),
     /// The body did not come, or not in time.
@@ -40,7 +40,7 @@ impl Refusal {
     /// The status of HTTP that says the same.
     pub fn status(&self) -> u16 {
         match self {
-            Self::BadQuery(_) | Self::BadMessage(_) | Self::NoHello => 400,
+            Self::BadQuery(_) | Self::BadMessage(_) | Self::NoHello(_) => 400,
             Self::Cursor(CursorError::NeverShown) => 400,
             Self::NoSuchPath => 404,
             Self::NoSuchMethod(_) => 405,
@@ -75,7 +75,10 @@ impl Refusal {
             Self::BadMessage(BadMessage { detail, id }) => {
                 ServerMessage::error(ErrorCode::BadMessage, detail, id.clone())
             }
-            Self::NoHello => error(ErrorCode::NotReady, "a session begins with a hello"),
+            Self::NoHello(id) => {
+                let words = "a session begins with a hello";
+                ServerMessage::error(ErrorCode::NotReady, words, id.clone())
+            }
             Self::TooLong(max) => {
                 error(ErrorCode::BadMessage, &format!("a message has at most {max} bytes"))
             }
@@ -116,7 +119,8 @@ mod tests {
             (Refusal::Cursor(CursorError::Passed), 410, "BAD_CURSOR"),
             (Refusal::NoSuchSession, 410, "NO_SUCH_SESSION"),
             (Refusal::Over(close.to_text().into()), 410, "replaced"),
-            (Refusal::NoHello, 400, "NOT_READY"),
+            (Refusal::NoHello(None), 400, "NOT_READY"),
+            (Refusal::NoHello(Some(RequestId::Number(77))), 400, r#""id":77"#),
             (Refusal::TooLong(10), 413, "BAD_MESSAGE"),
             (Refusal::Incomplete, 408, "BAD_REQUEST"),
             (Refusal::Busy, 429, "UNAVAILABLE"),

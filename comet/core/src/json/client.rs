@@ -83,6 +83,17 @@ impl ClientMessage {
         Ok(message)
     }
 
+    /// What its answer carries.
+    pub fn into_id(self) -> Option<RequestId> {
+        match self {
+            Self::Hello(hello) => hello.id,
+            Self::Ping { id }
+            | Self::Join { id, .. }
+            | Self::Leave { id, .. }
+            | Self::Message { id, .. } => id,
+        }
+    }
+
     /// A message for the backend with this body.
     pub fn message(op: i32, body: &[u8]) -> Self {
         let Payload { data, data_base64 } = Payload::of(body);

@@ -25,10 +25,8 @@ impl Session {
                 Action::Authenticate { credentials: text }
             }
             ClientMessage::Hello(hello) => self.refuse_hello(hello.id),
-            ClientMessage::Ping { id }
-            | ClientMessage::Join { id, .. }
-            | ClientMessage::Leave { id, .. }
-            | ClientMessage::Message { id, .. } => {
+            other => {
+                let id = other.into_id();
                 self.refuse(ErrorCode::NotReady, "the first message is a hello", id)
             }
         }
