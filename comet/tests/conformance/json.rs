@@ -5,15 +5,15 @@ use serde_json::{Value, json};
 use crate::bytes::{BINARY, CLOSE, CONTINUATION, FIN, PING, PONG, TEXT, masked, unmasked};
 use crate::device::{Device, Who};
 use crate::stack::{id, mid, shared};
-use crate::wire::{Transport, Wire, upgrade_request};
+use crate::wire::{EVERY, JSON, MESSAGES, Way, Wire, upgrade_request};
 
 /// A device that has not said hello.
-async fn stranger() -> Device {
-    Device::over(shared().wire(Transport::Json).await)
+async fn stranger(way: Way) -> Device {
+    Device::over(shared().wire(way).await)
 }
 
-async fn device() -> Device {
-    shared().device(Transport::Json, &Who::key(&id("key"))).await
+async fn device(way: Way) -> Device {
+    shared().device(way, &Who::key(&id("key"))).await
 }
 
 async fn ask(device: &mut Device, message: Value) -> Value {
@@ -21,133 +21,172 @@ async fn ask(device: &mut Device, message: Value) -> Value {
     device.json().await
 }
 
+/// What a device is answered that says something wrong.
+async fn complaint(device: &mut Device, bad: &str) -> Value {
+    if !device.wire.transport.speaks.is_http() || !bad.is_empty() {
+        device.wire.send(bad.as_bytes()).await;
+        return device.json().await;
+    }
+    // Over HTTP nothing is no message, whatever is said.
+    let target = format!("/sub/send?session={}", device.wire.visit.session);
+    let reply = device.wire.another().await.fetch("POST", &target, b"").await;
+    assert_eq!(reply.status, 400, "{reply:?}");
+    reply.json()
+}
+
+/// What a stranger is answered whose first message will not do. It may try again: over HTTP on another connection.
+async fn refused(way: Way, message: &Value) -> Value {
+    let mut device = stranger(way).await;
+    if !way.speaks.is_http() {
+        let error = ask(&mut device, message.clone()).await;
+        assert_eq!(ask(&mut device, json!({"type": "hello"})).await["type"], "welcome");
+        return error;
+    }
+    let reply = device.wire.fetch("POST", "/sub/poll", message.to_string().as_bytes()).await;
+    assert_eq!((reply.status, reply.header("connection")), (400, "close"), "{reply:?}");
+    device.wire.expect_end().await;
+    reply.json()
+}
+
 #[tokio::test]
 async fn the_sub_protocol_is_selected_where_it_is_offered() {
-    for offer in ["orrery.json.v1", "chat, orrery.json.v1", "chat,orrery.json.v1,x"] {
-        let mut wire = Wire::bare(shared().comets[0].websocket, Transport::Json).await;
-        let header = format!("Sec-WebSocket-Protocol: {offer}\r\n");
-        wire.send_bytes(upgrade_request("/sub", &header).as_bytes()).await;
-        let head = wire.http_head().await.to_lowercase();
-        assert!(head.contains("sec-websocket-protocol: orrery.json.v1\r\n"), "{offer}: {head}");
+    for way in JSON {
+        for offer in ["orrery.json.v1", "chat, orrery.json.v1", "chat,orrery.json.v1,x"] {
+            let mut wire = Wire::silent(&shared().comets[0], way).await;
+            let header = format!("Sec-WebSocket-Protocol: {offer}\r\n");
+            wire.send_bytes(upgrade_request("/sub", &header).as_bytes()).await;
+            let head = wire.http_head().await.to_lowercase();
+            assert!(head.contains("sec-websocket-protocol: orrery.json.v1\r\n"), "{offer}: {head}");
+        }
     }
 }
 
 #[tokio::test]
 async fn a_hello_is_welcomed_with_all_that_was_decided() {
-    let (user, key) = (id("user"), id("key"));
-    let mut named = stranger().await;
-    let hello = json!({"type": "hello", "id": 1, "user": user, "key": key, "platform": "web",
-        "device": "a browser", "labels": {"a": "b"}, "token": "anything"});
-    let welcome = ask(&mut named, hello).await;
-    let seq = welcome["seq"].as_u64().expect("a seq");
-    assert_eq!(
-        welcome,
-        json!({"type": "welcome", "id": 1, "user": user, "key": key, "seq": seq,
-            "heartbeat_ms": 240_000, "heartbeat_max_ms": 480_000})
-    );
-    let listed = shared().http().await.get(&format!("/v1/users/{user}/connections")).await.json();
-    let connection = &listed["connections"][0];
-    assert_eq!(connection["seq"], seq);
-    assert_eq!(connection["labels"], json!({"a": "b"}));
-    let mut nameless = stranger().await;
-    let welcome = ask(&mut nameless, json!({"type": "hello"})).await;
-    assert_eq!(welcome["key"].as_str().unwrap().len(), 36, "{welcome}");
-    assert!(welcome.get("user").is_none() && welcome.get("id").is_none(), "{welcome}");
+    for way in MESSAGES {
+        let (user, key) = (id("user"), id("key"));
+        let mut named = stranger(way).await;
+        let hello = json!({"type": "hello", "id": 1, "user": user, "key": key, "platform": "web",
+            "device": "a browser", "labels": {"a": "b"}, "token": "anything"});
+        let welcome = ask(&mut named, hello).await;
+        let seq = welcome["seq"].as_u64().expect("a seq");
+        assert_eq!(
+            welcome,
+            json!({"type": "welcome", "id": 1, "user": user, "key": key, "seq": seq,
+                "heartbeat_ms": 240_000, "heartbeat_max_ms": 480_000})
+        );
+        let listed =
+            shared().http().await.get(&format!("/v1/users/{user}/connections")).await.json();
+        let connection = &listed["connections"][0];
+        assert_eq!(connection["seq"], seq);
+        assert_eq!(connection["labels"], json!({"a": "b"}));
+        let mut nameless = stranger(way).await;
+        let welcome = ask(&mut nameless, json!({"type": "hello"})).await;
+        assert_eq!(welcome["key"].as_str().unwrap().len(), 36, "{welcome}");
+        assert!(welcome.get("user").is_none() && welcome.get("id").is_none(), "{welcome}");
+    }
 }
 
 #[tokio::test]
 async fn every_operation_is_accepted_unless_the_hello_says_otherwise() {
-    let key = id("key");
-    let mut device = stranger().await;
-    ask(&mut device, json!({"type": "hello", "key": key})).await;
     let mut http = shared().http().await;
-    for op in [0, -1, 3, 9, 4711] {
-        http.push(&format!("keys?operation={op}&keys={key}"), "any").await;
-        assert_eq!(device.json().await, json!({"type": "message", "op": op, "data": "any"}));
+    for way in MESSAGES {
+        let key = id("key");
+        let mut device = stranger(way).await;
+        ask(&mut device, json!({"type": "hello", "key": key})).await;
+        for op in [0, -1, 3, 9, 4711] {
+            http.push(&format!("keys?operation={op}&keys={key}"), "any").await;
+            assert_eq!(device.json().await, json!({"type": "message", "op": op, "data": "any"}));
+        }
+        http.push(&format!("keys?operation=1&keys={key}"), [0xff, 0]).await;
+        assert_eq!(device.json().await, json!({"type": "message", "op": 1, "data_base64": "/wA="}));
     }
-    http.push(&format!("keys?operation=1&keys={key}"), [0xff, 0]).await;
-    assert_eq!(device.json().await, json!({"type": "message", "op": 1, "data_base64": "/wA="}));
 }
 
 #[tokio::test]
 async fn several_rooms_are_joined_and_left() {
-    let rooms = [id("a"), id("b"), id("c")].map(|room| format!("t://{room}"));
-    let mut device = stranger().await;
-    ask(&mut device, json!({"type": "hello", "rooms": [rooms[0]]})).await;
-    let joined = ask(&mut device, json!({"type": "join", "id": "j", "rooms": rooms[1..]})).await;
-    assert_eq!(joined, json!({"type": "joined", "id": "j", "rooms": rooms[1..]}));
-    let left = ask(&mut device, json!({"type": "leave", "rooms": [rooms[1]]})).await;
-    assert_eq!(left, json!({"type": "left", "rooms": [rooms[1]]}));
     let mut http = shared().http().await;
-    for (room, member) in rooms.iter().zip([true, false, true]) {
-        let short = room.strip_prefix("t://").unwrap();
-        http.push(&format!("room?operation=1&type=t&room={short}"), room).await;
-        if member {
-            assert_eq!(device.json().await["data"], **room);
+    for way in MESSAGES {
+        let rooms = [id("a"), id("b"), id("c")].map(|room| format!("t://{room}"));
+        let mut device = stranger(way).await;
+        ask(&mut device, json!({"type": "hello", "rooms": [rooms[0]]})).await;
+        let joined =
+            ask(&mut device, json!({"type": "join", "id": "j", "rooms": rooms[1..]})).await;
+        assert_eq!(joined, json!({"type": "joined", "id": "j", "rooms": rooms[1..]}));
+        let left = ask(&mut device, json!({"type": "leave", "rooms": [rooms[1]]})).await;
+        assert_eq!(left, json!({"type": "left", "rooms": [rooms[1]]}));
+        for (room, member) in rooms.iter().zip([true, false, true]) {
+            let short = room.strip_prefix("t://").unwrap();
+            http.push(&format!("room?operation=1&type=t&room={short}"), room).await;
+            if member {
+                assert_eq!(device.json().await["data"], **room);
+            }
+            let count = http.get(&format!("/v1/rooms/t%3A%2F%2F{short}/count")).await.json();
+            assert_eq!(count, json!({"count": u8::from(member)}), "{room}");
         }
-        let count = http.get(&format!("/v1/rooms/t%3A%2F%2F{short}/count")).await.json();
-        assert_eq!(count, json!({"count": u8::from(member)}), "{room}");
+        device.beat().await;
     }
-    device.beat().await;
 }
 
 #[tokio::test]
 async fn what_a_device_gets_wrong_is_named_and_changes_nothing() {
-    let mut device = device().await;
-    for bad in [
-        "",
-        "{",
-        "[]",
-        "null",
-        "5",
-        "\"hello\"",
-        "{}",
-        r#"{"type":5}"#,
-        r#"{"type":"shout"}"#,
-        r#"{"type":"ping","extra":1}"#,
-        r#"{"type":"ping"} x"#,
-        r#"{"type":"ping","type":"ping"}"#,
-        r#"{"type":"join"}"#,
-        r#"{"type":"join","rooms":"r"}"#,
-        r#"{"type":"join","rooms":[1]}"#,
-        r#"{"type":"join","rooms":[""]}"#,
-        r#"{"type":"message","op":1.5}"#,
-        r#"{"type":"message","op":2147483648,"data":""}"#,
-        r#"{"type":"message","op":1,"data":"a","data_base64":"YQ=="}"#,
-        r#"{"type":"message","op":1,"data_base64":"?"}"#,
-    ] {
-        device.wire.send(bad.as_bytes()).await;
-        let error = device.json().await;
+    for way in MESSAGES {
+        let mut device = device(way).await;
+        for bad in [
+            "",
+            "{",
+            "[]",
+            "null",
+            "5",
+            "\"hello\"",
+            "{}",
+            r#"{"type":5}"#,
+            r#"{"type":"shout"}"#,
+            r#"{"type":"ping","extra":1}"#,
+            r#"{"type":"ping"} x"#,
+            r#"{"type":"ping","type":"ping"}"#,
+            r#"{"type":"join"}"#,
+            r#"{"type":"join","rooms":"r"}"#,
+            r#"{"type":"join","rooms":[1]}"#,
+            r#"{"type":"join","rooms":[""]}"#,
+            r#"{"type":"message","op":1.5}"#,
+            r#"{"type":"message","op":2147483648,"data":""}"#,
+            r#"{"type":"message","op":1,"data":"a","data_base64":"YQ=="}"#,
+            r#"{"type":"message","op":1,"data_base64":"?"}"#,
+        ] {
+            let error = complaint(&mut device, bad).await;
+            let found = (&error["type"], &error["code"]);
+            assert_eq!(found, (&json!("error"), &json!("BAD_MESSAGE")), "{way:?}: {bad}");
+            assert!(!error["message"].as_str().unwrap().is_empty(), "{bad}");
+        }
+        let error = ask(&mut device, json!({"type": "join", "rooms": ["r".repeat(129)]})).await;
+        assert_eq!(error["code"], "BAD_MESSAGE");
+        let error = ask(&mut device, json!({"type": "hello", "id": 7})).await;
+        assert_eq!((&error["code"], &error["id"]), (&json!("ALREADY_READY"), &json!(7)));
+        let many: Vec<String> = (0..64).map(|number| format!("t://{}-{number}", id("r"))).collect();
         assert_eq!(
-            (&error["type"], &error["code"]),
-            (&json!("error"), &json!("BAD_MESSAGE")),
-            "{bad}"
+            ask(&mut device, json!({"type": "join", "rooms": many})).await["type"],
+            "joined"
         );
-        assert!(!error["message"].as_str().unwrap().is_empty(), "{bad}");
+        let error = ask(&mut device, json!({"type": "join", "rooms": ["one more"]})).await;
+        assert_eq!(error["code"], "TOO_MANY_ROOMS");
+        device.beat().await;
     }
-    let error = ask(&mut device, json!({"type": "join", "rooms": ["r".repeat(129)]})).await;
-    assert_eq!(error["code"], "BAD_MESSAGE");
-    let error = ask(&mut device, json!({"type": "hello", "id": 7})).await;
-    assert_eq!((&error["code"], &error["id"]), (&json!("ALREADY_READY"), &json!(7)));
-    let many: Vec<String> = (0..64).map(|number| format!("t://{}-{number}", id("r"))).collect();
-    assert_eq!(ask(&mut device, json!({"type": "join", "rooms": many})).await["type"], "joined");
-    let error = ask(&mut device, json!({"type": "join", "rooms": ["one more"]})).await;
-    assert_eq!(error["code"], "TOO_MANY_ROOMS");
-    device.beat().await;
 }
 
 #[tokio::test]
 async fn before_the_welcome_only_a_hello_is_understood() {
-    let mut device = stranger().await;
     for message in ["ping", "join", "leave"] {
         let mut message = json!({"type": message, "id": message});
         if message["type"] != "ping" {
             message["rooms"] = json!(["r"]);
         }
-        let error = ask(&mut device, message.clone()).await;
-        assert_eq!((&error["code"], &error["id"]), (&json!("NOT_READY"), &message["id"]));
+        for way in MESSAGES {
+            let error = refused(way, &message).await;
+            let found = (&error["code"], &error["id"]);
+            assert_eq!(found, (&json!("NOT_READY"), &message["id"]), "{way:?}");
+        }
     }
-    assert_eq!(ask(&mut device, json!({"type": "hello"})).await["type"], "welcome");
 }
 
 #[tokio::test]
@@ -162,10 +201,10 @@ async fn a_hello_beyond_the_limits_is_refused() {
         json!({"type": "hello", "accepts": ["1"]}),
         json!({"type": "hello", "mid": 1}),
     ] {
-        let mut device = stranger().await;
-        let error = ask(&mut device, hello.clone()).await;
-        assert_eq!(error["code"], "BAD_MESSAGE", "{hello}");
-        assert_eq!(ask(&mut device, json!({"type": "hello"})).await["type"], "welcome");
+        for way in MESSAGES {
+            let error = refused(way, &hello).await;
+            assert_eq!(error["code"], "BAD_MESSAGE", "{way:?}: {hello}");
+        }
     }
 }
 
@@ -194,40 +233,46 @@ async fn a_broken_websocket_is_closed_with_the_code_that_says_how() {
         (masked(FIN | CLOSE, &1005u16.to_be_bytes()), 1002),
         (vec![FIN | TEXT, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 2, 3, 4], 1009),
     ] {
-        let mut device = device().await;
-        device.wire.send_bytes(&bytes).await;
-        device.expect_closed(code).await;
+        for way in JSON {
+            let mut device = device(way).await;
+            device.wire.send_bytes(&bytes).await;
+            device.expect_closed(code).await;
+        }
     }
 }
 
 #[tokio::test]
 async fn fragments_make_one_message_and_a_character_may_be_split() {
-    let mut device = device().await;
-    let message = r#"{"type":"ping","id":"ü"}"#.as_bytes();
-    let middle = message.iter().position(|byte| *byte == 0xc3).unwrap() + 1;
-    device.wire.send_bytes(&masked(TEXT, &message[..middle])).await;
-    device.wire.send_bytes(&masked(FIN | PING, b"between")).await;
-    device.wire.send_bytes(&masked(CONTINUATION, b"")).await;
-    device.wire.send_bytes(&masked(FIN | CONTINUATION, &message[middle..])).await;
-    device.wire.expect_bytes(&unmasked(FIN | PONG, b"between")).await;
-    assert_eq!(device.json().await, json!({"type": "pong", "id": "ü"}));
+    for way in JSON {
+        let mut device = device(way).await;
+        let message = r#"{"type":"ping","id":"ü"}"#.as_bytes();
+        let middle = message.iter().position(|byte| *byte == 0xc3).unwrap() + 1;
+        device.wire.send_bytes(&masked(TEXT, &message[..middle])).await;
+        device.wire.send_bytes(&masked(FIN | PING, b"between")).await;
+        device.wire.send_bytes(&masked(CONTINUATION, b"")).await;
+        device.wire.send_bytes(&masked(FIN | CONTINUATION, &message[middle..])).await;
+        device.wire.expect_bytes(&unmasked(FIN | PONG, b"between")).await;
+        assert_eq!(device.json().await, json!({"type": "pong", "id": "ü"}));
+    }
 }
 
 #[tokio::test]
 async fn a_close_is_echoed() {
-    for payload in [&[][..], &1000u16.to_be_bytes(), &4999u16.to_be_bytes()] {
-        let mut device = device().await;
-        device.wire.send_bytes(&masked(FIN | CLOSE, payload)).await;
-        device.wire.expect_bytes(&unmasked(FIN | CLOSE, payload)).await;
-        device.wire.expect_end().await;
+    for way in JSON {
+        for payload in [&[][..], &1000u16.to_be_bytes(), &4999u16.to_be_bytes()] {
+            let mut device = device(way).await;
+            device.wire.send_bytes(&masked(FIN | CLOSE, payload)).await;
+            device.wire.expect_bytes(&unmasked(FIN | CLOSE, payload)).await;
+            device.wire.expect_end().await;
+        }
     }
 }
 
 #[tokio::test]
 async fn a_backend_can_disconnect_any_device() {
-    for transport in [Transport::Tcp, Transport::WebSocket, Transport::Json] {
+    for way in EVERY {
         let mid = mid();
-        let mut device = shared().device(transport, &Who::user(mid, &id("key"))).await;
+        let mut device = shared().device(way, &Who::user(mid, &id("key"))).await;
         let request = json!({"target": {"users": {"ids": [mid.to_string()]}}});
         let answer = shared().http().await.post("/v1/disconnect", request.to_string()).await;
         assert_eq!(answer.json()["closed"], 1, "{answer:?}");

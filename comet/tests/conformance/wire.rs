@@ -91,6 +91,12 @@ pub(crate) const GOIM: [Way; 4] = [
     Way::secured(Transport::Tcp),
     Way::secured(Transport::WebSocket),
 ];
+/// Those that use a WebSocket for it.
+pub(crate) const WEBSOCKET: [Way; 2] = [GOIM[1], GOIM[3]];
+/// Those of `orrery.json.v1`.
+pub(crate) const MESSAGES: [Way; 6] = [JSON[0], JSON[1], HTTP[0], HTTP[1], HTTP[2], HTTP[3]];
+/// Those that use a WebSocket for it.
+pub(crate) const JSON: [Way; 2] = [SOCKETS[1], SOCKETS[3]];
 /// Those that use a WebSocket.
 pub(crate) const SOCKETS: [Way; 4] = [
     Way::plain(Transport::WebSocket),

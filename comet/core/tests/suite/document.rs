@@ -9,6 +9,7 @@ const FILES: &[(&str, &str)] = &[
     ("conformance upgrade", "comet/tests/conformance/upgrade.rs"),
     ("conformance hostile", "comet/tests/conformance/hostile.rs"),
     ("conformance deadlines", "comet/tests/conformance/deadlines.rs"),
+    ("conformance json", "comet/tests/conformance/json.rs"),
     ("conformance slow", "comet/tests/conformance/slow.rs"),
     ("conformance takeover", "comet/tests/conformance/takeover.rs"),
     ("conformance http_requests", "comet/tests/conformance/http_requests.rs"),
