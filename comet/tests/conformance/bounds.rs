@@ -6,49 +6,53 @@ use crate::bytes::{
 use crate::device::Who;
 use crate::soon;
 use crate::stack::{id, shared};
-use crate::wire::{GOIM, SOCKETS, Transport};
+use crate::wire::{GOIM, SOCKETS, TCP, Transport, WEBSOCKET};
 
 #[tokio::test]
 async fn a_message_that_claims_more_than_it_has_gets_nobodys_bytes() {
-    let mut bystander = shared().device(Transport::WebSocket, &Who::key(&id("bystander"))).await;
-    for _ in 0..50 {
-        // Tokens that pass through the comet's buffers and must not be seen again.
-        shared().device(Transport::WebSocket, &Who::key(&id("secret"))).await;
-    }
-    for op in [12, 14, 16, 100] {
-        for claimed in [17, 200, 4096, 4112] {
-            let mut device = shared().device(Transport::WebSocket, &Who::key(&id("probe"))).await;
-            device.wire.send(&claiming(claimed, 16, 1, op, 1, b"")).await;
+    for way in WEBSOCKET {
+        let mut bystander = shared().device(way, &Who::key(&id("bystander"))).await;
+        for _ in 0..50 {
+            // Tokens that pass through the comet's buffers and must not be seen again.
+            shared().device(way, &Who::key(&id("secret"))).await;
+        }
+        for op in [12, 14, 16, 100] {
+            for claimed in [17, 200, 4096, 4112] {
+                let mut device = shared().device(way, &Who::key(&id("probe"))).await;
+                device.wire.send(&claiming(claimed, 16, 1, op, 1, b"")).await;
+                device.wire.expect_end().await;
+            }
+            let mut device = shared().device(way, &Who::key(&id("probe"))).await;
+            device.wire.send(&claiming(4112, 16, 1, op, 1, b"short")).await;
             device.wire.expect_end().await;
         }
-        let mut device = shared().device(Transport::WebSocket, &Who::key(&id("probe"))).await;
-        device.wire.send(&claiming(4112, 16, 1, op, 1, b"short")).await;
-        device.wire.expect_end().await;
+        // Before it was let in, too.
+        let mut stranger = shared().wire(way).await;
+        stranger.send(&claiming(4112, 16, 1, 7, 1, b"{}")).await;
+        stranger.expect_end().await;
+        bystander.beat().await;
     }
-    // Before it was let in, too.
-    let mut stranger = shared().wire(Transport::WebSocket).await;
-    stranger.send(&claiming(4112, 16, 1, 7, 1, b"{}")).await;
-    stranger.expect_end().await;
-    bystander.beat().await;
 }
 
 #[tokio::test]
 async fn fragments_that_claim_more_than_they_have_end_only_their_own_connection() {
-    let mut bystanders = Vec::new();
-    for _ in 0..4 {
-        bystanders.push(shared().device(Transport::WebSocket, &Who::key(&id("bystander"))).await);
-    }
-    for mask in [masked, unmasked] {
-        for claimed in [18, 4096, 4112] {
-            let mut stranger = shared().wire(Transport::WebSocket).await;
-            let lie = claiming(claimed, 16, 1, 7, 1, b"");
-            stranger.send_bytes(&mask(BINARY, &lie)).await;
-            stranger.send_bytes(&mask(FIN | CONTINUATION, b"x")).await;
-            stranger.expect_end().await;
+    for way in WEBSOCKET {
+        let mut bystanders = Vec::new();
+        for _ in 0..4 {
+            bystanders.push(shared().device(way, &Who::key(&id("bystander"))).await);
         }
-    }
-    for bystander in &mut bystanders {
-        bystander.beat().await;
+        for mask in [masked, unmasked] {
+            for claimed in [18, 4096, 4112] {
+                let mut stranger = shared().wire(way).await;
+                let lie = claiming(claimed, 16, 1, 7, 1, b"");
+                stranger.send_bytes(&mask(BINARY, &lie)).await;
+                stranger.send_bytes(&mask(FIN | CONTINUATION, b"x")).await;
+                stranger.expect_end().await;
+            }
+        }
+        for bystander in &mut bystanders {
+            bystander.beat().await;
+        }
     }
 }
 
@@ -71,11 +75,13 @@ async fn a_thousand_pipelined_frames_are_all_answered_in_order() {
 
 #[tokio::test]
 async fn a_thousand_frames_in_one_write_are_all_answered_in_order() {
-    let mut device = shared().device(Transport::Tcp, &Who::key(&id("key"))).await;
-    let burst: Vec<u8> = (0..1000).flat_map(|seq| frame(1, 100, seq, b"body")).collect();
-    device.wire.send_bytes(&burst).await;
-    for seq in 0..1000 {
-        device.wire.expect(&frame(1, 100, seq, b"")).await;
+    for way in TCP {
+        let mut device = shared().device(way, &Who::key(&id("key"))).await;
+        let burst: Vec<u8> = (0..1000).flat_map(|seq| frame(1, 100, seq, b"body")).collect();
+        device.wire.send_bytes(&burst).await;
+        for seq in 0..1000 {
+            device.wire.expect(&frame(1, 100, seq, b"")).await;
+        }
     }
 }
 

@@ -2,12 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use tokio::time::sleep;
 
-use crate::bytes::{FIN, PING, frame, masked};
+use crate::bytes::{BINARY, FIN, PING, TEXT, frame, masked};
 use crate::device::{Device, Who};
 use crate::stack::{Plan, Stack, id};
-use crate::wire::{ALL, EVERY, GOIM, SOCKETS, Transport, Wire};
+use crate::web::{POLLS, hello};
+use crate::wire::{ALL, EVERY, SOCKETS, TCP, Transport, Way, Wire, upgrade_request};
 use crate::{soon, until};
 
 /// What the stacks of this file allow.
@@ -64,12 +66,17 @@ async fn a_device_that_does_not_authenticate_in_time_is_closed() {
         let began = Instant::now();
         wires.push((began, stack.wire(transport).await));
     }
-    // One that does not even ask for the WebSocket.
-    let began = Instant::now();
-    let bare = Wire::bare(stack.comets[0].websocket, Transport::WebSocket).await;
-    wires.push((began, bare));
-    for (began, mut wire) in wires {
-        if wire.transport == Transport::Json {
+    // Those that do not even ask for the WebSocket, or for TLS.
+    for way in SOCKETS {
+        let began = Instant::now();
+        wires.push((began, Wire::silent(&stack.comets[0], way).await));
+    }
+    for door in [stack.comets[0].tls_tcp, stack.comets[0].tls_websocket] {
+        let began = Instant::now();
+        wires.push((began, Wire::bare(door, Transport::Tcp).await));
+    }
+    for (number, (began, mut wire)) in wires.into_iter().enumerate() {
+        if number < ALL.len() && wire.transport == Transport::Json {
             assert_eq!(wire.socket_frame().await.1[..2], 4005u16.to_be_bytes());
         }
         wire.expect_end().await;
@@ -77,43 +84,60 @@ async fn a_device_that_does_not_authenticate_in_time_is_closed() {
     }
 }
 
+/// Sends bytes one by one, each after a while, until the deadline of a handshake is over.
+async fn dawdle(wire: &mut Wire, began: Instant, bytes: &[u8]) {
+    for byte in bytes {
+        wire.send_bytes(&[*byte]).await;
+        sleep(Duration::from_millis(20)).await;
+        if began.elapsed() > HANDSHAKE {
+            return;
+        }
+    }
+    panic!("that was all, and too soon");
+}
+
 #[tokio::test]
 async fn a_handshake_byte_by_byte_has_no_more_time_than_any_other() {
-    let stack = brisk().await;
-    for transport in [Transport::Tcp, Transport::WebSocket] {
-        let doors = stack.comets[0];
-        let address = if transport == Transport::Tcp { doors.tcp } else { doors.websocket };
-        let bytes = match transport {
-            Transport::Tcp => frame(1, 7, 1, br#"{"mid":1,"platform":"a slow one"}"#),
-            _ => crate::wire::upgrade_request("/sub", "").into_bytes(),
-        };
+    let stack = &brisk().await;
+    let watch = async |way: Way, begin: &[u8], rest: &[u8], status: Option<u16>| {
         let began = Instant::now();
-        let mut wire = Wire::bare(address, transport).await;
-        for byte in bytes {
-            wire.send_bytes(&[byte]).await;
-            sleep(Duration::from_millis(20)).await;
-            if began.elapsed() > HANDSHAKE {
-                break;
-            }
+        let mut wire = Wire::silent(&stack.comets[0], way).await;
+        wire.send_bytes(begin).await;
+        dawdle(&mut wire, began, rest).await;
+        if let Some(status) = status {
+            let reply = soon("an answer", wire.reply()).await;
+            assert_eq!(reply.map(|reply| reply.status), Some(status), "{way:?}");
         }
         wire.expect_end().await;
         check(began, HANDSHAKE, "a slow handshake");
-    }
+    };
+    let token = frame(1, 7, 1, br#"{"mid":1,"platform":"a slow one"}"#);
+    let upgrade = upgrade_request("/sub", "").into_bytes();
+    let hello = hello("a key that is long enough");
+    let post = format!("POST /sub/poll HTTP/1.1\r\nContent-Length: {}\r\n\r\n", hello.len());
+    let post = post.as_bytes();
+    let goim = join_all(TCP.map(|way| watch(way, b"", &token, None)));
+    let sockets = join_all(SOCKETS.map(|way| watch(way, b"", &upgrade, None)));
+    let heads = join_all(POLLS.map(|way| watch(way, b"", post, None)));
+    let bodies = join_all(POLLS.map(|way| watch(way, post, &hello, Some(408))));
+    tokio::join!(goim, sockets, heads, bodies);
 }
 
 #[tokio::test]
 async fn other_frames_before_authentication_do_not_give_more_time() {
-    let stack = brisk().await;
-    for transport in GOIM {
+    let stack = &brisk().await;
+    let watched = ALL.map(async |way| {
         let began = Instant::now();
-        let mut device = Device::over(stack.wire(transport).await);
-        let bytes = match transport.speaks {
+        let mut device = Device::over(stack.wire(way).await);
+        let bytes = match way.speaks {
             Transport::Tcp => frame(1, 2, 1, b""),
-            _ => masked(0x82, &frame(1, 2, 1, b"")),
+            Transport::Json => masked(FIN | TEXT, br#"{"type":"ping"}"#),
+            _ => masked(FIN | BINARY, &frame(1, 2, 1, b"")),
         };
         nag(&mut device, &bytes).await;
         check(began, HANDSHAKE, "a handshake with heartbeats");
-    }
+    });
+    join_all(watched).await;
 }
 
 #[tokio::test]
@@ -133,22 +157,27 @@ async fn a_silent_device_is_closed() {
 #[tokio::test]
 async fn only_heartbeats_count_as_signs_of_life() {
     let stack = chatty().await;
+    let talk = frame(1, 4, 1, b"talk");
     let mut watched = Vec::new();
-    for (transport, bytes) in [
-        (Transport::Tcp, frame(1, 4, 1, b"talk")),
-        (Transport::Tcp, frame(1, 3, 1, b"")),
-        (Transport::WebSocket, masked(0x82, &frame(1, 4, 1, b"talk"))),
-        (Transport::WebSocket, masked(FIN | PING, b"ping")),
-        (Transport::Json, masked(0x81, br#"{"type":"message","op":4,"data":"talk"}"#)),
-    ] {
-        let began = Instant::now();
-        let mut device = stack.device(transport, &Who::key(&id("key"))).await;
-        watched.push(async move {
-            nag(&mut device, &bytes).await;
-            check(began, SILENCE, "talk without heartbeats");
-        });
+    for way in ALL {
+        let others = match way.speaks {
+            Transport::Tcp => vec![talk.clone(), frame(1, 3, 1, b"")],
+            Transport::Json => {
+                let talk = br#"{"type":"message","op":4,"data":"talk"}"#;
+                vec![masked(FIN | TEXT, talk), masked(FIN | TEXT, b"{")]
+            }
+            _ => vec![masked(FIN | BINARY, &talk), masked(FIN | PING, b"ping")],
+        };
+        for bytes in others {
+            let began = Instant::now();
+            let mut device = stack.device(way, &Who::key(&id("key"))).await;
+            watched.push(async move {
+                nag(&mut device, &bytes).await;
+                check(began, SILENCE, "talk without heartbeats");
+            });
+        }
     }
-    futures_util::future::join_all(watched).await;
+    join_all(watched).await;
 }
 
 #[tokio::test]
@@ -166,7 +195,7 @@ async fn a_device_that_sends_heartbeats_stays() {
             device.beat().await;
         });
     }
-    futures_util::future::join_all(watched).await;
+    join_all(watched).await;
 }
 
 #[tokio::test]
@@ -176,12 +205,13 @@ async fn a_logic_that_cannot_be_reached_is_a_handshake_that_takes_too_long() {
     stack.start_comet("behind-a-link", Some(link.address)).await;
     link.hold(true);
     let doors = stack.comets[1];
-    for transport in SOCKETS {
+    let watched = ALL.map(async |way| {
         let began = Instant::now();
-        let mut device = Device::begin(Wire::open(&doors, transport).await, &Who::default()).await;
+        let mut device = Device::begin(Wire::open(&doors, way).await, &Who::default()).await;
         device.expect_closed(4005).await;
         check(began, HANDSHAKE, "a handshake without logic");
-    }
+    });
+    join_all(watched).await;
     link.hold(false);
     until("devices are let in again", async || {
         let wire = Wire::open(&doors, Transport::Tcp).await;

@@ -3,16 +3,16 @@
 use crate::bytes::{claiming, frame};
 use crate::device::{Device, Who};
 use crate::stack::{id, shared};
-use crate::wire::{GOIM, Transport, Way};
+use crate::wire::{GOIM, TCP, WEBSOCKET, Way};
 
-async fn device(transport: impl Into<Way>) -> Device {
-    shared().device(transport, &Who::key(&id("key"))).await
+async fn device(way: Way) -> Device {
+    shared().device(way, &Who::key(&id("key"))).await
 }
 
 #[tokio::test]
 async fn a_body_of_4096_bytes_is_taken_and_one_more_closes() {
-    for transport in GOIM {
-        let mut device = device(transport).await;
+    for way in GOIM {
+        let mut device = device(way).await;
         let body = vec![b'x'; 4096];
         device.wire.send(&frame(1, 14, 1, &body)).await;
         device.wire.expect(&frame(1, 15, 1, &body)).await;
@@ -24,20 +24,19 @@ async fn a_body_of_4096_bytes_is_taken_and_one_more_closes() {
 #[tokio::test]
 async fn a_longer_packet_closes_before_its_body_is_there() {
     for packet in [4113, i32::MAX] {
-        let mut tcp = device(Transport::Tcp).await;
-        tcp.wire.send(&claiming(packet, 16, 1, 100, 1, b"")).await;
-        tcp.wire.expect_end().await;
-        let mut websocket = device(Transport::WebSocket).await;
-        websocket.wire.send(&claiming(packet, 16, 1, 100, 1, b"")).await;
-        websocket.wire.expect_end().await;
+        for way in GOIM {
+            let mut device = device(way).await;
+            device.wire.send(&claiming(packet, 16, 1, 100, 1, b"")).await;
+            device.wire.expect_end().await;
+        }
     }
 }
 
 #[tokio::test]
 async fn a_header_length_other_than_16_closes() {
-    for transport in GOIM {
+    for way in GOIM {
         for header in [0, 15, 17, -16, i16::MIN, i16::MAX] {
-            let mut device = device(transport).await;
+            let mut device = device(way).await;
             device.wire.send(&claiming(16, header, 1, 100, 1, b"")).await;
             device.wire.expect_end().await;
         }
@@ -46,8 +45,8 @@ async fn a_header_length_other_than_16_closes() {
 
 #[tokio::test]
 async fn a_packet_length_below_16_means_no_body() {
-    for transport in GOIM {
-        let mut device = device(transport).await;
+    for way in GOIM {
+        let mut device = device(way).await;
         for packet in 0..16 {
             device.wire.send(&claiming(packet, 16, 1, 100, packet, b"")).await;
             device.wire.expect(&frame(1, 100, packet, b"")).await;
@@ -58,36 +57,44 @@ async fn a_packet_length_below_16_means_no_body() {
 #[tokio::test]
 async fn a_negative_packet_length_means_no_body_on_tcp_and_closes_on_websocket() {
     for packet in [-1, i32::MIN] {
-        let mut tcp = device(Transport::Tcp).await;
-        tcp.wire.send(&claiming(packet, 16, 1, 100, 7, b"")).await;
-        tcp.wire.expect(&frame(1, 100, 7, b"")).await;
-        let mut websocket = device(Transport::WebSocket).await;
-        websocket.wire.send(&claiming(packet, 16, 1, 100, 7, b"")).await;
-        websocket.wire.expect_end().await;
+        for way in TCP {
+            let mut device = device(way).await;
+            device.wire.send(&claiming(packet, 16, 1, 100, 7, b"")).await;
+            device.wire.expect(&frame(1, 100, 7, b"")).await;
+        }
+        for way in WEBSOCKET {
+            let mut device = device(way).await;
+            device.wire.send(&claiming(packet, 16, 1, 100, 7, b"")).await;
+            device.wire.expect_end().await;
+        }
     }
 }
 
 #[tokio::test]
 async fn a_message_without_room_for_a_header_closes() {
-    for len in [0, 1, 15] {
-        let mut device = device(Transport::WebSocket).await;
-        device.wire.send(&frame(1, 100, 1, b"")[..len]).await;
-        device.wire.expect_end().await;
+    for way in WEBSOCKET {
+        for len in [0, 1, 15] {
+            let mut device = device(way).await;
+            device.wire.send(&frame(1, 100, 1, b"")[..len]).await;
+            device.wire.expect_end().await;
+        }
     }
 }
 
 #[tokio::test]
 async fn bytes_behind_the_frame_of_a_message_are_ignored() {
-    let mut device = device(Transport::WebSocket).await;
-    device.wire.send(&[frame(1, 100, 1, b"body"), vec![0xff; 15]].concat()).await;
-    device.wire.expect(&frame(1, 100, 1, b"")).await;
-    device.beat().await;
+    for way in WEBSOCKET {
+        let mut device = device(way).await;
+        device.wire.send(&[frame(1, 100, 1, b"body"), vec![0xff; 15]].concat()).await;
+        device.wire.expect(&frame(1, 100, 1, b"")).await;
+        device.beat().await;
+    }
 }
 
 #[tokio::test]
 async fn the_version_is_echoed_whatever_it_is() {
-    for transport in GOIM {
-        let mut device = device(transport).await;
+    for way in GOIM {
+        let mut device = device(way).await;
         for version in [0, 1, -1, i16::MIN, i16::MAX] {
             device.wire.send(&frame(version, 100, 1, b"")).await;
             device.wire.expect(&frame(version, 100, 1, b"")).await;
@@ -97,18 +104,20 @@ async fn the_version_is_echoed_whatever_it_is() {
 
 #[tokio::test]
 async fn how_a_frame_is_cut_into_packets_does_not_matter() {
-    let mut device = device(Transport::Tcp).await;
-    for byte in frame(1, 12, 5, b"live://cut") {
-        device.wire.send_bytes(&[byte]).await;
-        tokio::task::yield_now().await;
+    for way in TCP {
+        let mut device = device(way).await;
+        for byte in frame(1, 12, 5, b"live://cut") {
+            device.wire.send_bytes(&[byte]).await;
+            tokio::task::yield_now().await;
+        }
+        device.wire.expect(&frame(1, 13, 5, b"live://cut")).await;
     }
-    device.wire.expect(&frame(1, 13, 5, b"live://cut")).await;
 }
 
 #[tokio::test]
 async fn what_came_before_a_broken_frame_is_answered() {
-    for transport in GOIM {
-        let mut device = device(transport).await;
+    for way in GOIM {
+        let mut device = device(way).await;
         for seq in 1..=20 {
             device.wire.send(&frame(1, 100, seq, b"")).await;
         }

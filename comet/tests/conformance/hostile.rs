@@ -2,14 +2,15 @@
 
 use serde_json::json;
 
-use crate::bytes::{
-    BINARY, CONTINUATION, FIN, PING, TEXT, claiming, frame, hex, masked, token, unmasked,
-};
+use crate::bytes::{BINARY, CONTINUATION, FIN, PING, TEXT, frame, hex, masked, token, unmasked};
 use crate::device::{Device, Who};
 use crate::soon;
-use crate::stack::{Plan, id, shared};
+use crate::stack::{Doors, Plan, id, shared};
 use crate::until;
-use crate::wire::{ALL, EVERY, GOIM, SOCKETS, Transport, Wire, upgrade_request};
+use crate::web::{POLLS, hello};
+use crate::wire::{
+    ALL, EVERY, GOIM, HTTP, JSON, SOCKETS, TCP, Transport, WEBSOCKET, Way, Wire, upgrade_request,
+};
 
 /// Devices on all workers of the first comet, who must not notice anything.
 async fn bystanders() -> Vec<Device> {
@@ -52,6 +53,13 @@ async fn noise_ends_or_is_waited_for_and_nobody_else_notices() {
             let mut device = shared().device(transport, &Who::key(&id("noisy"))).await;
             device.wire.send_bytes(&noise(seed + 1000, 300)).await;
         }
+        for way in HTTP {
+            let mut wire = shared().wire(way).await;
+            let head = b"POST /sub/poll HTTP/1.1\r\n".to_vec();
+            wire.send_bytes(&[head, noise(seed, 300)].concat()).await;
+            let mut device = shared().device(way, &Who::key(&id("noisy"))).await;
+            device.wire.send_bytes(&noise(seed + 1000, 300)).await;
+        }
     }
     unmoved(bystanders).await;
 }
@@ -59,14 +67,21 @@ async fn noise_ends_or_is_waited_for_and_nobody_else_notices() {
 #[tokio::test]
 async fn what_breaks_off_in_the_middle_is_forgotten() {
     let bystanders = bystanders().await;
-    for transport in GOIM {
-        let whole = frame(1, 7, 1, &token(0, &id("half"), "", &[]));
-        for cut in 0..whole.len() {
-            let mut wire = shared().wire(transport).await;
-            match transport.speaks {
-                Transport::Tcp => wire.send_bytes(&whole[..cut]).await,
-                _ => wire.send_bytes(&masked(FIN | BINARY, &whole)[..cut]).await,
+    for way in EVERY {
+        let frame = frame(1, 7, 1, &token(0, &id("half"), "", &[]));
+        let hello = hello(&id("half"));
+        let whole = match way.speaks {
+            Transport::Tcp => frame,
+            Transport::WebSocket => masked(FIN | BINARY, &frame),
+            Transport::Json => masked(FIN | TEXT, &hello),
+            Transport::Poll | Transport::Events => {
+                let head = format!("Content-Length: {}\r\n\r\n", hello.len());
+                [b"POST /sub/poll HTTP/1.1\r\n", head.as_bytes(), &hello].concat()
             }
+        };
+        for cut in 0..whole.len() {
+            let mut wire = shared().wire(way).await;
+            wire.send_bytes(&whole[..cut]).await;
         }
     }
     unmoved(bystanders).await;
@@ -74,21 +89,24 @@ async fn what_breaks_off_in_the_middle_is_forgotten() {
 
 #[tokio::test]
 async fn lengths_that_overflow_close() {
-    for length in [1 << 31, 1 << 32, 1 << 63, u64::MAX] {
-        for first in [FIN | BINARY, BINARY, FIN | CONTINUATION] {
-            let mut device = shared().device(Transport::WebSocket, &Who::key(&id("key"))).await;
-            let mut bytes = vec![first, 0xff];
+    for way in SOCKETS {
+        let data = if way == Transport::Json { TEXT } else { BINARY };
+        for length in [1 << 31, 1 << 32, 1 << 63, u64::MAX] {
+            for (first, code) in [(FIN | data, 1009), (data, 1009), (FIN | CONTINUATION, 1002)] {
+                let mut device = shared().device(way, &Who::key(&id("key"))).await;
+                let mut bytes = vec![first, 0xff];
+                bytes.extend(length.to_be_bytes());
+                bytes.extend([0; 8]);
+                device.wire.send_bytes(&bytes).await;
+                device.expect_closed(code).await;
+            }
+            // The second part brings the sum over the limit.
+            let mut device = shared().device(way, &Who::key(&id("key"))).await;
+            let mut bytes = [masked(data, &[b' '; 8000]), vec![FIN | CONTINUATION, 0xff]].concat();
             bytes.extend(length.to_be_bytes());
-            bytes.extend([0; 8]);
             device.wire.send_bytes(&bytes).await;
-            device.wire.expect_end().await;
+            device.expect_closed(1009).await;
         }
-        // The second part brings the sum over the limit.
-        let mut device = shared().device(Transport::WebSocket, &Who::key(&id("key"))).await;
-        let mut bytes = [masked(BINARY, &[0; 8000]), vec![FIN | CONTINUATION, 0xff]].concat();
-        bytes.extend(length.to_be_bytes());
-        device.wire.send_bytes(&bytes).await;
-        device.wire.expect_end().await;
     }
 }
 
@@ -97,9 +115,11 @@ async fn control_frames_that_are_too_long_or_in_parts_close() {
     for bytes in
         [masked(FIN | PING, &[0; 126]), masked(PING, b"part"), unmasked(FIN | PING, &[0; 70_000])]
     {
-        let mut device = shared().device(Transport::WebSocket, &Who::key(&id("key"))).await;
-        device.wire.send_bytes(&bytes).await;
-        device.wire.expect_end().await;
+        for way in SOCKETS {
+            let mut device = shared().device(way, &Who::key(&id("key"))).await;
+            device.wire.send_bytes(&bytes).await;
+            device.expect_closed(1002).await;
+        }
     }
 }
 
@@ -130,6 +150,18 @@ async fn a_token_that_is_not_utf8_is_refused() {
         wire.send(&frame(1, 7, 1, b"{\"key\":\"\xff\xfe\"}")).await;
         wire.expect_end().await;
     }
+    let hello = b"{\"type\":\"hello\",\"key\":\"\xff\xfe\"}";
+    for way in JSON {
+        let mut device = Device::over(shared().wire(way).await);
+        device.wire.send(hello).await;
+        device.expect_closed(1007).await;
+    }
+    for way in POLLS {
+        let mut wire = shared().wire(way).await;
+        let reply = wire.fetch("POST", "/sub/poll", hello).await;
+        assert_eq!((reply.status, &reply.json()["code"]), (400, &json!("BAD_MESSAGE")), "{way:?}");
+        wire.expect_end().await;
+    }
 }
 
 #[tokio::test]
@@ -140,8 +172,10 @@ async fn ids_that_are_too_long_are_refused() {
             wire.send(&frame(1, 7, 1, &token(0, &key, &room, &[]))).await;
             wire.expect_end().await;
         }
+    }
+    for way in EVERY {
         let longest = format!("{:k>128}", id(""));
-        shared().device(transport, &Who::key(&longest)).await;
+        shared().device(way, &Who::key(&longest)).await;
     }
     let long = "x".repeat(10_240);
     let mut http = shared().http().await;
@@ -168,14 +202,16 @@ async fn ids_that_are_too_long_are_refused() {
 #[tokio::test]
 async fn a_sub_protocol_that_is_not_ours_is_not_selected_and_goim_is_spoken() {
     for offer in ["chat", "orrery.json.v2", "orrery.json.v1x", "ORRERY.JSON.V1"] {
-        let mut wire = Wire::bare(shared().comets[0].websocket, Transport::WebSocket).await;
-        let header = format!("Sec-WebSocket-Protocol: {offer}\r\n");
-        wire.send_bytes(upgrade_request("/sub", &header).as_bytes()).await;
-        let head = wire.http_head().await.to_lowercase();
-        assert!(head.starts_with("http/1.1 101"), "{head}");
-        assert!(!head.contains("sec-websocket-protocol"), "{offer}: {head}");
-        wire.send(&frame(1, 7, 1, b"{}")).await;
-        wire.expect(&frame(1, 8, 1, b"")).await;
+        for way in WEBSOCKET {
+            let mut wire = Wire::silent(&shared().comets[0], way).await;
+            let header = format!("Sec-WebSocket-Protocol: {offer}\r\n");
+            wire.send_bytes(upgrade_request("/sub", &header).as_bytes()).await;
+            let head = wire.http_head().await.to_lowercase();
+            assert!(head.starts_with("http/1.1 101"), "{head}");
+            assert!(!head.contains("sec-websocket-protocol"), "{offer}: {head}");
+            wire.send(&frame(1, 7, 1, b"{}")).await;
+            wire.expect(&frame(1, 8, 1, b"")).await;
+        }
     }
 }
 
@@ -223,57 +259,85 @@ async fn floods_are_closed_and_say_so_where_they_can() {
     bystander.beat().await;
 }
 
+/// Whether a device is let in, which goes at once.
+async fn is_let_in(stack: &Doors, way: Way) -> bool {
+    // Whoever has no place is reset before TLS.
+    let Ok(mut wire) = Wire::try_silent(&stack.comets[0], way).await else { return false };
+    if way.speaks.is_http() {
+        let reply = wire.fetch("POST", "/sub/poll", &hello(&id("key"))).await;
+        assert!(reply.status == 200 || !reply.header("retry-after").is_empty(), "{reply:?}");
+        if reply.status != 200 {
+            return false;
+        }
+        let goodbye = format!("/sub/close?session={}", reply.json()["session"].as_str().unwrap());
+        return wire.fetch("POST", &goodbye, b"").await.status == 204;
+    }
+    if SOCKETS.contains(&way) {
+        wire.send_bytes(upgrade_request("/sub", way.speaks.offer()).as_bytes()).await;
+        let head = wire.http_head().await;
+        if !head.starts_with("HTTP/1.1 101 ") {
+            assert!(head.starts_with("HTTP/1.1 503 ") && head.contains("Retry-After: "), "{head}");
+            return false;
+        }
+    }
+    let mut device = Device::begin(wire, &Who::default()).await;
+    soon("an answer or the end", device.wire.unit()).await.is_some()
+}
+
 #[tokio::test]
 async fn one_too_many_is_sent_away_at_once_and_let_in_when_there_is_room() {
-    let stack = Plan::new().with(|plan| plan.comet.connections_max = 2).start().await;
+    // A session over HTTP has a place of its own beside that of the connection that asks.
+    let stack = Plan::new().with(|plan| plan.comet.connections_max = 3).start().await;
     let first = stack.device(Transport::Tcp, &Who::key("first")).await;
     let mut second = stack.device(Transport::Json, &Who::key("second")).await;
-    let mut tcp = stack.wire(Transport::Tcp).await;
-    tcp.send(&frame(1, 7, 1, b"{}")).await;
-    tcp.expect_end().await;
-    let mut websocket = Wire::bare(stack.comets[0].websocket, Transport::WebSocket).await;
-    let head = websocket.http_head().await;
-    assert!(head.starts_with("HTTP/1.1 503 ") && head.contains("Retry-After: "), "{head}");
+    let third = stack.device(Transport::WebSocket, &Who::key("third")).await;
+    for way in EVERY {
+        assert!(!is_let_in(&stack, way).await, "{way:?}");
+    }
     second.beat().await;
-    drop(first);
-    until("there is room again", async || {
-        let mut wire = stack.wire(Transport::Tcp).await;
-        wire.send(&frame(1, 7, 1, b"{}")).await;
-        soon("an answer or the end", wire.unit()).await == Some(frame(1, 8, 1, b""))
-    })
-    .await;
+    drop((first, third));
+    for way in EVERY {
+        until("there is room again", async || is_let_in(&stack, way).await).await;
+    }
+    second.beat().await;
 }
 
 #[tokio::test]
 async fn other_protocols_are_not_understood() {
     let bystanders = bystanders().await;
     let tls = hex("16030100c8010000c403035f5f5f5f", &[0x5f; 200]);
-    let mut tcp = Wire::open(&shared().comets[0], Transport::Tcp).await;
-    tcp.send_bytes(&tls).await;
-    tcp.expect_end().await;
-    let mut tcp = Wire::open(&shared().comets[0], Transport::Tcp).await;
-    tcp.send_bytes(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
-    tcp.expect_end().await;
-    let mut websocket = Wire::bare(shared().comets[0].websocket, Transport::WebSocket).await;
-    websocket.send_bytes(&tls).await;
-    assert!(!websocket.http_head().await.starts_with("HTTP/1.1 101"));
-    let mut goim = Wire::bare(shared().comets[0].websocket, Transport::WebSocket).await;
-    goim.send_bytes(&frame(1, 7, 1, b"{}\r\n\r\n")).await;
-    assert!(!goim.http_head().await.starts_with("HTTP/1.1 101"));
+    for way in TCP {
+        for bytes in [&tls[..], b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"] {
+            let mut tcp = Wire::silent(&shared().comets[0], way).await;
+            tcp.send_bytes(bytes).await;
+            tcp.expect_end().await;
+        }
+    }
+    for way in WEBSOCKET {
+        for bytes in [&tls[..], &frame(1, 7, 1, b"{}\r\n\r\n")] {
+            let mut websocket = Wire::silent(&shared().comets[0], way).await;
+            websocket.send_bytes(bytes).await;
+            let head = websocket.http_head().await;
+            assert!(head.starts_with("HTTP/1.1 400 "), "{way:?}: {head}");
+        }
+    }
     unmoved(bystanders).await;
 }
 
 #[tokio::test]
 async fn a_handshake_without_an_end_is_cut_off() {
     for transport in SOCKETS {
-        let mut wire = Wire::silent(&shared().comets[0], transport).await;
-        wire.send_bytes(b"GET /sub HTTP/1.1\r\n").await;
-        let line = format!("X-Filler: {}\r\n", "x".repeat(8000));
-        for _ in 0..64 {
-            wire.send_bytes(line.as_bytes()).await;
+        for target in ["/sub", "/sub/poll"] {
+            let mut wire = Wire::silent(&shared().comets[0], transport).await;
+            wire.send_bytes(format!("GET {target} HTTP/1.1\r\n").as_bytes()).await;
+            let line = format!("X-Filler: {}\r\n", "x".repeat(8000));
+            for _ in 0..64 {
+                wire.send_bytes(line.as_bytes()).await;
+            }
+            let head = wire.http_head().await;
+            // Who writes on without reading may lose it.
+            assert!(head.is_empty() || head.starts_with("HTTP/1.1 431 "), "{head}");
         }
-        let head = wire.http_head().await;
-        assert!(!head.starts_with("HTTP/1.1 101"), "{head}");
     }
 }
 
@@ -329,13 +393,43 @@ async fn requests_that_are_no_http_or_no_json_are_refused_with_a_reason() {
 
 #[tokio::test]
 async fn a_device_that_claims_a_body_it_does_not_send_waits_alone() {
-    let mut waiting = shared().device(Transport::Tcp, &Who::key(&id("key"))).await;
-    waiting.wire.send(&claiming(4112, 16, 1, 12, 1, b"the beginning")).await;
     let bystanders = bystanders().await;
+    let text = format!(r#"{{"type":"ping","id":"{}"}}"#, "x".repeat(60)).into_bytes();
+    let body = [b'.'; 4096];
+    let change = frame(1, 12, 1, &body);
+    let mut waiting = Vec::new();
+    for way in EVERY {
+        let mut device = shared().device(way, &Who::key(&id("key"))).await;
+        let session = device.wire.visit.session.clone();
+        let whole = match way.speaks {
+            Transport::Tcp => change.clone(),
+            Transport::WebSocket => masked(FIN | BINARY, &change),
+            Transport::Json => masked(FIN | TEXT, &text),
+            Transport::Poll | Transport::Events => {
+                let head = format!("POST /sub/send?session={session} HTTP/1.1\r\n");
+                let length = format!("Content-Length: {}\r\n\r\n", text.len());
+                [head.as_bytes(), length.as_bytes(), &text].concat()
+            }
+        };
+        // What a device says over HTTP goes over a connection of its own.
+        let mut post = match way.speaks.is_http() {
+            true => Some(device.wire.another().await),
+            false => None,
+        };
+        let (begin, rest) = whole.split_at(whole.len() - 20);
+        post.as_mut().unwrap_or(&mut device.wire).send_bytes(begin).await;
+        waiting.push((device, post, rest.to_vec()));
+    }
     unmoved(bystanders).await;
     // Its rest comes at last, and nothing else was read as part of it.
-    let rest = vec![b'.'; 4096 - 13];
-    waiting.wire.send_bytes(&rest).await;
-    let body = [&b"the beginning"[..], &rest].concat();
-    waiting.wire.expect(&frame(1, 13, 1, &body)).await;
+    for (mut device, mut post, rest) in waiting {
+        post.as_mut().unwrap_or(&mut device.wire).send_bytes(&rest).await;
+        if let Some(mut post) = post {
+            assert_eq!(soon("an answer", post.reply()).await.unwrap().status, 204);
+        }
+        match device.wire.transport.speaks.is_json() {
+            true => assert_eq!(device.json().await["type"], "pong"),
+            false => device.wire.expect(&frame(1, 13, 1, &body)).await,
+        }
+    }
 }

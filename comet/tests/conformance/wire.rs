@@ -1,6 +1,7 @@
 //! Wire: a connection to a comet, byte by byte, over each transport.
 
 use std::fmt;
+use std::io;
 use std::net::SocketAddr;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -91,6 +92,8 @@ pub(crate) const GOIM: [Way; 4] = [
     Way::secured(Transport::Tcp),
     Way::secured(Transport::WebSocket),
 ];
+/// Those that use TCP for it.
+pub(crate) const TCP: [Way; 2] = [GOIM[0], GOIM[2]];
 /// Those that use a WebSocket for it.
 pub(crate) const WEBSOCKET: [Way; 2] = [GOIM[1], GOIM[3]];
 /// Those of `orrery.json.v1`.
@@ -160,7 +163,7 @@ impl Wire {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(SMALL_BUFFER).unwrap();
         let stream = socket.connect(door(doors, way)).await.unwrap();
-        let mut wire = Self::over(stream, way).await;
+        let mut wire = Self::over(stream, way).await.unwrap();
         wire.doors = Some(*doors);
         wire.upgrade().await;
         wire
@@ -168,26 +171,31 @@ impl Wire {
 
     /// Connects, within TLS where that is the way, and says nothing.
     pub(crate) async fn silent(doors: &CometDoors, way: impl Into<Way>) -> Self {
+        Self::try_silent(doors, way).await.unwrap()
+    }
+
+    /// The same where it may be that nobody is let in.
+    pub(crate) async fn try_silent(doors: &CometDoors, way: impl Into<Way>) -> io::Result<Self> {
         let way = way.into();
-        let stream = TcpStream::connect(door(doors, way)).await.unwrap();
-        let mut wire = Self::over(stream, way).await;
+        let stream = TcpStream::connect(door(doors, way)).await?;
+        let mut wire = Self::over(stream, way).await?;
         wire.doors = Some(*doors);
-        wire
+        Ok(wire)
     }
 
     /// Connects to anything and says nothing.
     pub(crate) async fn bare(address: SocketAddr, transport: Transport) -> Self {
-        Self::over(TcpStream::connect(address).await.unwrap(), transport.into()).await
+        Self::over(TcpStream::connect(address).await.unwrap(), transport.into()).await.unwrap()
     }
 
-    async fn over(stream: TcpStream, way: Way) -> Self {
-        stream.set_nodelay(true).unwrap();
+    async fn over(stream: TcpStream, way: Way) -> io::Result<Self> {
+        stream.set_nodelay(true)?;
         let stream = match way.secured {
-            true => Either::Right(Box::new(secured(stream).await.unwrap())),
+            true => Either::Right(Box::new(secured(stream).await?)),
             false => Either::Left(stream),
         };
         let visit = Visit::default();
-        Self { transport: way, stream, unread: Vec::new(), doors: None, visit }
+        Ok(Self { transport: way, stream, unread: Vec::new(), doors: None, visit })
     }
 
     async fn upgrade(&mut self) {
