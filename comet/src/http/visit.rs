@@ -230,7 +230,8 @@ impl Visit {
                 let _ = timeout(config.handshake(), rest).await;
                 return Err(Refusal::TooLong(most));
             }
-            Ok(Err(_)) | Err(_) => return Err(Refusal::Incomplete),
+            Ok(Err(_)) => return Err(Refusal::BadBody),
+            Err(_) => return Err(Refusal::Incomplete),
         };
         match std::str::from_utf8(&text) {
             Ok(characters) if !characters.is_empty() => Ok(text),

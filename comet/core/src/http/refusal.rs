@@ -28,8 +28,10 @@ pub enum Refusal {
     NoHello(Option<RequestId>),
     /// The body is longer than so many bytes.
     TooLong(usize),
-    /// The body did not come, or not in time.
+    /// The body did not come in time.
     Incomplete,
+    /// The body is not made as HTTP has it, or breaks off.
+    BadBody,
     /// More is posted, or asked for again, than is carried out; come back.
     Busy,
     /// There is no place for one more session; come back.
@@ -40,7 +42,7 @@ impl Refusal {
     /// The status of HTTP that says the same.
     pub fn status(&self) -> u16 {
         match self {
-            Self::BadQuery(_) | Self::BadMessage(_) | Self::NoHello(_) => 400,
+            Self::BadQuery(_) | Self::BadBody | Self::BadMessage(_) | Self::NoHello(_) => 400,
             Self::Cursor(CursorError::NeverShown) => 400,
             Self::NoSuchPath => 404,
             Self::NoSuchMethod(_) => 405,
@@ -83,6 +85,7 @@ impl Refusal {
                 error(ErrorCode::BadMessage, &format!("a message has at most {max} bytes"))
             }
             Self::Incomplete => error(ErrorCode::BadRequest, "the body did not arrive in time"),
+            Self::BadBody => error(ErrorCode::BadRequest, "the body is malformed, or breaks off"),
             Self::Busy => error(ErrorCode::Unavailable, "too much waits to be carried out"),
             Self::Overloaded => {
                 let (code, word) = code_and_word(CloseReason::Overload);
@@ -123,6 +126,7 @@ mod tests {
             (Refusal::NoHello(Some(RequestId::Number(77))), 400, r#""id":77"#),
             (Refusal::TooLong(10), 413, "BAD_MESSAGE"),
             (Refusal::Incomplete, 408, "BAD_REQUEST"),
+            (Refusal::BadBody, 400, "BAD_REQUEST"),
             (Refusal::Busy, 429, "UNAVAILABLE"),
             (Refusal::Overloaded, 503, "overload"),
         ] {
