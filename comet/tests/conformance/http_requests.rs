@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::device::Who;
+use crate::device::{Device, Who};
 use crate::soon;
 use crate::stack::{Plan, Stack, id, shared};
-use crate::web::{POLLS, bodies, device, hello, poll};
+use crate::web::{POLLS, Reply, bodies, device, hello, poll};
 use crate::wire::{HTTP, Wire};
 
 #[tokio::test]
@@ -124,6 +124,84 @@ async fn http_1_0_and_a_body_without_length_are_understood() {
         assert_eq!(soon("an answer", wire.reply()).await.unwrap().status, 200);
         wire.send_bytes(b"POST /sub/poll HTTP/1.1\r\nHost: x\r\n\r\n").await;
         assert_eq!(soon("an answer", wire.reply()).await.unwrap().status, 400);
+    }
+}
+
+/// Sends a request, and gives its answer and the connection.
+async fn answer(device: &Device, request: &[u8]) -> (Wire, Reply) {
+    let mut wire = device.wire.another().await;
+    wire.send_bytes(request).await;
+    let reply = soon("an answer", wire.reply()).await.expect("an answer, not the end");
+    (wire, reply)
+}
+
+#[tokio::test]
+async fn a_length_that_makes_no_sense_is_refused() {
+    for way in HTTP {
+        let mut device = shared().device(way, &Who::key(&id("key"))).await;
+        let send = format!("POST /sub/send?session={}", device.wire.visit.session);
+        let events = format!("GET {}", device.wire.target());
+        for line in ["POST /sub/poll", &send, &events] {
+            for (version, headers, status) in [
+                ("1.1", "Content-Length: -1", 400),
+                ("1.1", "Content-Length: +15", 400),
+                ("1.1", "Content-Length: fifteen", 400),
+                ("1.1", "Content-Length: ", 400),
+                ("1.1", "Content-Length: 15, 16", 400),
+                ("1.1", "Content-Length: 99999999999999999999", 400),
+                ("1.1", "Content-Length: 18446744073709551615", 431),
+                ("1.1", "Content-Length: 15\r\nContent-Length: 16", 400),
+                ("1.1", "Transfer-Encoding: gzip", 400),
+                ("1.1", "Transfer-Encoding: chunked, gzip", 400),
+                ("1.0", "Transfer-Encoding: chunked", 400),
+            ] {
+                let head = format!("{line} HTTP/{version}\r\nHost: localhost\r\n{headers}\r\n\r\n");
+                let request = [head.as_bytes(), br#"{"type":"ping"}"#].concat();
+                let (mut wire, reply) = answer(&device, &request).await;
+                assert_eq!((reply.status, reply.body.as_str()), (status, ""), "{way:?}: {head}");
+                wire.expect_end().await;
+            }
+        }
+        for line in ["POST /sub/poll", &send] {
+            for chunks in [
+                "10000000000000000\r\n{}",
+                "-1\r\n{}\r\n0\r\n\r\n",
+                "two\r\n{}\r\n0\r\n\r\n",
+                "1\r\n{}\r\n0\r\n\r\n",
+            ] {
+                let head = "HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked";
+                let request = format!("{line} {head}\r\n\r\n{chunks}");
+                let (mut wire, reply) = answer(&device, request.as_bytes()).await;
+                let found = (reply.status, &reply.json()["code"]);
+                assert_eq!(found, (400, &json!("BAD_REQUEST")), "{way:?}: {request}");
+                wire.expect_end().await;
+            }
+        }
+        // Nothing of it was carried out: its pong comes first.
+        device.beat().await;
+    }
+}
+
+#[tokio::test]
+async fn where_there_are_chunks_a_length_counts_for_nothing_and_no_request_follows() {
+    let chunked = "Transfer-Encoding: chunked";
+    for way in HTTP {
+        let mut device = shared().device(way, &Who::key(&id("key"))).await;
+        let session = device.wire.visit.session.clone();
+        for (number, length) in ["Content-Length: 4", "Content-Length: 40000"].iter().enumerate() {
+            for headers in [format!("{length}\r\n{chunked}"), format!("{chunked}\r\n{length}")] {
+                let text = json!({"type": "ping", "id": number}).to_string();
+                let head = format!("POST /sub/send?session={session} HTTP/1.1\r\n{headers}");
+                let whole = format!("{head}\r\n\r\n{:x}\r\n{text}\r\n0\r\n\r\n", text.len());
+                // What a proxy that goes by the length takes for something else.
+                let next = format!("POST /sub/close?session={session} HTTP/1.1\r\n\r\n");
+                let (mut wire, reply) = answer(&device, (whole + &next).as_bytes()).await;
+                assert_eq!((reply.status, reply.header("connection")), (204, "close"), "{head}");
+                wire.expect_end().await;
+                assert_eq!(device.json().await, json!({"type": "pong", "id": number}), "{way:?}");
+            }
+        }
+        device.beat().await;
     }
 }
 
