@@ -60,11 +60,20 @@ pub(crate) struct Shared {
 
 #[cfg(test)]
 impl Shared {
-    /// What is shared with a worker that a test plays.
+    /// What is shared with a worker that a test plays, for which nothing waits.
     pub(crate) fn of(turn: Rc<Turn>, limits: OutboxLimits) -> Rc<Self> {
-        let (quiet, now) = (std::time::Duration::ZERO, tokio::time::Instant::now());
-        let coalescing = Rc::new(Coalescing::new(quiet, now, (0, 1)));
-        let (displaced, panics) = (Counter::default(), Counter::default());
+        Self::within(std::time::Duration::ZERO, turn, limits)
+    }
+
+    /// The same where who is busy waits for so long.
+    pub(crate) fn within(
+        window: std::time::Duration,
+        turn: Rc<Turn>,
+        limits: OutboxLimits,
+    ) -> Rc<Self> {
+        let coalescing = Coalescing::new(window, tokio::time::Instant::now(), (0, 1));
+        let (coalescing, displaced, panics) =
+            (Rc::new(coalescing), Counter::default(), Counter::default());
         Rc::new(Self { turn, coalescing, limits, displaced, panics })
     }
 }

@@ -129,23 +129,32 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::{Wake, Waker};
+    use std::time::Duration;
 
     use bytes::Bytes;
     use orrery_comet_core::{Dialect, Session};
     use orrery_host::LocalStream;
-    use orrery_model::Conn;
     use orrery_model::message::WhenFull;
+    use orrery_model::{Address, Conn, Id, Incarnation, Seq};
     use tokio::io::{AsyncReadExt as _, DuplexStream, duplex};
 
     use super::*;
-    use crate::connection::Shared;
+    use crate::connection::{Pushed, Shared};
     use crate::outbox::OutboxLimits;
+    use crate::presence::Names;
     use crate::worker::{Connections, Go, Turn};
 
     /// How many bytes the other end leaves unread.
     const KERNEL_BYTES: usize = 64;
 
     const GO: Go = Go { connections: 10, bytes: usize::MAX };
+
+    const LIMITS: OutboxLimits = OutboxLimits { frames: 1000, bytes: 10_000 };
+
+    /// For how long who is busy waits, where somebody does.
+    const WINDOW: Duration = Duration::from_millis(10);
+
+    const MICROSECOND: Duration = Duration::from_micros(1);
 
     /// Counts how often a task was woken.
     #[derive(Default)]
@@ -172,9 +181,21 @@ mod tests {
 
         /// One of a worker's.
         fn of(turn: Rc<Turn>) -> Self {
-            let limits = OutboxLimits { frames: 1000, bytes: 10_000 };
+            Self::with(Shared::of(turn, LIMITS))
+        }
+
+        /// One whose device was told that it is connected, and that waits while it is busy.
+        fn coalescing(limits: OutboxLimits) -> Self {
+            let it = Self::with(Shared::within(WINDOW, Rc::default(), limits));
+            let primary = (Address::user(Id::new("1").unwrap()), Seq(7));
+            let names = Names { incarnation: Incarnation(1), primary, secondary: None };
+            it.connection.named(Arc::new(names));
+            it
+        }
+
+        fn with(shared: Rc<Shared>) -> Self {
+            let turn = shared.turn.clone();
             let session = Session::new(Dialect::Tcp, 0);
-            let shared = Shared::of(turn.clone(), limits);
             let connection = Rc::new(Connection::new(Conn(256), session, shared));
             let (ours, device) = duplex(KERNEL_BYTES);
             connection.stream.replace(Some(Box::new(LocalStream(ours))));
@@ -187,6 +208,20 @@ mod tests {
         fn push(&self, bytes: usize) {
             self.connection.outbox.borrow_mut().push_promised(vec![7; bytes].into(), 1, None);
             self.connection.write_now();
+        }
+
+        /// A push as it comes, of so many bytes.
+        fn comes(&self, bytes: usize) {
+            let pushed = self.connection.push_to_room(vec![7; bytes].into(), None, WhenFull::Close);
+            assert_eq!(pushed, Pushed::Queued);
+        }
+
+        /// How many connections are due when so much time has passed; the worker lets them write.
+        fn due(&self, passed: Duration) -> usize {
+            let due = self.connection.shared.coalescing.take_connections(passed);
+            assert!(due.iter().all(|conn| *conn == self.connection.conn));
+            due.iter().for_each(|_| self.connection.had_to_wait());
+            due.len()
         }
 
         /// What the worker does in its turn.
@@ -214,6 +249,47 @@ mod tests {
         it.connection.write();
         assert!(it.is_empty());
         assert_eq!(it.woken(), 0);
+    }
+
+    #[test]
+    fn who_was_just_written_to_waits_for_more_and_gets_it_in_one_write() {
+        let it = Fixture::coalescing(LIMITS);
+        it.comes(10);
+        assert!(it.turn.is_asked(), "it was idle");
+        it.write();
+        it.comes(11);
+        it.comes(12);
+        assert!(!it.turn.is_asked() && !it.is_empty(), "it is busy");
+        assert_eq!((it.due(WINDOW - MICROSECOND), it.turn.is_asked()), (0, false));
+        assert_eq!(it.due(WINDOW), 1, "it waits once");
+        assert_eq!((it.turn.next(), it.turn.next()), (Some(0), None));
+        assert_eq!((it.connection.write(), it.is_empty()), ((Wrote::All, 23), true));
+        it.comes(13);
+        assert!(!it.turn.is_asked(), "what had waited keeps it busy as well");
+        assert_eq!(it.due(WINDOW * 2), 1);
+        it.write();
+        assert_eq!(it.due(WINDOW * 3), 0);
+        it.comes(14);
+        assert!(it.turn.is_asked(), "it is idle again");
+    }
+
+    #[test]
+    fn who_has_half_of_what_may_wait_waits_no_longer() {
+        let frames = OutboxLimits { frames: 6, ..LIMITS };
+        let bytes = OutboxLimits { bytes: 60, ..LIMITS };
+        for limits in [frames, bytes] {
+            let it = Fixture::coalescing(limits);
+            it.comes(1);
+            it.write();
+            it.comes(10);
+            it.comes(19);
+            assert!(!it.turn.is_asked(), "{limits:?}");
+            it.comes(1);
+            assert!(it.turn.is_asked(), "{limits:?}");
+            it.write();
+            assert!(it.is_empty(), "{limits:?}");
+            assert_eq!((it.due(WINDOW), it.turn.is_asked()), (1, false), "nothing waits any more");
+        }
     }
 
     #[test]

@@ -175,6 +175,13 @@ impl Coalescing {
         taken
     }
 
+    /// The connections that are due when so much time has passed.
+    #[cfg(test)]
+    pub(crate) fn take_connections(&self, passed: Duration) -> Vec<Conn> {
+        self.look(self.began + passed);
+        self.take().connections
+    }
+
     /// Some that had waited were written to, which took so much processor time. A window is several times as long as it
     /// takes to write to all of them: where it is shorter nothing else has its turn, and all wait for it.
     pub(super) fn swept(&self, took: Duration) {
@@ -294,10 +301,7 @@ mod tests {
     fn what_is_due_is_taken_and_the_rest_waits_on() {
         let began = Instant::now();
         let coalescing = Coalescing::new(WINDOW, began, ONLY);
-        let take = |us: u64| {
-            coalescing.look(began + Duration::from_micros(us));
-            coalescing.take().connections
-        };
+        let take = |us: u64| coalescing.take_connections(Duration::from_micros(us));
         for ms in [3, 7, 12] {
             coalescing.look(began + Duration::from_millis(ms));
             coalescing.add_connection(Conn(ms), 0, &Busy::default());
