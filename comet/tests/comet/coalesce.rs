@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::connect::{room, user};
 use crate::support::Stage;
-use crate::support::device::{BOTH, Transport, frame};
+use crate::support::device::{BOTH, Device, Transport, frame};
 use crate::support::json::JsonDevice;
 use crate::support::session::{target, to_all, to_connections, to_room};
 
@@ -76,6 +76,48 @@ async fn more_than_may_wait_is_written_early_and_none_of_it_is_lost() {
             assert_eq!(device.receive().await, frame(op, 0, &body(op)));
         }
     }
+}
+
+/// The sizes of all bodies of each message, of so many pushes.
+async fn messages(device: &mut Device, pushes: usize) -> Vec<Vec<usize>> {
+    let (mut messages, mut left) = (Vec::new(), pushes);
+    while left > 0 {
+        let mut message = vec![device.receive().await.body.len()];
+        for _ in 0..device.more_in_message() {
+            message.push(device.receive().await.body.len());
+        }
+        left -= message.len();
+        messages.push(message);
+    }
+    messages
+}
+
+#[tokio::test]
+async fn a_message_has_at_most_256_pushes_and_32_kib_unless_one_push_is_larger() {
+    const KIB: usize = 1024;
+    let stage = Stage::with(|config| config.coalesce_ms = LONG_MS).await;
+    let mut session = stage.session().await;
+    // So many pushes of so many bytes, and how many of them share a message at most.
+    for (room_id, pushes, bytes, most) in [
+        ("live://many", 1000, 0, 256),
+        ("live://long", 200, KIB, 32),
+        ("live://more", 9, 40 * KIB, 1),
+    ] {
+        let token = format!(r#"{{"room_id":"{room_id}"}}"#);
+        let mut device = stage.device(Transport::WebSocket, &token).await;
+        let body = vec![b'x'; bytes];
+        session.send_batch((0..pushes).map(|_| to_room(5, &body, &room(room_id)))).await;
+        let messages = messages(&mut device, pushes).await;
+        let counts: Vec<_> = messages.iter().map(Vec::len).collect();
+        assert_eq!(counts.iter().max(), Some(&most), "{counts:?}");
+    }
+    // One that is too long by itself is so in a message of its own.
+    let mut device = stage.device(Transport::WebSocket, r#"{"room_id":"live://one"}"#).await;
+    let bodies = [0, 1, 2, 40 * KIB, 3, 4].map(|len| vec![b'x'; len]);
+    session.send_batch(bodies.iter().map(|body| to_room(5, body, &room("live://one")))).await;
+    let messages = messages(&mut device, bodies.len()).await;
+    assert!(messages.contains(&vec![40 * KIB]), "{messages:?}");
+    assert_eq!(messages.concat(), bodies.map(|body| body.len()));
 }
 
 #[tokio::test]

@@ -10,8 +10,9 @@ fn every_test_that_the_document_names_exists() {
     let text = fs::read_to_string(here.join("../docs/goim.md")).unwrap();
     let mut named = BTreeSet::new();
     for (module, test) in text.split('`').filter_map(|quoted| quoted.split_once("::")) {
-        let path = here.join(format!("tests/conformance/{module}.rs"));
-        let source = fs::read_to_string(&path).expect(module);
+        let within = |suite: &str| here.join(format!("tests/{suite}/{module}.rs"));
+        let source = fs::read_to_string(within("conformance"));
+        let source = source.or_else(|_| fs::read_to_string(within("comet"))).expect(module);
         assert!(source.contains(&format!("async fn {test}(")), "{module}::{test} is not there");
         named.insert(test);
     }
