@@ -1,7 +1,7 @@
 //! Metrics of a comet. All names begin with `orrery_comet_`.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicI64, AtomicU64};
 
 use orrery_comet_core::Dialect;
 use orrery_comet_core::close::code_and_word;
@@ -17,6 +17,9 @@ use crate::connection::Flood;
 
 /// One label and its value.
 type Label = [(&'static str, &'static str); 1];
+
+/// A time in seconds.
+pub(crate) type Seconds = Gauge<f64, AtomicU64>;
 
 /// Counted by all workers and tasks of a comet.
 #[derive(Default)]
@@ -35,6 +38,8 @@ pub(crate) struct Metrics {
     deliveries: Family<Label, Counter>,
     pub(crate) room_sweeps: Counter,
     pub(crate) room_pushes: Counter,
+    pub(crate) connection_writes_waited: Counter,
+    coalesce_windows: Family<[(&'static str, String); 1], Seconds>,
     pub(crate) outbox_displaced: Counter,
     pub(crate) upstream_dropped: Counter,
     pub(crate) goodbyes: Counter,
@@ -107,6 +112,11 @@ impl Metrics {
         self.tls_certificates_looked_at.set(i64::try_from(seconds).unwrap_or(i64::MAX));
     }
 
+    /// For how long a worker has pushes wait for others at most.
+    pub(crate) fn coalesce_window(&self, worker: usize) -> Seconds {
+        self.coalesce_windows.get_or_create(&[("worker", worker.to_string())]).clone()
+    }
+
     pub(crate) fn closed(&self, reason: CloseReason) {
         self.closes.get_or_create(&[("reason", code_and_word(reason).1)]).inc();
     }
@@ -168,16 +178,7 @@ impl Metrics {
             "What became of deliveries, once for each connection, by outcome",
             self.deliveries.clone(),
         );
-        registry.register(
-            "room_sweeps",
-            "How often what waited in a room was written, once for each section of up to 128 members on a worker",
-            self.room_sweeps.clone(),
-        );
-        registry.register(
-            "room_pushes",
-            "Pushes to rooms that were written so: by sweeps, how many share a write",
-            self.room_pushes.clone(),
-        );
+        self.register_coalescing(registry);
         registry.register(
             "outbox_displaced",
             "Pushed frames that had waited longest for a slow device and made room for newer ones",
@@ -224,6 +225,29 @@ impl Metrics {
             self.edge_connected.clone(),
         );
         registry.register("panics", "Tasks of connections that panicked", self.panics.clone());
+    }
+
+    fn register_coalescing(&self, registry: &mut Registry) {
+        registry.register(
+            "room_sweeps",
+            "How often what waited in a room was written, once for each section of up to 128 members on a worker",
+            self.room_sweeps.clone(),
+        );
+        registry.register(
+            "room_pushes",
+            "Pushes to rooms that were written so: by sweeps, how many share a write",
+            self.room_pushes.clone(),
+        );
+        registry.register(
+            "connection_writes_waited",
+            "Writes to single connections that waited for more to be written with them until they were due",
+            self.connection_writes_waited.clone(),
+        );
+        registry.register(
+            "coalesce_window_seconds",
+            "How long what comes for who is busy waits for more at most, by worker: as configured, or longer under load",
+            self.coalesce_windows.clone(),
+        );
     }
 
     fn register_tls(&self, registry: &mut Registry) {

@@ -54,6 +54,8 @@ pub(crate) struct Shared {
     pub(crate) limits: OutboxLimits,
     /// Pushed frames that made room for newer ones.
     pub(crate) displaced: Counter,
+    /// Writes of what had to wait for more.
+    pub(crate) waited: Counter,
     /// Connections that are given up, since something is wrong with our own code.
     pub(crate) panics: Counter,
 }
@@ -72,9 +74,14 @@ impl Shared {
         limits: OutboxLimits,
     ) -> Rc<Self> {
         let coalescing = Coalescing::new(window, tokio::time::Instant::now(), (0, 1));
-        let (coalescing, displaced, panics) =
-            (Rc::new(coalescing), Counter::default(), Counter::default());
-        Rc::new(Self { turn, coalescing, limits, displaced, panics })
+        Rc::new(Self {
+            turn,
+            coalescing: Rc::new(coalescing),
+            limits,
+            displaced: Counter::default(),
+            waited: Counter::default(),
+            panics: Counter::default(),
+        })
     }
 }
 

@@ -49,6 +49,7 @@ impl Connection {
         self.waits.set(false);
         // With an answer, or with its room, it has left already.
         if !self.outbox.borrow().is_empty() {
+            self.shared.waited.inc();
             self.write_now();
         }
     }
@@ -271,6 +272,7 @@ mod tests {
         assert_eq!(it.due(WINDOW * 3), 0);
         it.comes(14);
         assert!(it.turn.is_asked(), "it is idle again");
+        assert_eq!(it.connection.shared.waited.get(), 2);
     }
 
     #[test]
@@ -289,6 +291,7 @@ mod tests {
             it.write();
             assert!(it.is_empty(), "{limits:?}");
             assert_eq!((it.due(WINDOW), it.turn.is_asked()), (1, false), "nothing waits any more");
+            assert_eq!(it.connection.shared.waited.get(), 0);
         }
     }
 

@@ -95,6 +95,11 @@ impl Coalescing {
         self.now.set(u64::try_from(passed).unwrap_or(u64::MAX));
     }
 
+    /// How long waits what comes now at most.
+    pub(super) fn window(&self) -> Duration {
+        Duration::from_micros(self.window.get())
+    }
+
     /// Whether to write now to who is so busy. Who is written to is busy for a window.
     pub(crate) fn verdict(&self, busy: &Busy) -> Verdict {
         if self.now.get() < busy.0.get() {

@@ -35,6 +35,7 @@ pub(crate) use self::turn::Turn;
 use crate::comet::Comet;
 use crate::connection::Shared;
 use crate::limits::READ_BYTES;
+use crate::metrics::Seconds;
 use crate::outbox::OutboxLimits;
 
 /// One worker's own things.
@@ -53,6 +54,8 @@ pub(crate) struct Worker {
     room_limits: OutboxLimits,
     /// All connections were told to close: none begins any more.
     pub(crate) closing: CancellationToken,
+    /// What is told of how long a window is.
+    window: Seconds,
     clock: Clock,
     sweep: Sweep,
     /// The slot at which the next connection is looked for that is sent elsewhere.
@@ -71,10 +74,12 @@ impl Worker {
             coalescing: Rc::clone(&coalescing),
             limits,
             displaced: comet.metrics.outbox_displaced.clone(),
+            waited: comet.metrics.connection_writes_waited.clone(),
             panics: comet.metrics.panics.clone(),
         };
-        Self {
+        let worker = Self {
             index,
+            window: comet.metrics.coalesce_window(index),
             comet,
             connections: RefCell::default(),
             rooms: RefCell::default(),
@@ -87,7 +92,14 @@ impl Worker {
             clock: Clock::new(Instant::now()),
             sweep: Sweep::default(),
             sent_away: Cell::default(),
-        }
+        };
+        worker.tell_window();
+        worker
+    }
+
+    /// Shows how long a window is.
+    fn tell_window(&self) {
+        self.window.set(self.coalescing.window().as_secs_f64());
     }
 
     /// Milliseconds of the worker's own monotonic clock.

@@ -195,6 +195,7 @@ impl Worker {
         if let Some(took) = underway.took.take() {
             self.coalescing.look(Instant::now());
             self.coalescing.swept(took);
+            self.tell_window();
         }
     }
 }

@@ -1,18 +1,24 @@
 //! Coalescing: what a busy room or connection gets within a short time comes together, and all of it in order.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use orrery_host::tasks::{TaskFuture, WorkerStart};
+use orrery_host::{Host, Task, Tasks};
 use orrery_proto::delivery::Tally;
 use orrery_proto::delivery::deliver::Kind;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use serde_json::json;
+use tokio::task::yield_now;
+use tokio::time::Instant;
 
 use crate::connect::{room, user};
-use crate::support::Stage;
 use crate::support::device::{BOTH, Device, Transport, frame};
 use crate::support::json::JsonDevice;
 use crate::support::session::{target, to_all, to_connections, to_room};
+use crate::support::{Stage, soon};
 
 /// The longest that may be configured: what happens meanwhile is sure to happen meanwhile.
 const LONG_MS: u64 = 100;
@@ -45,6 +51,86 @@ async fn an_idle_room_is_written_to_at_once_and_a_busy_one_in_one_piece() {
         assert_eq!(tally, Some(Tally { queued: 3, ..Tally::default() }));
     }
     assert_eq!((stage.counted("room_sweeps"), stage.counted("room_pushes")), (2, 3));
+}
+
+#[tokio::test]
+async fn what_comes_for_a_device_that_was_just_written_to_waits_for_more() {
+    let stage = Stage::with(|config| config.coalesce_ms = LONG_MS).await;
+    let mut session = stage.session().await;
+    // Where the machine dawdles between two pushes nobody is busy any more. Then the next device is.
+    let waiting = async {
+        for mid in 1.. {
+            let token = format!(r#"{{"mid":{mid},"accepts":[5]}}"#);
+            let mut device = stage.device(Transport::Tcp, &token).await;
+            let route = stage.logic.route(&user(&mid.to_string()));
+            let began = Instant::now();
+            session.push(5, b"at once", &[&route]).await;
+            let bodies: [&[u8]; 2] = [b"later", b"with it"];
+            session
+                .send_batch(bodies.map(|body| to_connections(5, body, vec![target(&route)])))
+                .await;
+            for body in [b"at once", bodies[0], bodies[1]] {
+                assert_eq!(device.receive().await, frame(5, 0, body));
+            }
+            let waited = began.elapsed();
+            match stage.counted("connection_writes_waited") {
+                0 => {}
+                writes => return (writes, waited),
+            }
+        }
+        unreachable!("there is always a next one")
+    };
+    let (writes, waited) = soon("a push that waits", waiting).await;
+    assert_eq!(writes, 1);
+    assert!(waited >= Duration::from_millis(LONG_MS / 2), "{waited:?}");
+}
+
+/// Threads that seem to take a minute for each thing that is measured.
+struct Slow(Arc<dyn Tasks>, AtomicU64);
+
+impl Tasks for Slow {
+    fn spawn_boxed(&self, name: &'static str, task: TaskFuture) -> Task {
+        self.0.spawn_boxed(name, task)
+    }
+
+    fn blocking(&self, name: &'static str, work: Box<dyn FnOnce() + Send>) -> TaskFuture {
+        self.0.blocking(name, work)
+    }
+
+    fn worker(&self, name: String, start: WorkerStart) -> Task {
+        self.0.worker(name, start)
+    }
+
+    fn thread_time(&self) -> Duration {
+        Duration::from_secs(60 * self.1.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+#[tokio::test]
+async fn the_window_is_shown_as_it_was_configured_and_as_it_grows_under_load() {
+    let mut host = Host::system();
+    host.tasks = Arc::new(Slow(host.tasks, AtomicU64::default()));
+    let stage = Stage::on(host, |config| config.coalesce_ms = 4).await;
+    let until = async |worker, shown| {
+        soon("a window", async {
+            while stage.window(worker) != Some(shown) {
+                yield_now().await
+            }
+        })
+        .await;
+    };
+    until(0, 0.004).await;
+    until(1, 0.004).await;
+    let _device = stage.device(Transport::Tcp, r#"{"room_id":"live://1"}"#).await;
+    let mut session = stage.session().await;
+    let load = async {
+        while !(0..2).any(|worker| stage.window(worker) == Some(0.1)) {
+            let last = session.send_batch((0..2).map(|_| to_room(5, b"", &room("live://1")))).await;
+            session.receipt(last).await;
+        }
+    };
+    soon("the longest window", load).await;
+    assert!((0..2).any(|worker| stage.window(worker) == Some(0.004)), "the other one is idle");
 }
 
 #[tokio::test]

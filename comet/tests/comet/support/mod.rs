@@ -105,13 +105,23 @@ impl Stage {
 
     /// The value of one of the comet's metrics, by its name as it is exported.
     pub(crate) fn measured(&self, name: &str) -> Option<u64> {
+        self.exported(name).map(|value| value.parse().unwrap())
+    }
+
+    /// How long waits what comes for who is busy, in seconds, on one of the comet's workers once it runs.
+    pub(crate) fn window(&self, worker: usize) -> Option<f64> {
+        let name = format!("coalesce_window_seconds{{worker=\"{worker}\"}}");
+        self.exported(&name).map(|value| value.parse().unwrap())
+    }
+
+    fn exported(&self, name: &str) -> Option<String> {
         let mut registry = Registry::default();
         self.comet.register(&mut registry);
         let mut text = String::new();
         encode(&mut text, &registry).unwrap();
         let prefix = format!("orrery_comet_{name} ");
         let line = text.lines().find_map(|line| line.strip_prefix(&prefix));
-        line.map(|value| value.parse().unwrap())
+        line.map(str::to_owned)
     }
 
     /// What people operate the comet by.
