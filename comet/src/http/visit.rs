@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderName};
 use hyper::{Request, Response, StatusCode};
@@ -221,20 +221,18 @@ impl Visit {
     async fn message(&self, mut body: Incoming) -> Result<Bytes, Refusal> {
         let config = &self.comet().config;
         let most = config.json_message_bytes;
-        let read = timeout(config.handshake(), Limited::new(&mut body, most).collect()).await;
-        let text = match read {
-            Ok(Ok(body)) => body.to_bytes(),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => {
+        let text = match timeout(config.handshake(), gather(&mut body, most)).await {
+            Ok(Ok(Some(text))) => text,
+            Ok(Ok(None)) => {
                 // A kernel with unread input would throw the answer away.
-                let rest = Limited::new(&mut body, UNREAD_MAX).collect();
-                let _ = timeout(config.handshake(), rest).await;
+                let _ = timeout(config.handshake(), discard(&mut body, UNREAD_MAX)).await;
                 return Err(Refusal::TooLong(most));
             }
             Ok(Err(_)) => return Err(Refusal::BadBody),
             Err(_) => return Err(Refusal::Incomplete),
         };
         match std::str::from_utf8(&text) {
-            Ok(characters) if !characters.is_empty() => Ok(text),
+            Ok(characters) if !characters.is_empty() => Ok(text.into()),
             Ok(_) => Err(bad("there is no body")),
             Err(_) => Err(bad("the body is not UTF-8")),
         }
@@ -255,6 +253,30 @@ fn read(request: &Request<Incoming>) -> Result<http::Request, Refusal> {
         uri.query().unwrap_or_default(),
         last,
     )
+}
+
+/// What a body is, where it is no longer than that. Copied piece by piece: a piece of one byte keeps the whole buffer
+/// that it was read into.
+async fn gather(body: &mut Incoming, most: usize) -> Result<Option<Vec<u8>>, hyper::Error> {
+    let mut text = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(piece) = frame?.into_data() else { continue };
+        if text.len() + piece.len() > most {
+            return Ok(None);
+        }
+        text.extend_from_slice(&piece);
+    }
+    Ok(Some(text))
+}
+
+/// Reads on and throws it away, so much at most.
+async fn discard(body: &mut Incoming, most: usize) {
+    let mut left = most;
+    while left > 0
+        && let Some(Ok(frame)) = body.frame().await
+    {
+        left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+    }
 }
 
 fn bad(detail: &str) -> Refusal {

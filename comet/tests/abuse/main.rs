@@ -10,6 +10,7 @@
 mod doors;
 mod floods;
 mod places;
+mod requests;
 mod shares;
 mod storms;
 #[allow(dead_code, reason = "shared with tests that use all of it")]

@@ -17,6 +17,10 @@ pub(crate) struct Web {
 impl Web {
     pub(crate) async fn connect(host: &Host, address: SocketAddr) -> Self {
         let stream = host.net.connect(&address.to_string()).await.expect("the comet listens");
+        Self::over(stream)
+    }
+
+    pub(crate) fn over(stream: Box<dyn Stream>) -> Self {
         Self { stream, unread: Vec::new() }
     }
 
