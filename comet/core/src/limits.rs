@@ -63,6 +63,10 @@ pub const HTTP_SHOWN_EVENTS_MAX: usize = 1024;
 /// once.
 pub const HTTP_SHOWN_BYTES_MAX: usize = 128 << 10;
 
+/// Most answers with events of a session that no socket has taken yet, each with a copy of what it shows. Who reads has
+/// one; more are of connections that broke off, until that is noticed.
+pub const HTTP_ANSWERS_MAX: usize = 4;
+
 /// Most signs of life that wait to be counted, one for each request that acknowledges nothing. Who asks on with what
 /// was answered has one or two; more come of whoever repeats itself while its connection does not read.
 pub const HTTP_SIGNS_MAX: usize = 256;

@@ -131,10 +131,10 @@ impl EventStream {
             false => self.session.poll_next(self.turn, self.after, cx),
         };
         match next {
-            Poll::Ready(Next::Events(events, upto)) => {
+            Poll::Ready(Next::Events(events, upto, underway)) => {
                 let text = http::stream(self.after, &events);
                 let session = self.session.clone();
-                self.on_flush.add(Given { session, upto, orphan: None });
+                self.on_flush.add(Given { session, upto, underway, orphan: None });
                 self.after = upto;
                 self.was_busy();
                 return Poll::Ready(Some(text));

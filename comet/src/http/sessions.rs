@@ -137,7 +137,7 @@ mod tests {
         assert!(sessions.have_more_to_say(), "nobody has asked for it");
         let turn = session.begin(Cursor(0), Instant::now()).unwrap();
         let next = poll_fn(|cx| session.poll_next(turn, Cursor(0), cx)).await;
-        let Next::Events(events, upto) = next else { panic!("there is one") };
+        let Next::Events(events, upto, _) = next else { panic!("there is one") };
         assert_eq!(events, ["farewell"]);
         session.give(upto);
         assert!(!sessions.have_more_to_say());

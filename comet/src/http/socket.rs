@@ -14,7 +14,7 @@ use orrery_host::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-use super::session::PollSession;
+use super::session::{PollSession, Underway};
 
 /// What is to be done once the kernel has taken what was written so far. The body of a response adds to it as it hands
 /// its events to hyper, which flushes the socket only when it has written all that it was handed. Where requests come
@@ -26,6 +26,7 @@ pub(super) struct OnFlush(RefCell<Vec<Given>>);
 pub(super) struct Given {
     pub(super) session: Arc<PollSession>,
     pub(super) upto: Cursor,
+    pub(super) underway: Underway,
     /// Ends the session if nobody ever learns of it.
     pub(super) orphan: Option<Orphan>,
 }
@@ -41,11 +42,12 @@ impl OnFlush {
     }
 
     fn flushed(&self) {
-        for Given { session, upto, orphan } in self.0.take() {
+        for Given { session, upto, orphan, underway } in self.0.take() {
             if let Some(orphan) = orphan {
                 orphan.found();
             }
             session.give(upto);
+            drop(underway);
         }
     }
 }
@@ -175,6 +177,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
     use tokio::time::{Instant, timeout};
 
+    use super::super::session::Next;
     use super::*;
 
     const STALL_MAX: Duration = Duration::from_millis(200);
@@ -189,6 +192,20 @@ mod tests {
 
     fn session() -> Arc<PollSession> {
         PollSession::new(SessionId::new([7; 16]))
+    }
+
+    /// The one event of a session, in an answer.
+    fn given(session: &Arc<PollSession>, orphan: Option<Orphan>) -> Given {
+        session.write(&[b"one\n"]);
+        let turn = session.begin(Cursor(0), Instant::now()).unwrap();
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        match session.poll_next(turn, Cursor(0), &mut cx) {
+            Poll::Ready(Next::Events(_, upto, underway)) => {
+                assert_eq!(upto, Cursor(1));
+                Given { session: session.clone(), upto, underway, orphan }
+            }
+            _ => panic!("there is one"),
+        }
     }
 
     #[tokio::test]
@@ -236,24 +253,19 @@ mod tests {
         let on_flush = Rc::<OnFlush>::default();
         let (mut socket, mut theirs) = socket(&on_flush);
         let session = session();
-        session.write(&[b"one\n"]);
-        let turn = session.begin(Cursor(0), Instant::now()).unwrap();
-        let next = std::future::poll_fn(|cx| session.poll_next(turn, Cursor(0), cx)).await;
-        assert!(matches!(next, super::super::session::Next::Events(_, Cursor(1))));
-        let orphan = Some(Orphan::new(session.clone()));
-        on_flush.add(Given { session: session.clone(), upto: Cursor(1), orphan });
+        on_flush.add(given(&session, Some(Orphan::new(session.clone()))));
         // The next request did not wait for this answer.
         let other = PollSession::new(SessionId::new([8; 16]));
         assert!(!on_flush.has(&other));
-        on_flush.add(Given { session: other, upto: Cursor(0), orphan: None });
-        let given = || {
+        on_flush.add(given(&other, None));
+        let is_given = || {
             let mut cx = Context::from_waker(std::task::Waker::noop());
             session.poll_given(&mut cx).is_ready()
         };
         socket.write_all(b"one").await.unwrap();
-        assert!(!given() && on_flush.has(&session), "it is written, and who knows where it is");
+        assert!(!is_given() && on_flush.has(&session), "it is written, and who knows where it is");
         socket.flush().await.unwrap();
-        assert!(given() && !on_flush.has(&session));
+        assert!(is_given() && !on_flush.has(&session));
         let mut inbox = [0; 64];
         let mut read = ReadBuf::new(&mut inbox);
         let mut cx = Context::from_waker(std::task::Waker::noop());
@@ -270,11 +282,13 @@ mod tests {
     async fn a_session_that_nobody_learns_of_hangs_up() {
         let on_flush = Rc::<OnFlush>::default();
         let session = session();
-        let orphan = Some(Orphan::new(session.clone()));
-        on_flush.add(Given { session: session.clone(), upto: Cursor(0), orphan });
+        on_flush.add(given(&session, Some(Orphan::new(session.clone()))));
         let mut cx = Context::from_waker(std::task::Waker::noop());
         let mut bytes = [0; 8];
         let mut read = ReadBuf::new(&mut bytes);
+        // The sign of life of the request.
+        assert!(session.poll_read(&mut cx, &mut read).is_ready());
+        read.clear();
         assert!(session.poll_read(&mut cx, &mut read).is_pending());
         drop(on_flush);
         assert!(session.poll_read(&mut cx, &mut read).is_ready() && read.filled().is_empty());

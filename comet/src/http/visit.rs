@@ -147,14 +147,15 @@ impl Visit {
     async fn verdict(&self, session: Arc<PollSession>, turn: u64, orphan: Orphan) -> Answer {
         let (mut events, mut cursor) = (Vec::new(), Cursor(0));
         loop {
-            match poll_fn(|cx| session.poll_next(turn, cursor, cx)).await {
-                Next::Events(more, upto) => {
+            let underway = match poll_fn(|cx| session.poll_next(turn, cursor, cx)).await {
+                Next::Events(more, upto, underway) => {
                     events.extend(more);
                     cursor = upto;
+                    underway
                 }
                 // Its worker took no more connections.
                 Next::Superseded | Next::Over => return Err(Refusal::Overloaded),
-            }
+            };
             match Verdict::of(&events) {
                 Verdict::Open => {}
                 Verdict::Welcome { heartbeat_max_ms } => {
@@ -164,7 +165,7 @@ impl Visit {
                     session.has_to_be_claimed(until);
                     let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
                     let body = http::welcome(session.id(), cursor, wait_ms, &events);
-                    let given = Given { session, upto: cursor, orphan: Some(orphan) };
+                    let given = Given { session, upto: cursor, underway, orphan: Some(orphan) };
                     return Ok(json(StatusCode::OK, self.giving(body, given)));
                 }
                 Verdict::Refused(status) => {
@@ -192,8 +193,8 @@ impl Visit {
         let wait = wait_ms.map_or(longest, |ms| longest.min(Duration::from_millis(ms)));
         let next = poll_fn(|cx| session.poll_next(turn, cursor, cx));
         let reply = match timeout(session.wait(wait), next).await {
-            Ok(Next::Events(events, upto)) => {
-                let given = Given { session: session.clone(), upto, orphan: None };
+            Ok(Next::Events(events, upto, underway)) => {
+                let given = Given { session: session.clone(), upto, underway, orphan: None };
                 self.giving(http::events(upto, &events), given)
             }
             Ok(Next::Over) => return Err(session.refusal()),

@@ -8,6 +8,7 @@ mod coalesce;
 mod connect;
 mod deliver;
 mod drain;
+mod http_limits;
 mod json;
 mod limits;
 mod outage;

@@ -32,7 +32,7 @@ pub enum Refusal {
     Incomplete,
     /// The body is not made as HTTP has it, or breaks off.
     BadBody,
-    /// More is posted, or asked for again, than is carried out; come back.
+    /// More is posted, or asked for again, than is carried out or read; come back.
     Busy,
     /// There is no place for one more session; come back.
     Overloaded,
@@ -86,7 +86,7 @@ impl Refusal {
             }
             Self::Incomplete => error(ErrorCode::BadRequest, "the body did not arrive in time"),
             Self::BadBody => error(ErrorCode::BadRequest, "the body is malformed, or breaks off"),
-            Self::Busy => error(ErrorCode::Unavailable, "too much waits to be carried out"),
+            Self::Busy => error(ErrorCode::Unavailable, "too much waits to be carried out or read"),
             Self::Overloaded => {
                 let (code, word) = code_and_word(CloseReason::Overload);
                 ServerMessage::Close { code, reason: word.to_owned() }

@@ -1,12 +1,14 @@
 //! Asking: what the requests of a device do to its session.
 
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use orrery_comet_core::http::{self, Cursor, CursorError, Refusal};
+use orrery_comet_core::limits::HTTP_ANSWERS_MAX;
 use tokio::time::Instant;
 
-use super::{Next, PollSession, wake};
+use super::{Next, PollSession, Underway, wake};
 use crate::limits::{STREAM_MAX, STREAM_RETRY_MAX};
 
 impl PollSession {
@@ -17,6 +19,10 @@ impl PollSession {
     /// [`Refusal`]; the request before it is the newest then.
     pub(in crate::http) fn begin(&self, cursor: Cursor, now: Instant) -> Result<u64, Refusal> {
         let mut state = self.state.lock();
+        // Each has a copy of the events for as long as its device does not read it.
+        if state.underway >= HTTP_ANSWERS_MAX {
+            return Err(Refusal::Busy);
+        }
         let is_news = match state.ring.acknowledge(cursor) {
             Ok(is_news) => is_news,
             // Of one that is over less is kept; why it is, its device is to know.
@@ -40,7 +46,7 @@ impl PollSession {
 
     /// The events after a cursor, as soon as there are any.
     pub(in crate::http) fn poll_next(
-        &self,
+        self: &Arc<Self>,
         turn: u64,
         after: Cursor,
         cx: &mut Context<'_>,
@@ -55,7 +61,8 @@ impl PollSession {
         }
         if state.ring.has_after(after) {
             let (events, cursor) = state.ring.show(after);
-            return Poll::Ready(Next::Events(events, cursor));
+            state.underway += 1;
+            return Poll::Ready(Next::Events(events, cursor, Underway(self.clone())));
         }
         if state.over {
             return Poll::Ready(Next::Over);

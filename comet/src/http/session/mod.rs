@@ -31,6 +31,8 @@ struct State {
     unclaimed_until: Option<Instant>,
     /// The number of the newest request for events: older ones end.
     turn: u64,
+    /// Answers with events that no socket has taken yet.
+    underway: usize,
     /// Whether the device is gone, so that nothing more is to be read from it.
     hung_up: bool,
     /// Whether only its last word is still to be written.
@@ -47,11 +49,21 @@ struct State {
 /// What a request for events gets.
 pub(super) enum Next {
     /// Events, and the cursor behind them.
-    Events(Vec<Bytes>, Cursor),
+    Events(Vec<Bytes>, Cursor, Underway),
     /// A newer request gets them.
     Superseded,
     /// There are no more.
     Over,
+}
+
+/// An answer with events. It has a copy of them, and counts until it is dropped, because a socket took it or it broke
+/// off.
+pub(super) struct Underway(Arc<PollSession>);
+
+impl Drop for Underway {
+    fn drop(&mut self) {
+        self.0.state.lock().underway -= 1;
+    }
 }
 
 impl PollSession {
@@ -101,7 +113,9 @@ fn wake(waiting: &mut Option<Waker>) {
 mod tests {
     use std::task::{Context, Poll};
 
-    use orrery_comet_core::limits::{HTTP_INBOX_BYTES_MAX, HTTP_KEPT_BYTES_MAX, HTTP_SIGNS_MAX};
+    use orrery_comet_core::limits::{
+        HTTP_ANSWERS_MAX, HTTP_INBOX_BYTES_MAX, HTTP_KEPT_BYTES_MAX, HTTP_SIGNS_MAX,
+    };
     use tokio::io::ReadBuf;
 
     use super::*;
@@ -111,7 +125,7 @@ mod tests {
     }
 
     /// What a request gets at once that asks for what is after a cursor.
-    fn next(session: &PollSession, turn: u64, after: Cursor) -> Poll<Next> {
+    fn next(session: &Arc<PollSession>, turn: u64, after: Cursor) -> Poll<Next> {
         session.poll_next(turn, after, &mut Context::from_waker(Waker::noop()))
     }
 
@@ -122,7 +136,8 @@ mod tests {
         let turn = session.begin(Cursor(0), now).unwrap();
         let line = [vec![b'x'; HTTP_KEPT_BYTES_MAX / 3], b"\n".to_vec()].concat();
         session.write(&[&line, &line, &line, &line]);
-        assert!(matches!(next(&session, turn, Cursor(0)), Poll::Ready(Next::Events(_, Cursor(4)))));
+        let shown = next(&session, turn, Cursor(0));
+        assert!(matches!(shown, Poll::Ready(Next::Events(_, Cursor(4), _))));
         (0..100).for_each(|_| session.post(&[b'x'; 1000], now).unwrap());
         (session, turn)
     }
@@ -148,11 +163,35 @@ mod tests {
         assert_eq!(session.begin(Cursor(0), now), Err(Refusal::Busy));
         session.write(&[b"event\n"]);
         let newest = next(&session, turn, Cursor(0));
-        assert!(matches!(newest, Poll::Ready(Next::Events(_, Cursor(1)))), "it goes on");
+        assert!(matches!(newest, Poll::Ready(Next::Events(_, Cursor(1), _))), "it goes on");
         session.begin(Cursor(1), now + SIGN_PERIOD).expect("whoever gets on is let through");
         assert_eq!(session.begin(Cursor(1), now), Err(Refusal::Busy), "which it did once");
         assert_eq!(read(&session), HTTP_SIGNS_MAX * 4);
         session.begin(Cursor(1), now).unwrap();
+    }
+
+    #[test]
+    fn so_many_answers_wait_for_their_sockets_and_no_more_until_one_is_taken_or_breaks_off() {
+        let (session, now) = (session(), Instant::now());
+        session.write(&[b"event\n"]);
+        let ask = || {
+            let turn = session.begin(Cursor(0), now)?;
+            Ok(next(&session, turn, Cursor(0)))
+        };
+        let mut answers: Vec<_> = (0..HTTP_ANSWERS_MAX).map(|_| ask().unwrap()).collect();
+        assert!(matches!(answers[0], Poll::Ready(Next::Events(..))));
+        assert_eq!(ask().err(), Some(Refusal::Busy));
+        answers.pop();
+        let last = ask().unwrap();
+        assert_eq!(ask().err(), Some(Refusal::Busy));
+        drop((answers, last));
+        assert_eq!(session.state.lock().underway, 0);
+        // Requests that wait have no events yet, and the newest alone gets any.
+        let turns: Vec<_> = (0..10).map(|_| session.begin(Cursor(0), now).unwrap()).collect();
+        let shown = turns.iter().map(|turn| next(&session, *turn, Cursor(0)));
+        let shown: Vec<_> =
+            shown.filter(|next| !matches!(next, Poll::Ready(Next::Superseded))).collect();
+        assert_eq!((shown.len(), session.state.lock().underway), (1, 1));
     }
 
     #[test]
@@ -176,7 +215,8 @@ mod tests {
         let begin = |cursor| session.begin(Cursor(cursor), Instant::now());
         assert_eq!(begin(1), Err(Refusal::Over("goodbye".into())), "that is not kept");
         let turn = begin(2).unwrap();
-        let Poll::Ready(Next::Events(events, Cursor(5))) = next(&session, turn, Cursor(2)) else {
+        let Poll::Ready(Next::Events(events, Cursor(5), _)) = next(&session, turn, Cursor(2))
+        else {
             panic!("there are events");
         };
         assert_eq!((events.len(), &events[2]), (3, &"goodbye".into()));

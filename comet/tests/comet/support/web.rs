@@ -37,11 +37,21 @@ impl Web {
         target: &str,
         body: &str,
     ) -> Reply {
+        self.ask(headers, method, target, body).await;
+        self.reply().await
+    }
+
+    /// Sends a request and waits for nothing.
+    pub(crate) async fn ask(&mut self, headers: &str, method: &str, target: &str, body: &str) {
         let len = body.len();
         let request = format!(
             "{method} {target} HTTP/1.1\r\nHost: comet.test\r\nContent-Length: {len}\r\n{headers}\r\n{body}"
         );
         self.stream.write_all(request.as_bytes()).await.expect("the comet reads");
+    }
+
+    /// The next answer; of a stream only its head.
+    pub(crate) async fn reply(&mut self) -> Reply {
         let end = self.read_to("\r\n\r\n").await;
         let head = String::from_utf8(self.unread.drain(..end).collect()).unwrap();
         let status = head[9..12].parse().unwrap();
@@ -58,6 +68,13 @@ impl Web {
     pub(crate) async fn text_to(&mut self, text: &str) -> String {
         let end = self.read_to(text).await;
         String::from_utf8(self.unread.drain(..end).collect()).unwrap()
+    }
+
+    /// Waits until something of an answer is there.
+    pub(crate) async fn begun(&mut self) {
+        while self.unread.is_empty() {
+            self.read_more().await;
+        }
     }
 
     /// Waits until the comet has closed the connection, without another word.

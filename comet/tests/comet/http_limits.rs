@@ -1,0 +1,67 @@
+//! HTTP limits: how much of a comet one device over HTTP can hold.
+
+use std::sync::Arc;
+
+use orrery_comet_core::limits::HTTP_ANSWERS_MAX;
+use orrery_host::Host;
+use orrery_proto::delivery::Outcome;
+use serde_json::json;
+
+use crate::connect::user;
+use crate::support::memory::{DOOR, MemoryNet};
+use crate::support::web::{Reply, Web};
+use crate::support::{Stage, soon};
+
+const HELLO: &str = r#"{"type":"hello","user":"1"}"#;
+
+/// The session of an answer to a hello, and where it begins.
+fn session_of(welcome: &Reply) -> String {
+    assert_eq!(welcome.status, 200, "{welcome:?}");
+    let body = welcome.json();
+    let text = |name: &str| body[name].as_str().unwrap().to_owned();
+    format!("session={}&cursor={}", text("session"), text("cursor"))
+}
+
+#[tokio::test]
+async fn a_device_that_asks_again_and_reads_nothing_has_a_few_answers_in_memory_and_no_more() {
+    let host = Host { net: Arc::new(MemoryNet::new()), ..Host::system() };
+    let stage = Stage::on(host.clone(), |config| config.websocket_listen = DOOR).await;
+    let mut device = Web::connect(&host, DOOR).await;
+    let session = session_of(&device.fetch("POST", "/sub/poll", HELLO).await);
+    // More than fits between a device and the comet.
+    let body = "x".repeat(60_000);
+    let route = stage.logic.route(&user("1"));
+    let outcome = stage.session().await.push(1, body.as_bytes(), &[&route]).await;
+    assert_eq!(outcome, [Outcome::Queued]);
+
+    let mut unread = Vec::new();
+    for number in 0..HTTP_ANSWERS_MAX {
+        let mut web = Web::connect(&host, DOOR).await;
+        let path = ["poll", "events"][number % 2];
+        web.ask("", "GET", &format!("/sub/{path}?{session}"), "").await;
+        web.begun().await;
+        if path == "events" {
+            web.text_to("id: ").await;
+        }
+        unread.push(web);
+    }
+    for path in ["poll", "events"] {
+        let mut web = Web::connect(&host, DOOR).await;
+        let refused = web.fetch("GET", &format!("/sub/{path}?{session}"), "").await;
+        assert_eq!((refused.status, &refused.json()["code"]), (429, &json!("UNAVAILABLE")));
+        assert!(!refused.header("retry-after").is_empty(), "{refused:?}");
+    }
+    // One is read, and there is room for one.
+    let read = unread[0].reply().await.json();
+    assert_eq!(read["events"][0]["data"], body);
+    let again = soon("an answer", async {
+        loop {
+            let mut web = Web::connect(&host, DOOR).await;
+            let reply = web.fetch("GET", &format!("/sub/poll?{session}"), "").await;
+            if reply.status != 429 {
+                return reply;
+            }
+        }
+    });
+    assert_eq!(again.await.json(), read, "nothing is lost meanwhile");
+}
