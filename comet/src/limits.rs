@@ -236,10 +236,15 @@ pub(crate) const RESPONSE_STALL_MAX: Duration = Duration::from_secs(30);
 /// what it posted before is carried out meanwhile.
 pub(crate) const GOODBYE_MAX: Duration = Duration::from_secs(1);
 
-/// Sessions over HTTP that are over and remembered, so that their devices learn why; beyond it the oldest are
-/// forgotten, and their devices are told only that they are gone.
+/// Sessions over HTTP that are over and remembered with all that their devices may still ask for, up to 64 KiB each.
+/// Beyond it only the last words are kept of the oldest, and nothing of those whose devices were told. Of last words
+/// there are no more than the comet may have connections, each less than a KiB with its session, unless a drain names
+/// many nodes: less than what the sessions took while they lived.
 pub(crate) const ENDED_SESSIONS_MAX: usize = 1024;
-/// For how long; see [`ENDED_SESSIONS_MAX`].
+/// Of the oldest whose last words are kept so many are looked at for one whose device was told meanwhile, when there are
+/// too many: it is forgotten, else the oldest. Its device is told only that it is gone.
+pub(crate) const ENDED_LOOKS_MAX: usize = 64;
+/// For how long both; see [`ENDED_SESSIONS_MAX`].
 pub(crate) const ENDED_SESSIONS_MAX_AGE: Duration = Duration::from_secs(60);
 
 /// For how long a browser may remember what pages of another origin may do, in seconds.

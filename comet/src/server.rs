@@ -77,6 +77,7 @@ pub async fn start(config: Config, host: Host) -> Result<Handle, StartError> {
         metrics: metrics.clone(),
     });
     let admission = Admission::new(&config, metrics.clone());
+    let sessions = Sessions::new(config.connections_max, host.random.clone());
     let comet = Arc::new(Comet {
         began: Instant::now(),
         config,
@@ -85,7 +86,7 @@ pub async fn start(config: Config, host: Host) -> Result<Handle, StartError> {
         totals,
         metrics,
         admission,
-        sessions: Sessions::new(host.random.clone()),
+        sessions,
         workers,
         drain: Drain::new(),
         random: host.random.clone(),

@@ -129,7 +129,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_said_goodbye_is_not_waited_for_and_what_it_posted_is_read_meanwhile() {
-        let (session, mut stream) = Sessions::new(Host::system().random).open();
+        let (session, mut stream) = Sessions::new(1, Host::system().random).open();
         stream.write_all(b"nobody asks for it\n").await.unwrap();
         session.post(b"before", Instant::now()).unwrap();
         let early = timeout(GOODBYE_MAX / 4, stream.flush()).await;
@@ -146,7 +146,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_waits_for_a_device_learns_of_its_goodbye() {
-        let (session, mut stream) = Sessions::new(Host::system().random).open();
+        let (session, mut stream) = Sessions::new(1, Host::system().random).open();
         stream.write_all(b"nobody asks for it\n").await.unwrap();
         let flushing = timeout(2 * GOODBYE_MAX, stream.flush());
         let flushing = flushing.map(|flushed| flushed.expect("in time").is_err());

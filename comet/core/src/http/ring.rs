@@ -37,6 +37,8 @@ pub struct Ring {
     given: u64,
     /// Where the newest response begins: whatever it holds may have to be repeated.
     newest: u64,
+    /// Where the last words begin; known once [`Ring::cut`] was called.
+    last_words: u64,
 }
 
 impl Ring {
@@ -111,13 +113,22 @@ impl Ring {
         after < self.forgotten
     }
 
-    /// Drops what no response has shown: nobody is to get it any more.
+    /// Drops what no response has shown: nobody is to get it any more. What is pushed from now on are the last words.
     pub fn cut(&mut self) {
         while self.last() > self.shown
             && let Some(event) = self.events.pop_back()
         {
             self.bytes -= event.len();
         }
+        self.last_words = self.last();
+    }
+
+    /// Drops all events but the last words, whoever still wants them.
+    pub fn keep_last_words(&mut self) {
+        while self.forgotten < self.last_words {
+            self.forget();
+        }
+        self.events.shrink_to_fit();
     }
 
     /// Drops the oldest events, whoever still wants them, until no more are left than are kept.
@@ -324,5 +335,23 @@ mod tests {
         ring.cut();
         ring.push(Bytes::from_static(b"goodbye"));
         assert_eq!(shown(&mut ring, 0).0, [event(1), Bytes::from_static(b"goodbye")]);
+    }
+
+    #[test]
+    fn in_the_end_only_the_last_words_are_kept_and_whoever_has_all_before_them_gets_them() {
+        let mut ring = ring(3);
+        let upto = shown(&mut ring, 0).1;
+        ring.give(upto);
+        ring.push(event(4));
+        ring.cut();
+        let last_words = [Bytes::from_static(b"drain"), Bytes::from_static(b"close")];
+        last_words.iter().for_each(|word| ring.push(word.clone()));
+        ring.keep_last_words();
+        assert_eq!((ring.events.len(), ring.bytes), (2, 10));
+        assert_eq!(ring.acknowledge(Cursor(2)), Err(CursorError::Passed));
+        assert!(!ring.is_given());
+        assert_eq!(shown(&mut ring, 3), (last_words.to_vec(), Cursor(5)));
+        ring.keep_last_words();
+        assert_eq!(shown(&mut ring, 3).0, last_words, "they may be lost on their way, too");
     }
 }

@@ -18,6 +18,7 @@ const FILES: &[(&str, &str)] = &[
     ("conformance sse", "comet/tests/conformance/sse.rs"),
     ("unit session", "comet/src/http/session/mod.rs"),
     ("comet http_limits", "comet/tests/comet/http_limits.rs"),
+    ("unit sessions", "comet/src/http/sessions.rs"),
     ("comet tls", "comet/tests/comet/tls.rs"),
     ("comet drain", "comet/tests/comet/drain.rs"),
     ("abuse floods", "comet/tests/abuse/floods.rs"),

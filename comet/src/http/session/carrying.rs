@@ -66,4 +66,9 @@ impl PollSession {
         wake(&mut state.poller);
         (state.reader, state.flusher) = (None, None);
     }
+
+    /// Of one that is over only the last words are kept from now on.
+    pub(in crate::http) fn keep_last_words(&self) {
+        self.state.lock().ring.keep_last_words();
+    }
 }
