@@ -2,12 +2,15 @@
 //! whatever cursors it names, it gets the events that follow them, no other ones, and within the limits.
 #![no_main]
 
+use std::collections::VecDeque;
+
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use orrery_comet_core::http::{self, Cursor, CursorError, Full, Inbox, Ring, Verdict};
 use orrery_comet_core::json::ServerMessage;
 use orrery_comet_core::limits::{
     HTTP_INBOX_BYTES_MAX, HTTP_KEPT_BYTES_MAX, HTTP_SHOWN_BYTES_MAX, HTTP_SHOWN_EVENTS_MAX,
+    HTTP_SIGNS_MAX,
 };
 use orrery_comet_core::{Accepts, Action, Decoder, Dialect, Established, Input, Session};
 
@@ -25,47 +28,88 @@ fuzz_target!(|data: &[u8]| {
 });
 
 /// Posts texts, each of the length that a byte says and now and then that many times as long, with signs of life
-/// between them.
+/// between them, while a connection takes some of it now and then.
 fn posted(mut bytes: &[u8], cut: usize) {
-    let (mut inbox, mut decoder) = (Inbox::default(), Decoder::new(Dialect::Http, 1));
-    let mut expected: Vec<Input> = Vec::new();
-    let (mut has_sign, mut waiting) = (false, 0);
+    let mut posted = Posted::default();
     while let Some((&len, rest)) = bytes.split_first() {
         let (text, rest) = rest.split_at(rest.len().min(usize::from(len)));
         bytes = rest;
         if text.is_empty() {
-            inbox.sign();
-            if !std::mem::replace(&mut has_sign, true) {
-                expected.push(Input::Ping(Bytes::new()));
-                waiting += 4;
-            }
+            posted.sign();
             continue;
         }
         let text = if len % 16 == 0 { text.repeat(usize::from(len)) } else { text.to_vec() };
-        let fits = waiting + 4 + text.len() <= HTTP_INBOX_BYTES_MAX;
-        assert_eq!(inbox.post(&text), if fits { Ok(()) } else { Err(Full) });
-        if fits {
-            waiting += 4 + text.len();
-            expected.push(Input::Text(text.into()));
-        }
-        if !fits || len % 8 == 1 {
-            taken(&mut inbox, &mut decoder, cut, &mut expected);
-            (has_sign, waiting) = (false, 0);
+        let fits = posted.post(text);
+        if len % 8 == 2 {
+            posted.take(cut);
+        } else if !fits || len % 8 == 1 {
+            posted.take_all(cut);
         }
     }
-    taken(&mut inbox, &mut decoder, cut, &mut expected);
+    posted.take_all(cut);
 }
 
-/// Takes all that was posted, in pieces.
-fn taken(inbox: &mut Inbox, decoder: &mut Decoder, cut: usize, expected: &mut Vec<Input>) {
-    let mut found = Vec::new();
-    while !inbox.is_empty() {
-        decoder.feed(&inbox.take(cut));
-        while let Some(input) = decoder.poll().expect("there is nothing to break") {
-            found.push(input);
+/// An inbox, and what must be in it.
+struct Posted {
+    inbox: Inbox,
+    decoder: Decoder,
+    expected: VecDeque<Input>,
+    /// Bytes that wait, of texts and signs and the lengths in front of them.
+    waiting: usize,
+    /// Signs since nothing waited.
+    signs: usize,
+}
+
+impl Default for Posted {
+    fn default() -> Self {
+        let (inbox, decoder) = (Inbox::default(), Decoder::new(Dialect::Http, 1));
+        Self { inbox, decoder, expected: VecDeque::new(), waiting: 0, signs: 0 }
+    }
+}
+
+impl Posted {
+    fn post(&mut self, text: Vec<u8>) -> bool {
+        let fits = self.waiting + 4 + text.len() <= HTTP_INBOX_BYTES_MAX;
+        assert_eq!(self.inbox.post(&text), if fits { Ok(()) } else { Err(Full) });
+        if fits {
+            self.waiting += 4 + text.len();
+            self.expected.push_back(Input::Text(text.into()));
+        }
+        fits
+    }
+
+    /// Each sign arrives, however many there are: whoever reads them counts them as frames.
+    fn sign(&mut self) {
+        let fits = self.signs < HTTP_SIGNS_MAX;
+        assert_eq!(self.inbox.sign(), if fits { Ok(()) } else { Err(Full) });
+        if fits {
+            self.waiting += 4;
+            self.signs += 1;
+            self.expected.push_back(Input::Ping(Bytes::new()));
         }
     }
-    assert_eq!(found, std::mem::take(expected));
+
+    /// Takes a piece, of as many bytes as there are.
+    fn take(&mut self, cut: usize) {
+        let piece = self.inbox.take(cut);
+        assert_eq!(piece.len(), cut.min(self.waiting));
+        self.waiting -= piece.len();
+        if self.waiting == 0 {
+            self.signs = 0;
+        }
+        assert_eq!(self.inbox.is_empty(), self.waiting == 0);
+        self.decoder.feed(&piece);
+        while let Some(input) = self.decoder.poll().expect("there is nothing to break") {
+            assert_eq!(Some(input), self.expected.pop_front());
+        }
+    }
+
+    fn take_all(&mut self, cut: usize) {
+        while self.waiting > 0 {
+            self.take(cut);
+        }
+        assert!(self.expected.is_empty(), "all that was taken has arrived");
+    }
 }
 
 /// Says lines to a session, first of all what might be a hello; it is let in by the first that is one.
