@@ -12,7 +12,7 @@ mod deliver;
 mod directory;
 mod edge;
 pub mod error;
-#[cfg(fuzzing)]
+#[doc(hidden)]
 pub mod fuzzing;
 mod goim;
 mod grpc;

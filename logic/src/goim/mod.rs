@@ -89,8 +89,7 @@ impl Goim {
     }
 }
 
-/// Takes a text for the query of each of the paths.
-#[cfg(fuzzing)]
+/// Takes a text for the query of each of the paths, for fuzz targets.
 pub(crate) fn read_as_each(text: &str) {
     let query = Query::parse(text);
     for name in ["operation", "keys", "mids", "type", "room", "rooms", "limit", "speed", "platform"]

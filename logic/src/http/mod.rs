@@ -111,8 +111,7 @@ fn json(status: StatusCode, text: String) -> Response {
     response
 }
 
-/// Takes a body for each of the requests.
-#[cfg(fuzzing)]
+/// Takes a body for each of the requests, for fuzz targets.
 pub(crate) fn read_as_each(text: &[u8]) {
     use orrery_proto::push as wire;
 

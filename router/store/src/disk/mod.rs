@@ -7,7 +7,7 @@ mod directory;
 mod draft;
 mod durable;
 mod ends;
-#[cfg(fuzzing)]
+#[doc(hidden)]
 pub mod fuzzing;
 mod header;
 mod log;
