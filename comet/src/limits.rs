@@ -111,6 +111,17 @@ pub(crate) const UNREAD_BYTES_MAX: u32 = 8 << 20;
 /// How long a connection that is being closed may take to accept what is still in its outbox.
 pub(crate) const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// How long the device of a session over HTTP that has ended may take to come for its last words from a comet that
+/// stops.
+pub(crate) const LAST_WORDS_WAIT: Duration = FLUSH_TIMEOUT;
+
+/// Part of the stopping time, before the next, that is kept for what follows when the last devices are sent away: each
+/// takes what waits for it, or comes for its last words, and the workers end.
+pub(crate) const FAREWELL_SHARE: Duration = Duration::from_secs(2);
+
+/// Part of it that is the workers' own: whoever is still shaking hands is closed.
+pub(crate) const WORKERS_END_SHARE: Duration = Duration::from_millis(500);
+
 /// Part of the stopping time that is kept for the comet's own goodbye, with that of the transport to logic.
 pub(crate) const DETACH_SHARE: Duration = Duration::from_secs(1);
 
@@ -256,6 +267,10 @@ pub(crate) const POLL_WAIT_MAX: Duration = Duration::from_secs(120);
 const _: () = assert!(2 * GIVE_BYTES_MAX <= orrery_comet_core::limits::HTTP_SHOWN_BYTES_MAX);
 const _: () = assert!(CHANGES_WAITING_MAX < ANSWERS_WAITING_MAX);
 const _: () = assert!(EDGE_BATCH <= EDGE_UNANSWERED_MAX);
+// What is left between them is for noticing that the last device has gone.
+const _: () = assert!(
+    LAST_WORDS_WAIT.as_millis() + WORKERS_END_SHARE.as_millis() < FAREWELL_SHARE.as_millis()
+);
 const _: () = assert!(DELIVERY_FAREWELL.as_millis() < DETACH_SHARE.as_millis());
 const _: () = assert!(SWEEP_PERIOD.as_millis() < GAP_MAX.as_millis());
 const _: () = assert!(AUDIT_PAGE * orrery_model::limits::ROUTE_BYTES_MAX < 4 << 20);

@@ -20,7 +20,7 @@ use crate::drain::{self, Drain, Elsewhere, Wish};
 use crate::edge::Edge;
 use crate::error::StartError;
 use crate::http::Sessions;
-use crate::limits::{DELIVERY_FAREWELL, DETACH_SHARE, FLUSH_TIMEOUT};
+use crate::limits::{DELIVERY_FAREWELL, DETACH_SHARE, FAREWELL_SHARE, WORKERS_END_SHARE};
 use crate::listen::{Door, Secured};
 use crate::mailbox::{Transport, Workers};
 use crate::metrics::Metrics;
@@ -201,8 +201,8 @@ impl Handle {
         let deadline = now + comet.config.stop();
         let before = |moment: Instant, time| moment.checked_sub(time).unwrap_or(now).max(now);
         let goodbyes_at = before(deadline, DETACH_SHARE);
-        // Each device may take so long to accept what waits for it.
-        let until = before(goodbyes_at, FLUSH_TIMEOUT);
+        let until = before(goodbyes_at, FAREWELL_SHARE);
+        let workers_end_at = before(goodbyes_at, WORKERS_END_SHARE);
         let per_second = comet.config.drain_per_second;
         let spread = comet.config.drain_spread();
         let elsewhere = Arc::new(Elsewhere { spread, nodes: Vec::new() });
@@ -214,7 +214,7 @@ impl Handle {
         listeners.retain(|(transport, _)| *transport == Transport::WebSocket);
         let in_order = async {
             comet.emptied().await;
-            comet.last_words_taken().await;
+            let _ = timeout_at(workers_end_at, comet.last_words_taken()).await;
             drop(listeners);
             // Those that were still shaking hands.
             comet.workers.close_all(CloseReason::Drain).await;
@@ -223,7 +223,8 @@ impl Handle {
             }
         };
         if timeout_at(goodbyes_at, in_order).await.is_err() {
-            tracing::warn!("devices were still being sent away when time was up");
+            let devices = comet.metrics.connections();
+            tracing::warn!(devices, "time was up before the workers had ended");
         }
         drop(self.draining);
         self.comet.presence.leave(before(deadline, DELIVERY_FAREWELL)).await;

@@ -1,9 +1,9 @@
 //! Progress: how far a drain is, and what it waits for.
 
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::comet::Comet;
-use crate::limits::{FLUSH_TIMEOUT, PACE_STEP};
+use crate::limits::{FLUSH_TIMEOUT, LAST_WORDS_WAIT, PACE_STEP};
 
 /// How far a drain is.
 #[derive(Debug, Clone, Copy)]
@@ -36,13 +36,15 @@ impl Comet {
         }
     }
 
-    /// Waits until the devices over HTTP have come for their last words, or had the time for it.
+    /// Waits until the devices over HTTP have come for their last words, or had the time for it since their sessions
+    /// ended.
     pub(crate) async fn last_words_taken(&self) {
         let taken = async {
-            while self.sessions.have_more_to_say() {
+            while self.sessions.have_more_to_say(Instant::now()) {
                 sleep(PACE_STEP).await;
             }
         };
-        let _ = timeout(FLUSH_TIMEOUT, taken).await;
+        // Such a session may have as long for what waits in its outbox first.
+        let _ = timeout(FLUSH_TIMEOUT + LAST_WORDS_WAIT, taken).await;
     }
 }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::session::PollSession;
 use super::stream::SessionStream;
-use crate::limits::{ENDED_LOOKS_MAX, ENDED_SESSIONS_MAX, ENDED_SESSIONS_MAX_AGE};
+use crate::limits::{ENDED_LOOKS_MAX, ENDED_SESSIONS_MAX, ENDED_SESSIONS_MAX_AGE, LAST_WORDS_WAIT};
 
 /// The sessions of a comet: no more that live than there are places for connections.
 pub(crate) struct Sessions {
@@ -71,12 +71,14 @@ impl Sessions {
         known.keep_less(self.untold_max);
     }
 
-    /// Whether some live, or are over and have a last word that nobody has taken.
-    pub(crate) fn have_more_to_say(&self) -> bool {
+    /// Whether some live, or ended just now and have a last word that nobody has taken. Whoever had the time for it and
+    /// did not come may be gone.
+    pub(crate) fn have_more_to_say(&self, now: Instant) -> bool {
         let known = self.known.lock();
-        let mut over = known.untold.iter().chain(&known.ended);
+        let is_new = |ended: &&Ended| now.saturating_duration_since(ended.at) < LAST_WORDS_WAIT;
+        let newest = known.ended.iter().rev().chain(known.untold.iter().rev());
         known.by_id.len() > known.untold.len() + known.ended.len()
-            || over.any(|ended| !ended.session.is_told())
+            || newest.take_while(is_new).any(|ended| !ended.session.is_told())
     }
 }
 
@@ -182,7 +184,7 @@ mod tests {
         for _ in 0..ENDED_SESSIONS_MAX + UNTOLD_MAX {
             ended.push(over(&sessions, &last_words.join(&b'\n')).await);
         }
-        assert!(sessions.have_more_to_say());
+        assert!(sessions.have_more_to_say(Instant::now()));
         let find = |number: usize| sessions.find(ended[number].id());
         let oldest = find(0).expect("it has more to say");
         // With what the maps and allocators need it is less than the KiB that is promised.
@@ -217,24 +219,29 @@ mod tests {
         stream.write_all(b"refused\n").await.unwrap();
         drop(stream);
         assert!(sessions.find(session.id()).is_none());
-        assert!(!sessions.have_more_to_say(), "nobody can ask for its last word");
+        assert!(!sessions.have_more_to_say(Instant::now()), "nobody can ask for its last word");
     }
 
     #[tokio::test]
-    async fn there_is_more_to_say_until_a_socket_took_the_last_word() {
+    async fn there_is_more_to_say_until_a_socket_took_the_last_word_or_had_the_time_for_it() {
         let sessions = sessions();
         let (session, mut stream) = sessions.open();
         session.welcome(Duration::from_secs(1));
-        assert!(sessions.have_more_to_say(), "it lives");
+        assert!(sessions.have_more_to_say(Instant::now()), "it lives");
         stream.shutdown().await.unwrap();
         stream.write_all(b"farewell\n").await.unwrap();
         drop(stream);
-        assert!(sessions.have_more_to_say(), "nobody has asked for it");
+        assert!(sessions.have_more_to_say(Instant::now()), "nobody has asked for it");
+        let later = Instant::now() + LAST_WORDS_WAIT;
+        assert!(!sessions.have_more_to_say(later), "nobody is to come any more");
+        let (_, stream) = sessions.open();
+        assert!(sessions.have_more_to_say(later), "this one lives");
+        drop(stream);
         let turn = session.begin(Cursor(0), Instant::now()).unwrap();
         let next = poll_fn(|cx| session.poll_next(turn, Cursor(0), cx)).await;
         let Next::Events(events, upto, _) = next else { panic!("there is one") };
         assert_eq!(events, ["farewell"]);
         session.give(upto);
-        assert!(!sessions.have_more_to_say());
+        assert!(!sessions.have_more_to_say(Instant::now()));
     }
 }

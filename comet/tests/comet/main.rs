@@ -17,6 +17,7 @@ mod presence;
 mod rebind;
 mod rooms;
 mod slow;
+mod stop;
 mod support;
 mod tls;
 mod turns;
