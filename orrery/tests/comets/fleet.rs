@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use rcgen::generate_simple_self_signed;
 use tempfile::TempDir;
 
 use crate::support::free;
@@ -18,6 +19,11 @@ pub(crate) struct Fleet {
     /// Where each of them takes TCP, and WebSocket.
     pub(crate) tcp: Vec<SocketAddr>,
     pub(crate) websocket: Vec<SocketAddr>,
+    /// Where each of them takes both within TLS.
+    pub(crate) secured_tcp: Vec<SocketAddr>,
+    pub(crate) secured_websocket: Vec<SocketAddr>,
+    /// What all of them show there, in PEM.
+    pub(crate) certificate: String,
     _others: [Process; 2],
     _data: TempDir,
 }
@@ -52,17 +58,25 @@ impl Fleet {
             process.start().await;
             process.ready().await;
         }
+        let signed = generate_simple_self_signed([registry.ip().to_string()]).unwrap();
+        let [certificate, key] = ["comet.pem", "comet.key"].map(|name| data.path().join(name));
+        std::fs::write(&certificate, signed.cert.pem()).unwrap();
+        std::fs::write(&key, signed.signing_key.serialize_pem()).unwrap();
         let mut fleet = Self {
             registry,
             push,
             comets: Vec::new(),
             tcp: Vec::new(),
             websocket: Vec::new(),
+            secured_tcp: Vec::new(),
+            secured_websocket: Vec::new(),
+            certificate: signed.cert.pem(),
             _others: [router, logic],
             _data: data,
         };
         for number in 0..comets {
-            let [tcp, websocket, delivery] = std::array::from_fn(|_| free());
+            let [tcp, websocket, secured_tcp, secured_websocket, delivery] =
+                std::array::from_fn(|_| free());
             let mut own = vec![
                 format!("comet.id=comet-{number}"),
                 format!("comet.logic={edge}"),
@@ -70,6 +84,10 @@ impl Fleet {
                 format!("comet.websocket_listen={websocket}"),
                 format!("comet.delivery_listen={delivery}"),
                 format!("comet.advertise.addresses={websocket}"),
+                format!("comet.tls.certificates={}", certificate.display()),
+                format!("comet.tls.keys={}", key.display()),
+                format!("comet.tls.tcp_listen={secured_tcp}"),
+                format!("comet.tls.websocket_listen={secured_websocket}"),
             ];
             own.extend(settings.iter().map(|&setting| setting.to_owned()));
             let mut comet = Process::new("comet", FILTER, own);
@@ -78,6 +96,8 @@ impl Fleet {
             fleet.comets.push(comet);
             fleet.tcp.push(tcp);
             fleet.websocket.push(websocket);
+            fleet.secured_tcp.push(secured_tcp);
+            fleet.secured_websocket.push(secured_websocket);
         }
         fleet
     }
