@@ -2,7 +2,6 @@
 //! protocols mean the same over it is shown by the conformance suite.
 
 use std::io::ErrorKind;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use orrery_comet::{Config, Tls};
@@ -16,68 +15,10 @@ use tokio::time::Instant;
 use crate::connect::key;
 use crate::support::device::{BOTH, Device, Transport, frame};
 use crate::support::json::JsonDevice;
+use crate::support::secured::Secured;
 use crate::support::session::{target, to_connections};
-use crate::support::tls::{Files, Pair, connect, stream};
-use crate::support::{Stage, soon};
-
-/// A comet that serves TLS, with its certificate and where that is.
-struct Secured {
-    stage: Stage,
-    files: Files,
-    pair: Pair,
-}
-
-impl Secured {
-    async fn with(change: impl FnOnce(&mut Config)) -> Self {
-        let pair = Pair::until(2060);
-        let files = Files::of(&pair);
-        let stage = Stage::with(|config| {
-            config.tls = files.config();
-            change(config);
-        })
-        .await;
-        Self { stage, files, pair }
-    }
-
-    fn address(&self, transport: Transport) -> SocketAddr {
-        let comet = &self.stage.comet;
-        let address = match transport {
-            Transport::Tcp => comet.tls_tcp_address(),
-            Transport::WebSocket => comet.tls_websocket_address(),
-        };
-        address.expect("it is listened on")
-    }
-
-    /// A connection without TLS to a port for it.
-    async fn plain(&self, transport: Transport) -> Box<dyn Stream> {
-        self.stage.host.net.connect(&self.address(transport).to_string()).await.unwrap()
-    }
-
-    async fn stream(&self, transport: Transport) -> Box<dyn Stream> {
-        stream(&self.stage.host, self.address(transport), &self.pair).await
-    }
-
-    async fn device(&self, transport: Transport, token: &str) -> Device {
-        let mut device = Device::over(self.stream(transport).await, transport).await;
-        device.authenticate(token).await;
-        device
-    }
-
-    fn refused(&self, reason: &str) -> u64 {
-        self.stage.counted_for("tls_handshakes_refused", "reason", reason)
-    }
-
-    /// Waits until so many handshakes were refused for a reason.
-    async fn refusals(&self, reason: &str, count: u64) {
-        soon("the refusal is counted", async {
-            while self.refused(reason) < count {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-        })
-        .await;
-        assert_eq!(self.refused(reason), count, "{reason}");
-    }
-}
+use crate::support::soon;
+use crate::support::tls::{Files, Pair, connect};
 
 /// All that comes until the end, however that comes.
 async fn rest(stream: &mut Box<dyn Stream>) -> Vec<u8> {

@@ -9,6 +9,7 @@ pub(crate) mod patience;
 pub(crate) mod registry;
 #[path = "../../support/reply.rs"]
 mod reply;
+pub(crate) mod secured;
 pub(crate) mod session;
 pub(crate) mod tls;
 pub(crate) mod web;
