@@ -1,7 +1,8 @@
-//! Draining: devices are sent elsewhere at a pace, with all that was promised to them, by a stop or by an operator.
+//! Draining: devices are sent elsewhere at a pace, with all that was promised to them, by a stop or by an operator, and
+//! from the doors within TLS as from those without.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,9 +17,10 @@ use tonic::Code;
 
 use crate::connect::{room, user};
 use crate::presence::unbinds;
-use crate::support::device::{Device, Transport, frame};
+use crate::support::device::{BOTH, Device, Transport, frame};
 use crate::support::json::JsonDevice;
 use crate::support::memory::{DOOR, MemoryNet};
+use crate::support::secured::{Door, Secured};
 use crate::support::session::{target, to_connections, to_room};
 use crate::support::web::{Reply, Web};
 use crate::support::{Stage, soon};
@@ -57,41 +59,40 @@ async fn emptied(stage: &Stage) {
     .await;
 }
 
-async fn jsons(stage: &Stage, count: usize) -> Vec<JsonDevice> {
+/// Devices, each second one of them within TLS.
+async fn jsons(comet: &Secured, count: usize) -> Vec<JsonDevice> {
+    let doors = comet.doors(Transport::WebSocket);
     let mut devices = Vec::new();
     for number in 0..count {
-        let mut device = stage.json().await;
+        let mut device = doors[number % 2].json().await;
         device.hello(json!({"type": "hello", "user": format!("json-{number}")})).await;
         devices.push(device);
     }
     devices
 }
 
-async fn goims(stage: &Stage, count: usize) -> Vec<Device> {
+/// The same on TCP.
+async fn goims(comet: &Secured, count: usize) -> Vec<Device> {
+    let doors = comet.doors(Transport::Tcp);
     let mut devices = Vec::new();
     for mid in 1..=count {
-        devices.push(
-            stage.device(Transport::Tcp, &json!({"mid": mid, "accepts": [1000]}).to_string()).await,
-        );
+        let mut device = Device::over(doors[mid % 2].stream().await, Transport::Tcp).await;
+        device.authenticate(&json!({"mid": mid, "accepts": [1000]}).to_string()).await;
+        devices.push(device);
     }
     devices
-}
-
-/// A new connection to a comet's door for WebSocket and HTTP.
-async fn web(host: &Host, address: SocketAddr) -> Web {
-    Web::connect(host, address).await
 }
 
 const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 
 /// A comet that takes no devices says so to those who come to its door for WebSocket.
-async fn nobody_is_let_in(host: &Host, address: SocketAddr) {
-    let mut upgrade = web(host, address).await;
+async fn nobody_is_let_in(door: &Door) {
+    let mut upgrade = door.web().await;
     let refused = upgrade.fetch_with(UPGRADE, "GET", "/sub", "").await;
     is_sent_elsewhere(&refused);
     upgrade.ended().await;
-    let mut hello = web(host, address).await;
+    let mut hello = door.web().await;
     let refused = hello.fetch("POST", "/sub/poll", r#"{"type":"hello"}"#).await;
     is_sent_elsewhere(&refused);
     hello.ended().await;
@@ -110,8 +111,8 @@ struct Visit {
 }
 
 impl Visit {
-    async fn begin(stage: &Stage, user: &str) -> Self {
-        let mut web = web(&stage.host, stage.comet.websocket_address()).await;
+    async fn begin(door: &Door, user: &str) -> Self {
+        let mut web = door.web().await;
         let hello = json!({"type": "hello", "user": user}).to_string();
         let welcome = web.fetch("POST", "/sub/poll", &hello).await;
         assert_eq!((welcome.status, welcome.header("connection")), (200, ""), "{welcome:?}");
@@ -144,19 +145,18 @@ impl Visit {
 
 /// What devices over HTTP do while a comet is drained, slowly until the hurry.
 async fn sessions_live_on(
-    host: &Host,
-    address: SocketAddr,
+    door: &Door,
     [mut poller, streamer]: [Visit; 2],
     hurry: impl Future<Output = ()>,
 ) -> Value {
-    nobody_is_let_in(host, address).await;
+    nobody_is_let_in(door).await;
     // Its connection stays: behind a balancer the next one might lead to another comet.
-    let mut kept = web(host, address).await;
+    let mut kept = door.web().await;
     for _ in 0..2 {
         poller.post(&mut kept).await;
         assert_eq!(poller.poll(&mut kept).await, [json!({"type": "pong", "id": "p"})]);
     }
-    let mut stream = web(host, address).await;
+    let mut stream = door.web().await;
     let head = stream.fetch("GET", &streamer.target("events"), "").await;
     assert_eq!((head.status, head.header("connection")), (200, ""), "{head:?}");
     streamer.post(&mut kept).await;
@@ -169,7 +169,7 @@ async fn sessions_live_on(
     // This one asks for its last words only now.
     let mut events = Vec::new();
     while events.last() != Some(&end) {
-        events.extend(poller.poll(&mut web(host, address).await).await);
+        events.extend(poller.poll(&mut door.web().await).await);
     }
     assert_eq!(events.len(), 2, "{events:?}");
     events.swap_remove(0)
@@ -177,66 +177,77 @@ async fn sessions_live_on(
 
 #[tokio::test]
 async fn whoever_comes_over_http_is_served_by_new_connections_until_it_is_sent_elsewhere() {
-    let stage = Stage::new().await;
-    // They are in the first places, and go first.
-    let _others = jsons(&stage, 20).await;
-    let visits = [Visit::begin(&stage, "poller").await, Visit::begin(&stage, "streamer").await];
-    stage.operator().drain(drain(1, &["other"])).await.unwrap();
-    let hurry = async {
-        stage.operator().drain(drain(1000, &[])).await.unwrap();
-    };
-    let address = stage.comet.websocket_address();
-    let hint = sessions_live_on(&stage.host, address, visits, hurry).await;
-    assert_eq!((&hint["type"], &hint["nodes"]), (&json!("drain"), &json!(["other"])), "{hint}");
-    emptied(&stage).await;
-    assert!(stage.logic.routes().is_empty());
+    for nth in 0..2 {
+        let stage = Secured::with(|_| {}).await;
+        let door = &stage.doors(Transport::WebSocket)[nth];
+        // They are in the first places, and go first.
+        let _others = jsons(&stage, 20).await;
+        let visits = [Visit::begin(door, "poller").await, Visit::begin(door, "streamer").await];
+        stage.operator().drain(drain(1, &["other"])).await.unwrap();
+        let hurry = async {
+            stage.operator().drain(drain(1000, &[])).await.unwrap();
+        };
+        let hint = sessions_live_on(door, visits, hurry).await;
+        assert_eq!((&hint["type"], &hint["nodes"]), (&json!("drain"), &json!(["other"])), "{hint}");
+        emptied(&stage).await;
+        assert!(stage.logic.routes().is_empty());
+    }
 }
 
 #[tokio::test]
 async fn a_comet_that_stops_serves_new_connections_of_sessions_until_they_had_their_last_word() {
-    let stage = Stage::with(|config| {
-        (config.drain_per_second, config.stop_ms) = (1, 600_000);
-    })
-    .await;
-    let _others = jsons(&stage, 20).await;
-    let visits = [Visit::begin(&stage, "poller").await, Visit::begin(&stage, "streamer").await];
-    let (host, logic, hurry) = (stage.host.clone(), stage.logic.clone(), stage.comet.hurry());
-    let (tcp, websocket) = (stage.comet.tcp_address(), stage.comet.websocket_address());
-    let serving = async {
-        let hurried = async {
-            hurry();
-            logic.until("all goodbyes", |logic| logic.routes().is_empty()).await;
-            // A device that takes its time between two polls, more than the comet to see that none is connected.
-            tokio::time::sleep(Duration::from_millis(100)).await;
+    for nth in 0..2 {
+        let stage = Secured::with(|config| {
+            (config.drain_per_second, config.stop_ms) = (1, 600_000);
+        })
+        .await;
+        let [tcp, websocket] = BOTH.map(|transport| stage.doors(transport));
+        let door = &websocket[nth];
+        let _others = jsons(&stage, 20).await;
+        let visits = [Visit::begin(door, "poller").await, Visit::begin(door, "streamer").await];
+        let (logic, hurry) = (stage.logic.clone(), stage.comet.hurry());
+        let serving = async {
+            let hurried = async {
+                hurry();
+                logic.until("all goodbyes", |logic| logic.routes().is_empty()).await;
+                // A device that takes its time between two polls, more than the comet to see that none is connected.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            };
+            let hint = sessions_live_on(door, visits, hurried).await;
+            assert_eq!(hint["type"], "drain", "{hint}");
+            for closed in &tcp {
+                assert!(!closed.is_open().await, "{closed:?}");
+            }
         };
-        let hint = sessions_live_on(&host, websocket, visits, hurried).await;
-        assert_eq!(hint["type"], "drain", "{hint}");
-        assert!(host.net.connect(&tcp.to_string()).await.is_err(), "that port is closed");
-    };
-    // join! polls the stop first, so that it has begun.
-    tokio::join!(soon("the stop", stage.comet.stop()), serving);
-    assert!(logic.routes().is_empty());
-    assert!(host.net.connect(&websocket.to_string()).await.is_err(), "it is closed at last");
+        // join! polls the stop first, so that it has begun.
+        tokio::join!(soon("the stop", stage.stage.comet.stop()), serving);
+        assert!(logic.routes().is_empty());
+        for closed in &websocket {
+            assert!(!closed.is_open().await, "{closed:?} is closed at last");
+        }
+    }
 }
 
 #[tokio::test]
 async fn a_hello_on_a_connection_from_before_the_drain_is_refused() {
-    let stage = Stage::new().await;
-    let mut kept = web(&stage.host, stage.comet.websocket_address()).await;
-    let hello = r#"{"type":"hello"}"#;
-    let welcome = kept.fetch("POST", "/sub/poll", hello).await;
-    assert_eq!((welcome.status, welcome.header("connection")), (200, ""), "{welcome:?}");
-    stage.operator().drain(drain(1, &[])).await.unwrap();
-    is_sent_elsewhere(&kept.fetch("POST", "/sub/poll", hello).await);
-    kept.ended().await;
-    assert_eq!(stage.counted_for("handshakes_refused", "limit", "drain"), 1);
+    for nth in 0..2 {
+        let stage = Secured::with(|_| {}).await;
+        let mut kept = stage.doors(Transport::WebSocket)[nth].web().await;
+        let hello = r#"{"type":"hello"}"#;
+        let welcome = kept.fetch("POST", "/sub/poll", hello).await;
+        assert_eq!((welcome.status, welcome.header("connection")), (200, ""), "{welcome:?}");
+        stage.operator().drain(drain(1, &[])).await.unwrap();
+        is_sent_elsewhere(&kept.fetch("POST", "/sub/poll", hello).await);
+        kept.ended().await;
+        assert_eq!(stage.counted_for("handshakes_refused", "limit", "drain"), 1);
+    }
 }
 
 #[tokio::test]
 async fn a_comet_that_stops_sends_its_devices_elsewhere_at_its_pace() {
     const EACH: usize = 6;
     const PER_SECOND: u32 = 20;
-    let stage = Stage::with(|config| {
+    let stage = Secured::with(|config| {
         (config.drain_per_second, config.drain_spread_ms) = (PER_SECOND, 3000);
         config.stop_ms = 60_000;
     })
@@ -252,7 +263,7 @@ async fn a_comet_that_stops_sends_its_devices_elsewhere_at_its_pace() {
         device.ended().await;
         (began.elapsed(), None)
     }));
-    let (told, ended, ()) = tokio::join!(told, ended, soon("the stop", stage.comet.stop()));
+    let (told, ended, ()) = tokio::join!(told, ended, soon("the stop", stage.stage.comet.stop()));
 
     let mut all: Vec<(Duration, Option<Value>)> = told.into_iter().chain(ended).collect();
     all.sort_by_key(|(at, _)| *at);
@@ -277,7 +288,7 @@ async fn a_comet_that_stops_sends_its_devices_elsewhere_at_its_pace() {
 
 #[tokio::test]
 async fn a_comet_is_not_ready_any_more_before_the_first_device_goes() {
-    let stage = Stage::new().await;
+    let stage = Secured::with(|_| {}).await;
     let mut devices = jsons(&stage, 2).await;
     let answer = stage.operator().drain(drain(1, &["other:3102", "another"])).await.unwrap();
     assert_eq!(
@@ -299,7 +310,7 @@ async fn a_comet_is_not_ready_any_more_before_the_first_device_goes() {
 
 #[tokio::test]
 async fn a_drained_comet_takes_devices_again_when_it_is_told_so_and_none_before() {
-    let stage = Stage::new().await;
+    let stage = Secured::with(|_| {}).await;
     let mut session = stage.session().await;
     assert!(!session.told_draining().await, "each is told how it is first");
     stage.operator().drain(drain(0, &[])).await.unwrap();
@@ -308,18 +319,23 @@ async fn a_drained_comet_takes_devices_again_when_it_is_told_so_and_none_before(
     emptied(&stage).await;
 
     assert!(!stage.stranger(Transport::Tcp).await.try_authenticate("{}").await);
-    nobody_is_let_in(&stage.host, stage.comet.websocket_address()).await;
-    assert!(stage.counted_for("handshakes_refused", "limit", "drain") >= 3);
+    let [_, secured] = stage.doors(Transport::Tcp);
+    let refused = secured.try_stream().await.err().expect("a reset before TLS");
+    assert_eq!(refused.kind(), ErrorKind::ConnectionReset);
+    for door in stage.doors(Transport::WebSocket) {
+        nobody_is_let_in(&door).await;
+    }
+    assert!(stage.counted_for("handshakes_refused", "limit", "drain") >= 6);
 
     stage.operator().undrain(undrain()).await.unwrap();
     assert!(!session.told_draining().await);
     assert_eq!(stage.comet.ready(), Ok(()));
-    goims(&stage, 1).await;
+    goims(&stage, 2).await;
 }
 
 #[tokio::test]
 async fn what_is_for_another_comet_or_too_long_is_refused() {
-    let stage = Stage::new().await;
+    let stage = Secured::with(|_| {}).await;
     let other = DrainRequest { comet: "comet-2".to_owned(), ..drain(1, &[]) };
     let refused = stage.operator().drain(other).await.unwrap_err();
     assert_eq!(refused.code(), Code::FailedPrecondition);
@@ -335,19 +351,24 @@ async fn what_is_for_another_comet_or_too_long_is_refused() {
 #[tokio::test]
 async fn whoever_is_sent_elsewhere_has_all_that_was_queued_for_it_first() {
     // What is pushed to the room waits for more all the time.
-    let stage = Stage::with(|config| config.coalesce_ms = 100).await;
-    let mut device = stage.json().await;
-    device.hello(json!({"type": "hello", "user": "1", "rooms": ["r"]})).await;
+    let stage = Secured::with(|config| config.coalesce_ms = 100).await;
+    let mut devices = jsons(&stage, 2).await;
+    for device in &mut devices {
+        device.send(json!({"type": "join", "rooms": ["r"]})).await;
+        assert_eq!(device.receive().await["type"], "joined");
+    }
     let mut session = stage.session().await;
     for op in 0..10 {
         let receipt = session.deliver(to_room(op, b"x", &room("r"))).await;
-        assert_eq!(receipt.tally.unwrap().queued, 1);
+        assert_eq!(receipt.tally.unwrap().queued, 2);
     }
     stage.operator().drain(drain(100_000, &[])).await.unwrap();
-    for op in 0..10 {
-        assert_eq!(device.receive().await["op"], op);
+    for device in &mut devices {
+        for op in 0..10 {
+            assert_eq!(device.receive().await["op"], op);
+        }
+        assert_eq!(device.sent_away().await["type"], "drain");
     }
-    assert_eq!(device.sent_away().await["type"], "drain");
 }
 
 #[tokio::test]
@@ -372,7 +393,7 @@ async fn whoever_is_sent_elsewhere_is_listened_to_until_it_has_closed_too() {
 #[tokio::test]
 async fn no_push_is_lost_that_was_said_to_be_written_while_devices_go() {
     const DEVICES: usize = 30;
-    let stage = Stage::with(|config| config.drain_per_second = 60).await;
+    let stage = Secured::with(|config| config.drain_per_second = 60).await;
     let devices = goims(&stage, DEVICES).await;
     let routes: Vec<_> =
         (1..=DEVICES).map(|mid| stage.logic.route(&user(&mid.to_string()))).collect();
@@ -428,24 +449,29 @@ async fn no_push_is_lost_that_was_said_to_be_written_while_devices_go() {
 #[tokio::test]
 async fn a_stop_keeps_its_time_whatever_the_pace_and_however_badly_a_device_reads() {
     let stop = Duration::from_secs(4);
-    let stage = Stage::with(|config| {
+    let stage = Secured::with(|config| {
         config.drain_per_second = 1;
         config.stop_ms = stop.as_millis() as u64;
     })
     .await;
     let mut devices = jsons(&stage, 20).await;
-    let deaf = stage.device(Transport::Tcp, r#"{"mid":7,"accepts":[1]}"#).await;
-    let route = stage.logic.route(&user("7"));
+    let deaf = [
+        stage.stage.device(Transport::Tcp, r#"{"mid":7,"accepts":[1]}"#).await,
+        stage.device(Transport::Tcp, r#"{"mid":8,"accepts":[1]}"#).await,
+    ];
     let mut session = stage.session().await;
     let body = vec![0; 1 << 20];
-    soon("a full outbox", async {
-        while session.push(1, &body, &[&route]).await != [Outcome::DroppedOutboxFull] {}
-    })
-    .await;
+    for mid in ["7", "8"] {
+        let route = stage.logic.route(&user(mid));
+        soon("a full outbox", async {
+            while session.push(1, &body, &[&route]).await != [Outcome::DroppedOutboxFull] {}
+        })
+        .await;
+    }
     let logic = stage.logic.clone();
     let began = Instant::now();
     let told = join_all(devices.iter_mut().map(JsonDevice::sent_away));
-    tokio::join!(soon("the stop", stage.comet.stop()), told);
+    tokio::join!(soon("the stop", stage.stage.comet.stop()), told);
     let took = began.elapsed();
     assert!(took > Duration::from_secs(1), "it took its time: {took:?}");
     assert!(took < stop + Duration::from_secs(2), "{took:?}");
@@ -455,7 +481,7 @@ async fn a_stop_keeps_its_time_whatever_the_pace_and_however_badly_a_device_read
 
 #[tokio::test]
 async fn a_stop_that_is_hurried_waits_for_no_pace() {
-    let stage = Stage::with(|config| {
+    let stage = Secured::with(|config| {
         (config.drain_per_second, config.stop_ms) = (1, 600_000);
     })
     .await;
@@ -468,16 +494,16 @@ async fn a_stop_that_is_hurried_waits_for_no_pace() {
         hurry();
         join_all(devices.iter_mut().map(JsonDevice::sent_away)).await
     };
-    tokio::join!(soon("the stop", stage.comet.stop()), told);
+    tokio::join!(soon("the stop", stage.stage.comet.stop()), told);
     assert!(logic.routes().is_empty());
 }
 
 #[tokio::test]
 async fn a_drain_that_an_operator_began_ends_with_the_stop() {
-    let stage = Stage::with(|config| config.drain_per_second = 1000).await;
+    let stage = Secured::with(|config| config.drain_per_second = 1000).await;
     let mut devices = jsons(&stage, 5).await;
     stage.operator().drain(drain(1, &["other"])).await.unwrap();
     let told = join_all(devices.iter_mut().map(JsonDevice::sent_away));
-    let ((), hints) = tokio::join!(soon("the stop", stage.comet.stop()), told);
+    let ((), hints) = tokio::join!(soon("the stop", stage.stage.comet.stop()), told);
     assert!(hints.iter().all(|hint| hint["nodes"] == json!(["other"])), "{hints:?}");
 }

@@ -1,13 +1,18 @@
 //! Secured: a comet that serves its devices within TLS too.
 
+use std::fmt;
+use std::io;
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::time::Duration;
 
 use orrery_comet::Config;
-use orrery_host::Stream;
+use orrery_host::{Host, LocalStream, Stream};
 
 use super::device::{Device, Transport};
-use super::tls::{Files, Pair, stream};
+use super::json::JsonDevice;
+use super::tls::{Files, Pair, connect, stream};
+use super::web::Web;
 use super::{Stage, soon};
 
 /// A comet that serves TLS, with its certificate and where that is.
@@ -47,6 +52,16 @@ impl Secured {
         stream(&self.stage.host, self.address(transport), &self.pair).await
     }
 
+    /// The doors of a transport, without TLS and within.
+    pub(crate) fn doors(&self, transport: Transport) -> [Door; 2] {
+        let plain = match transport {
+            Transport::Tcp => self.stage.comet.tcp_address(),
+            Transport::WebSocket => self.stage.comet.websocket_address(),
+        };
+        [(plain, None), (self.address(transport), Some(self.pair.clone()))]
+            .map(|(address, trusted)| Door { host: self.stage.host.clone(), address, trusted })
+    }
+
     pub(crate) async fn device(&self, transport: Transport, token: &str) -> Device {
         let mut device = Device::over(self.stream(transport).await, transport).await;
         device.authenticate(token).await;
@@ -66,5 +81,59 @@ impl Secured {
         })
         .await;
         assert_eq!(self.refused(reason), count, "{reason}");
+    }
+}
+
+/// It is one with more doors.
+impl Deref for Secured {
+    type Target = Stage;
+
+    fn deref(&self) -> &Stage {
+        &self.stage
+    }
+}
+
+/// Where a comet lets devices in, and what is trusted there where it is within TLS.
+pub(crate) struct Door {
+    host: Host,
+    address: SocketAddr,
+    trusted: Option<Pair>,
+}
+
+impl Door {
+    /// Whether anybody listens there.
+    pub(crate) async fn is_open(&self) -> bool {
+        self.host.net.connect(&self.address.to_string()).await.is_ok()
+    }
+
+    /// # Errors
+    /// When nobody listens there, or does not want to shake hands.
+    pub(crate) async fn try_stream(&self) -> io::Result<Box<dyn Stream>> {
+        match &self.trusted {
+            None => self.host.net.connect(&self.address.to_string()).await,
+            Some(trusted) => {
+                let stream = connect(&self.host, self.address, trusted, &[]).await?;
+                Ok(Box::new(LocalStream(stream)))
+            }
+        }
+    }
+
+    pub(crate) async fn stream(&self) -> Box<dyn Stream> {
+        self.try_stream().await.expect("the comet lets it in")
+    }
+
+    pub(crate) async fn web(&self) -> Web {
+        Web::over(self.stream().await)
+    }
+
+    pub(crate) async fn json(&self) -> JsonDevice {
+        JsonDevice::over(self.stream().await).await
+    }
+}
+
+impl fmt::Debug for Door {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let how = if self.trusted.is_some() { "within TLS" } else { "without TLS" };
+        write!(f, "the door at {} {how}", self.address)
     }
 }

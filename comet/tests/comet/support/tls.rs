@@ -17,6 +17,7 @@ use tokio_rustls::client::TlsStream;
 const NAME: &str = "comet.test";
 
 /// A certificate that signed itself, and its key, both in PEM.
+#[derive(Debug, Clone)]
 pub(crate) struct Pair {
     pub(crate) certificate: String,
     pub(crate) key: String,
