@@ -129,9 +129,16 @@ async fn a_second_signal_hurries_a_comet_that_stops() {
     let mut devices = devices(&fleet, 0, 120).await;
     let began = Instant::now();
     fleet.comets[0].signal(Signal::TERM);
-    // Once the first one was sent away, the first signal has been heard.
     let goes = devices.iter_mut().map(|device| Box::pin(to_the_end(device)));
-    let ((first, _), _, others) = futures_util::future::select_all(goes).await;
+    let mut goes = futures_util::future::select_all(goes);
+    // The first one goes after a second: whoever asks has stopped sending others by then.
+    let unready = async { while fleet.comets[0].is_ready().await {} };
+    tokio::select! {
+        ((first, _), ..) = &mut goes => panic!("one went before the comet was not ready: {first:?}"),
+        () = unready => {}
+    }
+    // Once the first one was sent away, the first signal has been heard.
+    let ((first, _), _, others) = goes.await;
     assert!(matches!(first[..], [Event::Json(ServerMessage::Drain { .. })]), "{first:?}");
     fleet.comets[0].signal(Signal::TERM);
     for (heard, code) in join_all(others).await {
