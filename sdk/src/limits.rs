@@ -55,6 +55,10 @@ pub(crate) const HTTP_FAILING_SHARE: u32 = 2;
 /// How long it may fail at most: then another comet may be of more use than what this one has kept.
 pub(crate) const HTTP_FAILING_MAX: Duration = Duration::from_secs(60);
 
+/// How long it may fail at most where a comet said that the session is over: one that is there answers at once, and
+/// what it has kept is little.
+pub(crate) const HTTP_OVER_FAILING_MAX: Duration = Duration::from_secs(2);
+
 /// How many events that nobody has taken yet a device over HTTP keeps before it asks for more while it says something:
 /// the comet keeps the next ones.
 pub(crate) const HTTP_ARRIVED_MAX: usize = 256;
@@ -78,3 +82,4 @@ const _: () = assert!(BACKOFF_CAP.as_nanos() <= HINT_MAX.as_nanos());
 const _: () = assert!(HTTP_PAUSE.as_nanos() <= HTTP_PAUSE_MAX.as_nanos());
 // A poll that failed for its silence is repeated, and that one may do the same.
 const _: () = assert!(HTTP_WAIT.as_secs() + HTTP_GRACE.as_secs() < HTTP_FAILING_MAX.as_secs());
+const _: () = assert!(HTTP_OVER_FAILING_MAX.as_nanos() <= HTTP_FAILING_MAX.as_nanos());

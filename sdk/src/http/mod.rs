@@ -25,7 +25,9 @@ use self::exchange::{Received, Unsaid, fetch, read, send};
 use self::link::{Answer, Door, Link};
 use self::retry::Retry;
 use self::words::Words;
-use crate::limits::{HTTP_ARRIVED_MAX, HTTP_GOODBYE_MAX, HTTP_GRACE, HTTP_WAIT};
+use crate::limits::{
+    HTTP_ARRIVED_MAX, HTTP_GOODBYE_MAX, HTTP_GRACE, HTTP_OVER_FAILING_MAX, HTTP_WAIT,
+};
 use crate::wire::{Incoming, Outgoing};
 
 /// How events are asked for.
@@ -343,6 +345,7 @@ impl HttpWire {
             // There may be an answer on its way, or more to ask for, its end among it.
             Some(Words::Over(code, reason)) => {
                 let until = sleep(self.retry.longest()).boxed();
+                self.retry.shorten(HTTP_OVER_FAILING_MAX);
                 self.over = Some(Over { code, reason, until });
             }
             Some(Words::Wrong(_, why)) => self.give_up(why),

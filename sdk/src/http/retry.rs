@@ -45,6 +45,12 @@ impl Retry {
         self.longest
     }
 
+    /// Something was answered, and from now on asking may fail for no longer than this.
+    pub(super) fn shorten(&mut self, longest: Duration) {
+        self.succeeded();
+        self.longest = self.longest.min(longest);
+    }
+
     /// The pause before the next request, where a comet asked for one no shorter than that.
     pub(super) fn pause(&mut self, hint: Option<Duration>) -> Duration {
         match self.since {
