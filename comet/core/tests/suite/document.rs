@@ -42,6 +42,7 @@ const FILES: &[(&str, &str)] = &[
     ("sdk http_posts", "sdk/tests/suite/http_posts.rs"),
     ("sdk backoff", "sdk/src/backoff.rs"),
     ("sdk node_list", "sdk/src/node_list.rs"),
+    ("browser", "orrery/tests/browser.rs"),
 ];
 
 #[test]
