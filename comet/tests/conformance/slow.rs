@@ -2,26 +2,28 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::bytes::frame;
+use crate::bytes::{CLOSE, FIN, frame};
 use crate::device::{Device, Who};
 use crate::link::Link;
-use crate::stack::{Plan, id, shared};
-use crate::wire::{ALL, EVERY, GOIM, Transport, Way, Wire};
+use crate::stack::{Doors, Plan, id, shared};
+use crate::web::connections;
+use crate::wire::{EVERY, GOIM, Transport, Way, Wire};
+use crate::{soon, until};
 
 /// A device that reads nothing, and so many pushes that its outbox is full.
-async fn stuck(transport: impl Into<Way>, key: &str) -> Device {
-    stuck_with(1 << 20, transport, key).await
+async fn stuck(way: Way, key: &str) -> Device {
+    stuck_with(shared(), 1 << 20, way, key).await
 }
 
 /// The same with pushes of so many bytes.
-async fn stuck_with(bytes: usize, transport: impl Into<Way>, key: &str) -> Device {
+async fn stuck_with(stack: &Doors, bytes: usize, way: Way, key: &str) -> Device {
     let who = Who::key(key);
-    let wire = Wire::open_small(&shared().comets[0], transport).await;
+    let wire = Wire::open_small(&stack.comets[0], way).await;
     let mut device = Device::begin(wire, &who).await;
     device.let_in().await;
-    let mut http = shared().http().await;
+    let mut http = stack.http().await;
     let body = "x".repeat(bytes);
     let push = json!({"target": {"keys": {"ids": [key]}}, "op": 1000, "body": body});
     // The kernel takes a few of them.
@@ -37,10 +39,10 @@ async fn stuck_with(bytes: usize, transport: impl Into<Way>, key: &str) -> Devic
 #[tokio::test]
 async fn a_slow_device_keeps_nobody_else_from_their_push() {
     let mut http = shared().http().await;
-    for transport in EVERY {
+    for way in EVERY {
         let (slow, fast) = (id("slow"), id("fast"));
-        let _stuck = stuck(transport, &slow).await;
-        let mut device = shared().device(transport, &Who::key(&fast)).await;
+        let _stuck = stuck(way, &slow).await;
+        let mut device = shared().device(way, &Who::key(&fast)).await;
         for keys in [format!("keys={slow}&keys={fast}"), format!("keys={fast}&keys={slow}")] {
             let begun = Instant::now();
             http.push(&format!("keys?operation=1000&{keys}"), "x".repeat(100_000)).await;
@@ -51,44 +53,81 @@ async fn a_slow_device_keeps_nobody_else_from_their_push() {
     }
 }
 
+/// Many of them fit an outbox.
+const PART: usize = 64 << 10;
+
 #[tokio::test]
 async fn a_push_says_what_becomes_of_it_where_a_device_is_too_slow() {
-    /// Many of them fit an outbox.
-    const PART: usize = 64 << 10;
     let mut http = shared().http().await;
-    for transport in ALL {
-        let (key, newest) = (id("slow"), "y".repeat(PART));
-        let mut device = stuck_with(PART, transport, &key).await;
+    let newest = "y".repeat(PART);
+    for way in EVERY {
+        let key = id("slow");
+        let mut device = stuck_with(shared(), PART, way, &key).await;
         let mut push = json!({"target": {"keys": {"ids": [key]}}, "op": 1000, "body": newest});
         push["when_full"] = "drop_newest".into();
         assert_eq!(http.push_v1(push.clone()).await["summary"]["dropped"], 1);
         push["when_full"] = "drop_oldest".into();
         assert_eq!(http.push_v1(push.clone()).await["summary"]["queued"], 1);
         while device.pushed().await.1 != newest.as_bytes() {}
+        device.beat().await;
+    }
+}
 
-        let key = id("slow");
-        let mut device = stuck_with(PART, transport, &key).await;
-        push["target"]["keys"]["ids"] = json!([key]);
-        push["when_full"] = "close".into();
-        let receipt = http.push_v1(push).await;
-        assert_eq!(receipt["addresses"][0]["connections"][0]["reason"], "outbox_full");
-        // It is told once it has read what waited, if it does so soon.
-        while device.wire.unit().await.is_some() {}
+/// Whether a device that is let go for being too slow is told so, where the protocol has a word for it. Who takes longer
+/// than a second for what waits is reset, and the machine may be busy.
+async fn is_told(way: Way) -> bool {
+    let key = id("slow");
+    let mut device = stuck_with(shared(), PART, way, &key).await;
+    let push = json!({"target": {"keys": {"ids": [key]}}, "op": 1000, "body": "y".repeat(PART),
+        "when_full": "close"});
+    let receipt = shared().http().await.push_v1(push).await;
+    let connection = &receipt["addresses"][0]["connections"][0];
+    let found = (&connection["outcome"], &connection["reason"]);
+    assert_eq!(found, (&json!("dropped"), &json!("outbox_full")), "{way:?}: {receipt}");
+    let mut last = Vec::new();
+    while let Some(unit) = soon("a push or the end", device.wire.unit()).await {
+        last = unit;
+    }
+    until("the goodbye", async || connections(shared(), &key).await == 0).await;
+    match way.speaks {
+        Transport::Tcp | Transport::WebSocket => true,
+        Transport::Json if last[0] != FIN | CLOSE => false,
+        Transport::Json => {
+            assert_eq!(last[2..], [&4003u16.to_be_bytes()[..], b"slow"].concat(), "{way:?}");
+            true
+        }
+        Transport::Poll | Transport::Events => {
+            let close = json!({"type": "close", "code": 4003, "reason": "slow"});
+            assert_eq!(serde_json::from_slice::<Value>(&last).unwrap(), close, "{way:?}");
+            true
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_is_let_go_for_being_too_slow_is_told_so_if_it_reads_on_soon() {
+    const TRIES: usize = 10;
+    for way in EVERY {
+        let mut tries = 1;
+        while !is_told(way).await {
+            tries += 1;
+            assert!(tries <= TRIES, "{way:?} is never told");
+        }
     }
 }
 
 #[tokio::test]
 async fn a_connection_with_a_full_outbox_is_replaced_like_any_other() {
     let mut http = shared().http().await;
-    for transport in EVERY {
+    for way in EVERY {
         let key = id("key");
         // The old one's socket stays as it is until the end.
-        let stuck = stuck(transport, &key).await;
-        let mut device = shared().device(transport, &Who::key(&key)).await;
+        let stuck = stuck(way, &key).await;
+        let mut device = shared().device(way, &Who::key(&key)).await;
         device.beat().await;
         let mut others = Vec::new();
         for _ in 0..4 {
-            others.push(shared().device(transport, &Who::key(&id("other"))).await);
+            others.push(shared().device(way, &Who::key(&id("other"))).await);
         }
         for other in &mut others {
             other.beat().await;
