@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::bytes::{CLOSE, FIN, frame};
@@ -114,6 +115,55 @@ async fn who_is_let_go_for_being_too_slow_is_told_so_if_it_reads_on_soon() {
             assert!(tries <= TRIES, "{way:?} is never told");
         }
     }
+}
+
+#[tokio::test]
+async fn a_push_that_waits_at_a_full_outbox_is_told_that_its_connection_closed() {
+    let stack = Plan::new().with(|plan| plan.logic.push_timeout_ms = 30_000).start().await;
+    let large = "y".repeat(4 * PART);
+    let mut stuck = Vec::new();
+    for (way, kicked) in EVERY.into_iter().flat_map(|way| [(way, false), (way, true)]) {
+        let key = id("slow");
+        stuck.push((stuck_with(&stack, large.len(), way, &key).await, kicked, key));
+    }
+    let mut waiting = Vec::new();
+    for (device, kicked, key) in stuck {
+        let push = json!({"target": {"keys": {"ids": [key]}}, "op": 1000, "body": large,
+            "wait_for": "written", "when_full": "drop_oldest"});
+        let displaced = stack.counted("outbox_displaced");
+        let mut http = stack.http().await;
+        let receipt = tokio::spawn(async move { http.push_v1(push).await });
+        until("it has its place", async || stack.counted("outbox_displaced") > displaced).await;
+        assert!(!receipt.is_finished(), "{:?} has taken it", device.wire.transport);
+        waiting.push((device, kicked, key, receipt));
+    }
+    let count = waiting.len() as u64;
+    let ended = waiting.into_iter().map(async |(device, kicked, key, receipt)| {
+        let way = device.wire.transport;
+        // One that is kicked keeps its connection, and does not read on.
+        let mut kept = None;
+        if kicked {
+            let request = json!({"target": {"keys": {"ids": [key]}}}).to_string();
+            let answer = stack.http().await.post("/v1/disconnect", request).await;
+            assert_eq!(answer.json()["closed"], 1, "{way:?}: {answer:?}");
+            kept = Some(device);
+        } else if way.speaks.is_http() {
+            let target = format!("/sub/close?session={}", device.wire.visit.session);
+            assert_eq!(device.wire.another().await.fetch("POST", &target, b"").await.status, 204);
+        } else {
+            device.wire.hang_up(false);
+        }
+        let receipt = soon("a receipt", receipt).await.unwrap();
+        let connection = &receipt["addresses"][0]["connections"][0];
+        let found = (&connection["outcome"], &connection["reason"]);
+        assert_eq!(found, (&json!("dropped"), &json!("closed")), "{way:?}, {kicked}: {receipt}");
+        until("the goodbye", async || connections(&stack, &key).await == 0).await;
+        if let Some(mut device) = kept.filter(|_| way.speaks.is_http()) {
+            device.expect_closed(4002).await;
+        }
+    });
+    join_all(ended).await;
+    until("all goodbyes are acknowledged", async || stack.counted("goodbyes") == count).await;
 }
 
 #[tokio::test]
