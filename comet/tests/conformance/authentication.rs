@@ -3,7 +3,7 @@
 use crate::bytes::{frame, token};
 use crate::device::{Device, Who};
 use crate::stack::{id, mid, shared};
-use crate::wire::{EVERY, GOIM, Transport};
+use crate::wire::{EVERY, GOIM};
 
 #[tokio::test]
 async fn frames_before_authentication_are_read_and_dropped() {
@@ -38,16 +38,18 @@ async fn tokens_are_read_as_go_reads_them() {
 
 #[tokio::test]
 async fn field_names_match_in_any_case() {
-    let (key, mid) = (id("case"), mid());
-    let mut wire = shared().wire(Transport::Tcp).await;
-    let token = format!(r#"{{"MID":{mid},"Key":"{key}","ACCEPTS":[1000]}}"#);
-    wire.send(&frame(1, 7, 1, token.as_bytes())).await;
-    wire.expect(&frame(1, 8, 1, b"")).await;
-    let mut http = shared().http().await;
-    for target in [format!("keys={key}"), format!("mids={mid}")] {
-        let kind = &target[..4];
-        http.push(&format!("{kind}?operation=1000&{target}"), "x").await;
-        wire.expect_push(&crate::bytes::pushed(1000, b"x")).await;
+    for way in GOIM {
+        let (key, mid) = (id("case"), mid());
+        let mut wire = shared().wire(way).await;
+        let token = format!(r#"{{"MID":{mid},"Key":"{key}","ACCEPTS":[1000]}}"#);
+        wire.send(&frame(1, 7, 1, token.as_bytes())).await;
+        wire.expect(&frame(1, 8, 1, b"")).await;
+        let mut http = shared().http().await;
+        for target in [format!("keys={key}"), format!("mids={mid}")] {
+            let kind = &target[..4];
+            http.push(&format!("{kind}?operation=1000&{target}"), "x").await;
+            wire.expect_push(&crate::bytes::pushed(1000, b"x")).await;
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use crate::device::{Device, Who};
 use crate::http::Http;
 use crate::soon;
 use crate::stack::{Plan, id, mid, shared};
-use crate::wire::{EVERY, GOIM, Transport, Wire};
+use crate::wire::{EVERY, GOIM, TCP, Transport, WEBSOCKET};
 
 #[tokio::test]
 async fn key_mid_and_room_pushes_reach_every_transport_on_every_comet() {
@@ -213,35 +213,40 @@ async fn pushes_to_a_busy_room_share_a_message() {
 
 #[tokio::test]
 async fn goims_own_page_gets_its_pushes() {
-    let mut wire = Wire::open(&shared().comets[0], Transport::WebSocket).await;
-    let text =
-        br#"{"mid":123, "room_id":"live://1000", "platform":"web", "accepts":[1000,1001,1002]}"#;
-    let head = crate::bytes::hex("00000062 0010 0001 00000007 00000001", b"");
-    wire.send(&[&head[..], text].concat()).await;
-    wire.expect(&crate::bytes::frame(1, 8, 1, b"")).await;
-    wire.send(&crate::bytes::frame(1, 2, 1, b"")).await;
-    wire.expect(&crate::bytes::beaten(1, 1, 1)).await;
     let mut http = shared().http().await;
-    http.push("mids?operation=1000&mids=123", "to the user").await;
-    wire.expect_push(&crate::bytes::pushed(1000, b"to the user")).await;
-    http.push("room?operation=1000&type=live&room=1000", "to the room").await;
-    wire.expect_push(&crate::bytes::pushed(1000, b"to the room")).await;
+    for (way, mid, room) in [(WEBSOCKET[0], 123, 1000), (WEBSOCKET[1], 124, 1001)] {
+        let mut wire = shared().wire(way).await;
+        let head = crate::bytes::hex("00000062 0010 0001 00000007 00000001", b"");
+        let text = format!(
+            r#"{{"mid":{mid}, "room_id":"live://{room}", "platform":"web", "accepts":[1000,1001,1002]}}"#
+        );
+        wire.send(&[&head[..], text.as_bytes()].concat()).await;
+        wire.expect(&crate::bytes::frame(1, 8, 1, b"")).await;
+        wire.send(&crate::bytes::frame(1, 2, 1, b"")).await;
+        wire.expect(&crate::bytes::beaten(1, 1, 1)).await;
+        http.push(&format!("mids?operation=1000&mids={mid}"), "to the user").await;
+        wire.expect_push(&crate::bytes::pushed(1000, b"to the user")).await;
+        http.push(&format!("room?operation=1000&type=live&room={room}"), "to the room").await;
+        wire.expect_push(&crate::bytes::pushed(1000, b"to the room")).await;
+    }
 }
 
 #[tokio::test]
 async fn goims_benchmark_client_is_answered_and_pushed_to() {
-    let (first, room) = (mid(), id("bench"));
-    let mut wire = Wire::open(&shared().comets[0], Transport::Tcp).await;
-    let text = token(first, "", &format!("test://{room}"), &[1000, 1001, 1002]);
-    wire.send(&crate::bytes::frame(1, 7, 0, &text)).await;
-    wire.expect(&crate::bytes::frame(1, 8, 0, b"")).await;
-    for seq in 1..=3 {
-        wire.send(&crate::bytes::frame(0, 2, seq, b"")).await;
-        wire.expect(&crate::bytes::beaten(0, seq, 1)).await;
+    for way in TCP {
+        let (first, room) = (mid(), id("bench"));
+        let mut wire = shared().wire(way).await;
+        let text = token(first, "", &format!("test://{room}"), &[1000, 1001, 1002]);
+        wire.send(&crate::bytes::frame(1, 7, 0, &text)).await;
+        wire.expect(&crate::bytes::frame(1, 8, 0, b"")).await;
+        for seq in 1..=3 {
+            wire.send(&crate::bytes::frame(0, 2, seq, b"")).await;
+            wire.expect(&crate::bytes::beaten(0, seq, 1)).await;
+        }
+        let mut http: Http = shared().http().await;
+        http.push(&format!("mids?operation=1000&mids={first}"), r#"{"m":{"test":1},"u":1}"#).await;
+        wire.expect_push(&crate::bytes::pushed(1000, br#"{"m":{"test":1},"u":1}"#)).await;
+        http.push(&format!("room?operation=1000&type=test&room={room}"), r#"{"test":7}"#).await;
+        wire.expect_push(&crate::bytes::pushed(1000, br#"{"test":7}"#)).await;
     }
-    let mut http: Http = shared().http().await;
-    http.push(&format!("mids?operation=1000&mids={first}"), r#"{"m":{"test":1},"u":1}"#).await;
-    wire.expect_push(&crate::bytes::pushed(1000, br#"{"m":{"test":1},"u":1}"#)).await;
-    http.push(&format!("room?operation=1000&type=test&room={room}"), r#"{"test":7}"#).await;
-    wire.expect_push(&crate::bytes::pushed(1000, br#"{"test":7}"#)).await;
 }

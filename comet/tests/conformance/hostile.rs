@@ -256,6 +256,27 @@ async fn floods_are_closed_and_say_so_where_they_can() {
             }
         }
     }
+    // What is posted counts as well.
+    let long = [&br#"{"type":"ping"}"#[..], &[b' '; 4000]].concat();
+    for way in HTTP {
+        for (flood, times) in [(&br#"{"type":"ping"}"#[..], 150), (&long, 50)] {
+            let mut device = stack.device(way, &Who::key("flood")).await;
+            let target = format!("/sub/send?session={}", device.wire.visit.session);
+            let mut post = device.wire.another().await;
+            for _ in 0..times {
+                let status = post.fetch("POST", &target, flood).await.status;
+                if status != 204 {
+                    assert!(matches!(status, 410 | 429), "{way:?}: {status}");
+                    post = device.wire.another().await;
+                }
+            }
+            let mut last = device.json().await;
+            while last["type"] == "pong" {
+                last = device.json().await;
+            }
+            assert_eq!(last, json!({"type": "close", "code": 1002, "reason": "bad_protocol"}));
+        }
+    }
     bystander.beat().await;
 }
 
