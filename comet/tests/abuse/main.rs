@@ -11,8 +11,10 @@ mod doors;
 mod floods;
 mod places;
 mod requests;
+mod sessions;
 mod shares;
 mod storms;
 #[allow(dead_code, reason = "shared with tests that use all of it")]
 #[path = "../comet/support/mod.rs"]
 mod support;
+mod visits;

@@ -1,97 +1,18 @@
-//! Requests: devices over HTTP that do not go on with one, never end one, read no answers, or do not come back.
+//! Requests: devices over HTTP that do not go on with one, never end one, or read no answers.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use orrery_host::Stream;
-use orrery_model::{Address, Id};
-use serde_json::json;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::task::yield_now;
 use tokio::time::{Instant, timeout};
 
-use crate::doors::{Doors, WAYS, Way, check_growth, pour, resident, rest};
-use crate::support::device::{Device, frame};
-use crate::support::session::Session;
-use crate::support::web::{Reply, Web};
-
-const HTTP: [Way; 2] = [WAYS[1], WAYS[3]];
+use crate::doors::{Doors, check_growth, pour, resident, rest};
+use crate::visits::{Bystanders, HTTP, get, head, visit};
 
 /// What a few connections and the buffers between them may take.
 const SLACK: usize = 8 << 20;
-
-/// A session, and how far its device has got.
-struct Visit {
-    session: String,
-    cursor: String,
-}
-
-impl Visit {
-    fn of(welcome: &Reply) -> Self {
-        assert_eq!(welcome.status, 200, "{welcome:?}");
-        let welcome = welcome.json();
-        let value = |name: &str| welcome[name].as_str().unwrap().to_owned();
-        Self { session: value("session"), cursor: value("cursor") }
-    }
-
-    fn post(&self) -> String {
-        format!("/sub/send?session={}", self.session)
-    }
-
-    fn events(&self, how: &str) -> String {
-        format!("/sub/{how}?session={}&cursor={}", self.session, self.cursor)
-    }
-}
-
-async fn greet(web: &mut Web, user: &str) -> Reply {
-    let hello = json!({"type": "hello", "user": user}).to_string();
-    web.fetch("POST", "/sub/poll", &hello).await
-}
-
-/// A device that was let in at a door.
-async fn visit(doors: &Doors, way: Way, user: &str) -> Visit {
-    Visit::of(&greet(&mut web(doors, way).await, user).await)
-}
-
-async fn web(doors: &Doors, way: Way) -> Web {
-    Web::over(doors.open(way).await)
-}
-
-/// The head of a request, with what it says of its body.
-fn head(target: &str, body: &str) -> Vec<u8> {
-    format!("POST {target} HTTP/1.1\r\nHost: comet.test\r\n{body}\r\n\r\n").into()
-}
-
-/// Who was let in: a device over TCP, and one with a stream of events at each door.
-struct Bystanders {
-    device: Device,
-    streams: Vec<(Web, Address)>,
-    session: Session,
-}
-
-impl Bystanders {
-    async fn new(doors: &Doors) -> Self {
-        let device = doors.device(WAYS[0], "{}").await;
-        let mut streams = Vec::new();
-        for (number, way) in HTTP.into_iter().enumerate() {
-            let mut web = web(doors, way).await;
-            let user = format!("bystander-{number}");
-            let visit = Visit::of(&greet(&mut web, &user).await);
-            assert_eq!(web.fetch("GET", &visit.events("events"), "").await.status, 200);
-            streams.push((web, Address::user(Id::new(user).unwrap())));
-        }
-        Self { device, streams, session: doors.stage.session().await }
-    }
-
-    /// All of them are served.
-    async fn check(&mut self, doors: &Doors) {
-        self.device.send(frame(2, 1, b"")).await;
-        assert_eq!(self.device.receive().await.op, 3);
-        for (web, user) in &mut self.streams {
-            let route = doors.stage.logic.route(user);
-            self.session.push(5, b"served", &[&route]).await;
-            web.text_to("served").await;
-        }
-    }
-}
 
 /// Each byte comes in a packet of its own, and keeps no more than itself.
 #[tokio::test]
@@ -176,49 +97,81 @@ async fn bodies_without_an_end_are_cut_off_and_kept_nowhere() {
     check_growth(before, SLACK, "bodies without an end");
 }
 
-/// Sends a piece again and again and reads nothing, until nobody reads that for a second or it ends; gives the bytes
-/// that were taken.
-async fn stuff(stream: &mut Box<dyn Stream>, piece: &[u8], most: usize) -> usize {
-    let mut sent = 0;
-    while sent < most
-        && let Ok(Ok(())) = timeout(Duration::from_secs(1), stream.write_all(piece)).await
-    {
-        sent += piece.len();
-    }
-    sent
+/// Sends a request again and again and reads no answer, until nobody reads that or carries it out for a second, or it
+/// ends; gives the bytes that were taken.
+async fn stuff(
+    stream: &mut Box<dyn Stream>,
+    request: &[u8],
+    most: usize,
+    carried_out: Option<&Cell<usize>>,
+) -> usize {
+    let mut requests = 0;
+    let sending = async {
+        while requests * request.len() < most {
+            timeout(Duration::from_secs(1), stream.write_all(request)).await.ok()?.ok()?;
+            requests += 1;
+            // Faster than they are carried out they would be refused.
+            let is_slow =
+                || carried_out.is_some_and(|carried_out| carried_out.get() + 500 < requests);
+            let slow = async {
+                while is_slow() {
+                    yield_now().await
+                }
+            };
+            timeout(Duration::from_secs(1), slow).await.ok()?;
+        }
+        Some(())
+    };
+    sending.await;
+    requests * request.len()
 }
 
 #[tokio::test]
-async fn requests_of_a_device_that_reads_no_answers_are_read_no_more() {
+async fn requests_whose_answers_nobody_reads_are_read_no_more() {
     const POURED: usize = 64 << 20;
     // However much it may send.
     let doors = Doors::with(|config| {
         config.frames_burst = u32::MAX;
         config.bytes_burst = u32::MAX;
+        config.allow_origins = vec!["*".to_owned()];
     })
     .await;
     let mut bystanders = Bystanders::new(&doors).await;
+    // Each answer repeats it.
+    let origin = format!("Origin: {}\r\n", "x".repeat(4000));
     let mut held = Vec::new();
     let before = resident();
     for way in HTTP {
-        let visit = visit(&doors, way, "stuffed").await;
-        let post = |text: &str| {
-            let length = format!("Content-Length: {}", text.len());
-            [&head(&visit.post(), &length), text.as_bytes()].concat()
+        // What its posts have for it comes on a stream, which it reads.
+        let posting = visit(&doors, way, "posting").await;
+        let mut events = doors.open(way).await;
+        events.write_all(&get(&posting.events("events"), "")).await.unwrap();
+        let pongs = Cell::new(0);
+        let taking = async {
+            let mut bytes = [0; 16 << 10];
+            while let Ok(len @ 1..) = events.read(&mut bytes).await {
+                pongs.set(pongs.get() + bytes[..len].iter().filter(|byte| **byte == b'{').count());
+            }
         };
-        let target = visit.events("poll");
-        let poll = format!("GET {target}&wait_ms=0 HTTP/1.1\r\nHost: comet.test\r\n\r\n");
-        for (what, request) in [
-            ("messages", post(r#"{"type":"message","op":4}"#)),
-            ("pings", post(r#"{"type":"ping"}"#)),
-            ("polls", poll.into_bytes()),
-        ] {
-            let mut stream = doors.open(way).await;
-            let sent = stuff(&mut stream, &request.repeat(100), POURED).await;
-            assert!(sent < POURED / 2, "{way:?}, {what}: {sent} bytes were read");
-            held.push(stream);
-            check_growth(before, SLACK, what);
-            bystanders.check(&doors).await;
+        let ping = r#"{"type":"ping"}"#;
+        let length = format!("{origin}Content-Length: {}", ping.len());
+        let post = [&head(&posting.post(), &length), ping.as_bytes()].concat();
+        let polling = visit(&doors, way, "polling").await.events("poll") + "&wait_ms=0";
+        let stuffing = async {
+            for (what, request, carried_out) in
+                [("posts", post, Some(&pongs)), ("polls", get(&polling, &origin), None)]
+            {
+                let mut stream = doors.open(way).await;
+                let sent = stuff(&mut stream, &request, POURED, carried_out).await;
+                assert!(sent < POURED / 2, "{way:?}, {what}: {sent} bytes were read");
+                held.push(stream);
+                check_growth(before, SLACK, what);
+            }
+        };
+        tokio::select! {
+            () = stuffing => {}
+            () = taking => panic!("its stream goes on"),
         }
+        bystanders.check(&doors).await;
     }
 }

@@ -23,6 +23,7 @@ const FILES: &[(&str, &str)] = &[
     ("comet drain", "comet/tests/comet/drain.rs"),
     ("abuse floods", "comet/tests/abuse/floods.rs"),
     ("abuse requests", "comet/tests/abuse/requests.rs"),
+    ("abuse sessions", "comet/tests/abuse/sessions.rs"),
     ("abuse shares", "comet/tests/abuse/shares.rs"),
     ("abuse storms", "comet/tests/abuse/storms.rs"),
     ("vectors", "comet/core/tests/suite/vectors.rs"),
