@@ -16,6 +16,8 @@ pub(crate) enum Kind {
     WebSocketInARoom,
     /// goim's protocol on TCP, within TLS.
     TcpWithinTls,
+    /// The same protocol on WebSocket, within TLS too.
+    WebSocketWithinTls,
     /// A session by long-poll, between two requests.
     Poll,
     /// A session by SSE, whose stream is open.
@@ -27,6 +29,7 @@ impl Kind {
         match self {
             Self::Tcp => comet.tcp_address(),
             Self::TcpWithinTls => comet.tls_tcp_address().unwrap(),
+            Self::WebSocketWithinTls => comet.tls_websocket_address().unwrap(),
             Self::WebSocket | Self::Json | Self::WebSocketInARoom | Self::Poll | Self::Sse => {
                 comet.websocket_address()
             }
@@ -50,9 +53,10 @@ impl Device {
                 greet(&mut trust.connect(&mut stream), credentials.as_bytes());
             }
             Kind::WebSocket | Kind::WebSocketInARoom => {
-                upgrade(&mut stream, "");
-                ask(&mut stream, &message(0x82, &frame(7, credentials.as_bytes())));
-                ask(&mut stream, &message(0x82, &frame(2, b"")));
+                greet_in_messages(&mut stream, credentials.as_bytes());
+            }
+            Kind::WebSocketWithinTls => {
+                greet_in_messages(&mut trust.connect(&mut stream), credentials.as_bytes());
             }
             Kind::Json => {
                 upgrade(&mut stream, "Sec-WebSocket-Protocol: orrery.json.v1\r\n");
@@ -93,7 +97,14 @@ fn greet(stream: &mut (impl Read + Write), credentials: &[u8]) {
     ask(stream, &frame(2, b""));
 }
 
-fn upgrade(stream: &mut TcpStream, protocol: &str) {
+/// The same in messages of WebSocket.
+fn greet_in_messages(stream: &mut (impl Read + Write), credentials: &[u8]) {
+    upgrade(stream, "");
+    ask(stream, &message(0x82, &frame(7, credentials)));
+    ask(stream, &message(0x82, &frame(2, b"")));
+}
+
+fn upgrade(stream: &mut (impl Read + Write), protocol: &str) {
     let request = format!(
         "GET /sub HTTP/1.1\r\nHost: comet.test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{protocol}\r\n"

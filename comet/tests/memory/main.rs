@@ -35,12 +35,13 @@ const CONNECTIONS: usize = 500;
 /// them, and what it knows of a socket 256. Within TLS rustls has its state, and what aws-lc has of C's allocator is
 /// not counted. A session over HTTP is a connection as well, and its socket has another task and its buffers, which
 /// stay as long as it does: hyper's, which are of 8 KiB each, and the 4 KiB that its first head was read into.
-const BYTES_MAX: [(Kind, usize); 7] = [
+const BYTES_MAX: [(Kind, usize); 8] = [
     (Kind::Tcp, 1700),
     (Kind::WebSocket, 1700),
     (Kind::Json, 1700),
     (Kind::WebSocketInARoom, 2000),
     (Kind::TcpWithinTls, 4200),
+    (Kind::WebSocketWithinTls, 4200),
     (Kind::Poll, 36_000),
     (Kind::Sse, 36_000),
 ];
