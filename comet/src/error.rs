@@ -1,4 +1,4 @@
-//! What can go wrong when a comet starts.
+//! What can go wrong when a comet starts, and why one ends by itself.
 
 use std::io;
 use std::net::SocketAddr;
@@ -42,4 +42,15 @@ pub enum StartError {
         /// What the operating system says.
         source: io::Error,
     },
+}
+
+/// Why a comet ended by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Ended {
+    /// Another one has its place in the cluster. Started again it would take that one's.
+    #[error("another instance runs under its id")]
+    Superseded,
+    /// The thread of this worker ended, with the devices that it had. It is to be started again.
+    #[error("its worker {0} ended")]
+    Worker(usize),
 }

@@ -9,6 +9,7 @@ mod admission;
 mod comet;
 mod config;
 mod connection;
+mod crew;
 mod delivery;
 mod drain;
 mod edge;
@@ -29,5 +30,5 @@ mod unread;
 mod worker;
 
 pub use config::{Advertise, Config, Tls, WhenFull};
-pub use error::StartError;
+pub use error::{Ended, StartError};
 pub use server::{Handle, start};

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use orrery_host::{Host, Listener, Task};
 use orrery_model::Id;
 use orrery_model::control;
@@ -15,10 +14,11 @@ use tokio::time::{Instant, timeout_at};
 use crate::admission::Admission;
 use crate::comet::Comet;
 use crate::config::{Config, Tls};
+use crate::crew::Crew;
 use crate::delivery;
 use crate::drain::{self, Drain, Elsewhere, Wish};
 use crate::edge::Edge;
-use crate::error::StartError;
+use crate::error::{Ended, StartError};
 use crate::http::Sessions;
 use crate::limits::{DELIVERY_FAREWELL, DETACH_SHARE, FAREWELL_SHARE, WORKERS_END_SHARE};
 use crate::listen::{Door, Secured};
@@ -26,7 +26,6 @@ use crate::mailbox::{Transport, Workers};
 use crate::metrics::Metrics;
 use crate::presence::{Life, Parts, Presence};
 use crate::totals::Totals;
-use crate::worker;
 
 /// A running comet. Its drop ends it at once; [`Handle::stop`] ends it in order.
 pub struct Handle {
@@ -41,7 +40,7 @@ pub struct Handle {
     listeners: Vec<(Transport, Task)>,
     /// Has certificates replaced.
     _certificates: Option<Task>,
-    threads: Vec<Task>,
+    crew: Crew,
     presence: Vec<Task>,
     edge: Task,
 }
@@ -93,12 +92,7 @@ pub async fn start(config: Config, host: Host) -> Result<Handle, StartError> {
         tasks: host.tasks.clone(),
     });
 
-    let mut threads = Vec::new();
-    for (index, mailbox) in mailboxes.into_iter().enumerate() {
-        let comet = comet.clone();
-        let start = Box::new(move || worker::run(comet, index, mailbox).boxed_local());
-        threads.push(host.tasks.worker(format!("comet-{index}"), start));
-    }
+    let crew = Crew::start(&comet, mailboxes);
     let delivery = delivery::Server::start(comet.clone(), &host, delivering, delivery_address);
     let draining = host.tasks.spawn("drain", drain::run(comet.clone()));
     let opened = |door: Door| {
@@ -121,7 +115,7 @@ pub async fn start(config: Config, host: Host) -> Result<Handle, StartError> {
         draining,
         listeners,
         _certificates: certificates,
-        threads,
+        crew,
         edge: edge_task,
     })
 }
@@ -161,18 +155,28 @@ impl Handle {
             return Err("draining: devices are sent elsewhere".to_owned());
         }
         match *self.comet.presence.life().borrow() {
-            Life::Attached(_) => Ok(()),
-            Life::Attaching => Err("not attached to the cluster".to_owned()),
-            Life::Superseded => Err("another instance runs under this comet's id".to_owned()),
-            Life::Ended => Err("stopping".to_owned()),
+            Life::Attached(_) => {}
+            Life::Attaching => return Err("not attached to the cluster".to_owned()),
+            Life::Superseded => {
+                return Err("another instance runs under this comet's id".to_owned());
+            }
+            Life::Ended => return Err("stopping".to_owned()),
+        }
+        match self.crew.first_ended() {
+            Some(worker) => Err(Ended::Worker(worker).to_string()),
+            None => Ok(()),
         }
     }
 
-    /// Waits until the comet has ended by itself: another instance runs under its id.
-    pub async fn ended(&self) {
+    /// Waits until the comet has ended by itself, and says why. What is left of it is still to be stopped.
+    pub async fn ended(&self) -> Ended {
         let mut life = self.comet.presence.life();
-        // The sender lives as long as this handle.
-        let _ = life.wait_for(|life| matches!(life, Life::Superseded | Life::Ended)).await;
+        tokio::select! {
+            biased;
+            // First: the workers of a comet that was superseded are told to end. The sender lives as long as this handle.
+            _ = life.wait_for(|life| matches!(life, Life::Superseded | Life::Ended)) => Ended::Superseded,
+            worker = self.crew.ended() => Ended::Worker(worker),
+        }
     }
 
     /// Registers the comet's metrics.
@@ -218,9 +222,7 @@ impl Handle {
             drop(listeners);
             // Those that were still shaking hands.
             comet.workers.close_all(CloseReason::Drain).await;
-            for thread in self.threads {
-                thread.join().await;
-            }
+            self.crew.join().await;
         };
         if timeout_at(goodbyes_at, in_order).await.is_err() {
             let devices = comet.metrics.connections();

@@ -66,7 +66,8 @@ pub trait Tasks: Send + Sync {
     fn blocking(&self, name: &'static str, work: Box<dyn FnOnce() + Send>) -> TaskFuture;
 
     /// Starts a worker: a thread of its own with a single-threaded runtime, that may also block (the
-    /// log's writer does). Ends with its future. Simulation runs it among the other tasks.
+    /// log's writer does). Ends with its future; one that panics is dropped, which is how others can notice it.
+    /// Simulation runs it among the other tasks.
     fn worker(&self, name: String, start: WorkerStart) -> Task;
 
     /// The processor time that the thread which asks has taken so far. In simulation none: nothing takes time there.

@@ -176,8 +176,7 @@ impl Service for orrery_comet::Handle {
     }
 
     async fn ended(&self) -> String {
-        self.ended().await;
-        "another instance runs under its id".to_owned()
+        self.ended().await.to_string()
     }
 
     fn hurry(&self) -> Option<Hurry> {

@@ -6,6 +6,7 @@
 mod audit;
 mod coalesce;
 mod connect;
+mod crew;
 mod deliver;
 mod drain;
 mod http_limits;

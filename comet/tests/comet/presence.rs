@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use orrery_comet::Ended;
 use orrery_proto::edge::edge_request::Kind as Request;
 use orrery_proto::registry::command::Kind as Write;
 use orrery_proto::registry::{Bind, Unbind, unbind};
@@ -262,7 +263,7 @@ async fn a_superseded_comet_closes_its_devices_and_ends() {
     let mut device = stage.json().await;
     device.hello(json!({"type": "hello", "user": "1"})).await;
     stage.logic.supersede();
-    soon("the end", stage.comet.ended()).await;
+    assert_eq!(soon("the end", stage.comet.ended()).await, Ended::Superseded);
     assert_eq!(device.closed().await, 1012);
     assert!(stage.comet.ready().unwrap_err().contains("another instance"));
 }

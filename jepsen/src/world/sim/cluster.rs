@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use orrery_comet::Ended;
 use orrery_model::NodeId;
 use orrery_router_store::model::ModelDisk;
 use parking_lot::Mutex;
@@ -172,10 +173,10 @@ impl Cluster {
                     let edges = logics.map(|logic| format!("{}:3118", logic.name)).collect();
                     let config = comet_config(&comet.name, edges, &edge);
                     let why = match orrery_comet::start(config, comet.machine.host()).await {
-                        Ok(handle) => {
-                            handle.ended().await;
-                            SUPERSEDED.to_owned()
-                        }
+                        Ok(handle) => match handle.ended().await {
+                            Ended::Superseded => SUPERSEDED.to_owned(),
+                            ended => ended.to_string(),
+                        },
                         Err(error) => error.to_string(),
                     };
                     cluster.over(&comet.name, why).await

@@ -73,3 +73,31 @@ impl Tasks for SimTasks {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::task::LocalSet;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_a_worker_held_that_panicked_is_dropped() {
+        let noticed = async {
+            let tasks = SimTasks::of_this_host(Gate::default(), Gate::default());
+            let (held, noticed) = oneshot::channel::<()>();
+            let start = move || {
+                let panics = async move {
+                    let _held = held;
+                    tokio::task::yield_now().await;
+                    panic!("a panic was asked for");
+                };
+                panics.boxed_local()
+            };
+            let worker = tasks.worker("fragile".to_owned(), Box::new(start));
+            let noticed = noticed.await;
+            worker.join().await;
+            noticed
+        };
+        assert!(LocalSet::new().run_until(noticed).await.is_err());
+    }
+}
