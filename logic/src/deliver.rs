@@ -44,6 +44,7 @@ pub(crate) type Awaited = oneshot::Receiver<Receipt>;
 struct Outgoing {
     deliver: Deliver,
     answer: oneshot::Sender<Receipt>,
+    queued: Instant,
     /// Its share of the bytes that may wait, of which it has as many as its encoded length.
     bytes: OwnedSemaphorePermit,
 }
@@ -118,10 +119,11 @@ impl DeliverySession {
         let total = u32::try_from(lengths.iter().sum::<usize>()).unwrap_or(u32::MAX);
         let all = self.bytes.clone().try_acquire_many_owned(total);
         let mut all = all.map_err(|_| DeliverError::Overloaded)?;
+        let queued = Instant::now();
         let queue = |(place, (deliver, length)): (mpsc::Permit<'_, Outgoing>, (Deliver, usize))| {
             let (answer, awaited) = oneshot::channel();
             let bytes = all.split(length).expect("the whole is the sum of its parts");
-            place.send(Outgoing { deliver, answer, bytes });
+            place.send(Outgoing { deliver, answer, queued, bytes });
             awaited
         };
         let awaited = places.zip(deliveries.into_iter().zip(lengths)).map(queue).collect();
@@ -254,9 +256,21 @@ impl Driver {
             bytes += size;
             self.last_id += 1;
             self.unanswered.insert(self.last_id, next.answer);
-            deliveries.push(Deliver { id: self.last_id, ..next.deliver });
+            let timeout_ms = left_ms(next.deliver.timeout_ms, next.queued.elapsed());
+            deliveries.push(Deliver { id: self.last_id, timeout_ms, ..next.deliver });
         }
         Deliveries { deliveries }
+    }
+}
+
+/// What is left of the time for an answer after it has waited here: the comet counts it from the arrival. 0 has no end.
+fn left_ms(timeout_ms: u32, waited: Duration) -> u32 {
+    match timeout_ms {
+        0 => 0,
+        timeout_ms => {
+            let waited_ms = u32::try_from(waited.as_millis()).unwrap_or(u32::MAX);
+            timeout_ms.saturating_sub(waited_ms).max(1)
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicUsize;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use orrery_host::grpc;
+use orrery_host::{Listener, grpc};
 use orrery_proto::common;
 use orrery_proto::delivery::delivery_server::{Delivery, DeliveryServer};
 use orrery_proto::delivery::{CensusPage, CensusRequest, ToConnections, deliver};
@@ -66,6 +66,21 @@ fn counting(counted: mpsc::UnboundedSender<usize>, told: mpsc::UnboundedReceiver
     }))
 }
 
+/// A comet that says how long each delivery may wait for its answer.
+fn timing(timeouts: mpsc::UnboundedSender<u32>) -> Scripted {
+    Scripted(Box::new(move |mut deliveries, answers| {
+        let timeouts = timeouts.clone();
+        async move {
+            // The session goes on as long as somebody could answer.
+            let _answers = answers;
+            while let Ok(Some(batch)) = deliveries.message().await {
+                batch.deliveries.iter().for_each(|it| _ = timeouts.send(it.timeout_ms));
+            }
+        }
+        .boxed()
+    }))
+}
+
 /// What a talking comet does: says whether it takes devices, or nothing of it, or ends the session.
 enum Word {
     Says(Option<bool>),
@@ -105,13 +120,22 @@ fn talking(
 
 /// Serves a comet; gives the way to it.
 async fn serve(host: &Host, comet: Scripted) -> (Channel, Task) {
+    let (listener, channel) = listen(host).await;
+    (channel, serve_on(listener, host, comet))
+}
+
+/// Where a comet may be served, now or later.
+async fn listen(host: &Host) -> (Box<dyn Listener>, Channel) {
     let listener = host.net.listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
+    (listener, grpc::channel(host.net.clone(), &address).unwrap())
+}
+
+fn serve_on(listener: Box<dyn Listener>, host: &Host, comet: Scripted) -> Task {
     let server = tonic::transport::Server::builder()
         .add_service(DeliveryServer::new(comet))
         .serve_with_incoming(grpc::incoming(listener));
-    let server = host.tasks.spawn("server", async move { server.await.unwrap() });
-    (grpc::channel(host.net.clone(), &address).unwrap(), server)
+    host.tasks.spawn("server", async move { server.await.unwrap() })
 }
 
 #[tokio::test]
@@ -197,12 +221,30 @@ async fn a_comet_that_takes_no_devices_is_known_to_until_it_says_otherwise_on_a_
 }
 
 #[tokio::test]
+async fn what_waited_for_a_comet_has_so_much_less_time_there() {
+    let host = Host::system();
+    let (told, mut timeouts) = mpsc::unbounded_channel();
+    let (listener, channel) = listen(&host).await;
+    let session = DeliverySession::open("c".into(), channel, Metrics::new(), &host);
+    let within = |timeout_ms| Deliver { timeout_ms, ..Deliver::default() };
+    let _awaited = session.send(vec![within(60_000), within(50), within(0)]).unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let _server = serve_on(listener, &host, timing(told));
+    let mut timeout = async || {
+        let told = tokio::time::timeout(Duration::from_secs(10), timeouts.recv()).await;
+        told.expect("it is delivered").unwrap()
+    };
+    let left = timeout().await;
+    assert!((1..=60_000 - 200).contains(&left), "{left}");
+    assert_eq!(timeout().await, 1, "none is left, and 0 would have no end");
+    assert_eq!(timeout().await, 0);
+}
+
+#[tokio::test]
 async fn what_waits_for_a_comet_that_hangs_is_bounded_in_bytes() {
     let host = Host::system();
     // It takes connections and never says a word.
-    let listener = host.net.listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    let channel = grpc::channel(host.net.clone(), &address).unwrap();
+    let (_listener, channel) = listen(&host).await;
     let session = DeliverySession::open("c".into(), channel, Metrics::new(), &host);
     let body = bytes::Bytes::from(vec![0; 1 << 20]);
     let delivery = || {
