@@ -83,7 +83,8 @@ async fn begin(worker: Rc<Worker>, arrival: Arrival) -> Option<Task> {
                 Some(Some(Shaken::Hands(stream, dialect))) => (stream, dialect),
                 // Whatever it opens is a connection of its own.
                 Some(Some(Shaken::Http(stream, read))) => {
-                    Box::pin(http::serve(&worker, stream, read, address, handshake)).await;
+                    Box::pin(http::serve(&worker, stream, read, address, (handshake, deadline)))
+                        .await;
                     return None;
                 }
                 Some(None) | None => {

@@ -9,7 +9,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use orrery_host::Stream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::socket::{OnFlush, Socket};
 use super::visit::Visit;
@@ -17,17 +17,18 @@ use crate::admission::Handshake;
 use crate::limits::{FLUSH_TIMEOUT, HANDSHAKE_BYTES_MAX, RESPONSE_STALL_MAX};
 use crate::worker::Worker;
 
-/// Serves a connection of which something was read until it ends, or the worker does. Each request's head has to come
-/// within the time of a handshake, counted from the end of the one before.
+/// Serves a connection of which something was read until it ends, or the worker does. It has a place among those that
+/// shake hands until then, unless it brings a hello or names a session. Each later request's head has to come within the
+/// time of a handshake, counted from the end of the one before.
 pub(crate) async fn serve(
     worker: &Rc<Worker>,
     stream: Box<dyn Stream>,
     read: Bytes,
     remote: SocketAddr,
-    handshake: Handshake,
+    unnamed: (Handshake, Instant),
 ) {
     let on_flush = Rc::<OnFlush>::default();
-    let visit = Rc::new(Visit::new(worker.clone(), remote, on_flush.clone(), handshake));
+    let visit = Rc::new(Visit::new(worker.clone(), remote, on_flush.clone(), unnamed));
     let socket = TokioIo::new(Socket::new(stream, read, on_flush, RESPONSE_STALL_MAX));
     let mut builder = http1::Builder::new();
     builder

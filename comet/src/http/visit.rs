@@ -15,7 +15,7 @@ use hyper::header::{self, HeaderName};
 use hyper::{Request, Response, StatusCode};
 use orrery_comet_core::http::{self, Cursor, Refusal, SessionId, Verdict};
 use orrery_comet_core::json::{BadMessage, ClientMessage};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::reply::{EventStream, Reply};
 use super::response::{self, close, empty, events, json, preflight};
@@ -34,8 +34,9 @@ pub(super) struct Visit {
     worker: Rc<Worker>,
     remote: SocketAddr,
     on_flush: Rc<OnFlush>,
-    /// Its place among those that are not authenticated; kept until it brings a hello or names a session.
-    handshake: RefCell<Option<Handshake>>,
+    /// Its place among those that are not authenticated, and until when it may have it; kept until it brings a hello or
+    /// names a session.
+    unnamed: RefCell<Option<(Handshake, Instant)>>,
 }
 
 impl Visit {
@@ -43,9 +44,9 @@ impl Visit {
         worker: Rc<Worker>,
         remote: SocketAddr,
         on_flush: Rc<OnFlush>,
-        handshake: Handshake,
+        unnamed: (Handshake, Instant),
     ) -> Self {
-        Self { worker, remote, on_flush, handshake: RefCell::new(Some(handshake)) }
+        Self { worker, remote, on_flush, unnamed: RefCell::new(Some(unnamed)) }
     }
 
     /// Answers a request. After a refusal the connection closes: who sends what is refused gets no more of it for one
@@ -68,7 +69,10 @@ impl Visit {
 
     async fn carry_out(&self, asked: http::Request, body: Incoming) -> Answer {
         match asked {
-            http::Request::Hello => self.greet(self.message(body).await?).await,
+            http::Request::Hello => {
+                let deadline = self.deadline();
+                self.greet(self.message(body, deadline).await?, deadline).await
+            }
             http::Request::Poll { session, cursor, wait_ms } => {
                 self.poll(&self.find(session)?, cursor, wait_ms).await
             }
@@ -87,7 +91,7 @@ impl Visit {
             }
             http::Request::Send(session) => {
                 let session = self.find(session)?;
-                session.post(&self.message(body).await?, Instant::now())?;
+                session.post(&self.message(body, self.deadline()).await?, Instant::now())?;
                 Ok(empty())
             }
             http::Request::Close(session) => {
@@ -106,8 +110,8 @@ impl Visit {
         }
     }
 
-    /// Opens a session for a hello, and waits for what becomes of it.
-    async fn greet(&self, hello: Bytes) -> Answer {
+    /// Opens a session for a hello, and waits for what becomes of it until the deadline.
+    async fn greet(&self, hello: Bytes, deadline: Instant) -> Answer {
         match ClientMessage::parse(&hello) {
             Ok(ClientMessage::Hello(_)) => {}
             Ok(other) => return Err(Refusal::NoHello(other.into_id())),
@@ -115,7 +119,7 @@ impl Visit {
         }
         let comet = self.comet();
         // The session has a place of its own.
-        self.handshake.take();
+        self.unnamed.take();
         if self.worker.closing.is_cancelled() {
             return Err(Refusal::Overloaded);
         }
@@ -138,7 +142,7 @@ impl Visit {
             transport: Transport::Http,
             tls: None,
             place,
-            deadline: now + comet.config.handshake(),
+            deadline,
         };
         comet.workers.arrived(arrival).await;
         self.verdict(session, turn, orphan).await
@@ -213,20 +217,26 @@ impl Visit {
 
     fn find(&self, id: SessionId) -> Result<Arc<PollSession>, Refusal> {
         let session = self.comet().sessions.find(id).ok_or(Refusal::NoSuchSession)?;
-        self.handshake.take();
+        self.unnamed.take();
         session.claim();
         Ok(session)
     }
 
+    /// Until when a request that begins now has to be there, and authenticated if it is a hello. For the first one of a
+    /// device the time of a handshake began when it connected.
+    fn deadline(&self) -> Instant {
+        let of_place = self.unnamed.borrow().as_ref().map(|(_, deadline)| *deadline);
+        of_place.unwrap_or_else(|| Instant::now() + self.comet().config.handshake())
+    }
+
     /// The text of a message.
-    async fn message(&self, mut body: Incoming) -> Result<Bytes, Refusal> {
-        let config = &self.comet().config;
-        let most = config.json_message_bytes;
-        let text = match timeout(config.handshake(), gather(&mut body, most)).await {
+    async fn message(&self, mut body: Incoming, deadline: Instant) -> Result<Bytes, Refusal> {
+        let most = self.comet().config.json_message_bytes;
+        let text = match timeout_at(deadline, gather(&mut body, most)).await {
             Ok(Ok(Some(text))) => text,
             Ok(Ok(None)) => {
                 // A kernel with unread input would throw the answer away.
-                let _ = timeout(config.handshake(), discard(&mut body, UNREAD_MAX)).await;
+                let _ = timeout_at(deadline, discard(&mut body, UNREAD_MAX)).await;
                 return Err(Refusal::TooLong(most));
             }
             Ok(Err(_)) => return Err(Refusal::BadBody),

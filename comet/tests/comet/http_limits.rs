@@ -1,13 +1,17 @@
 //! HTTP limits: how much of a comet one device over HTTP can hold.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use orrery_comet_core::limits::HTTP_ANSWERS_MAX;
 use orrery_host::Host;
 use orrery_proto::delivery::Outcome;
+use orrery_proto::edge::edge_request::Kind as Request;
 use serde_json::json;
+use tokio::time::{Instant, sleep};
 
 use crate::connect::user;
+use crate::support::logic::Fate;
 use crate::support::memory::{DOOR, MemoryNet};
 use crate::support::web::{Reply, Web};
 use crate::support::{Stage, soon};
@@ -64,4 +68,47 @@ async fn a_device_that_asks_again_and_reads_nothing_has_a_few_answers_in_memory_
         }
     });
     assert_eq!(again.await.json(), read, "nothing is lost meanwhile");
+}
+
+#[tokio::test]
+async fn a_first_hello_its_body_and_its_authentication_have_together_the_time_of_a_handshake() {
+    const HANDSHAKE: Duration = Duration::from_millis(2000);
+    const PART: Duration = Duration::from_millis(600);
+    let stage = Stage::with(|config| config.handshake_ms = HANDSHAKE.as_millis() as u64).await;
+    stage.logic.rule(|request| match request {
+        Request::Authenticate(it) if it.credentials.windows(4).any(|word| word == b"held") => {
+            Fate::Hold
+        }
+        _ => Fate::Answer,
+    });
+    let body = r#"{"type":"hello","user":"held"}"#;
+    let head = format!("POST /sub/poll HTTP/1.1\r\nContent-Length: {}\r\n\r\n", body.len());
+    // What is said after each part of the time, and what is answered.
+    let said = async |words: [&str; 2], status: u16| {
+        let began = Instant::now();
+        let mut web = Web::connect(&stage.host, stage.comet.websocket_address()).await;
+        for word in words {
+            sleep(PART).await;
+            web.say(word).await;
+        }
+        let reply = web.reply().await;
+        let took = began.elapsed();
+        assert_eq!(reply.status, status, "{reply:?}");
+        // With a time of its own the last part would have ended at the later moment.
+        assert!(took >= HANDSHAKE && took < HANDSHAKE + 2 * PART, "{words:?}: {took:?}");
+        reply
+    };
+    let later = async {
+        let mut web = Web::connect(&stage.host, stage.comet.websocket_address()).await;
+        let session = session_of(&web.fetch("POST", "/sub/poll", HELLO).await);
+        for _ in 0..2 {
+            let target = format!("/sub/poll?{session}&wait_ms=1500");
+            assert_eq!(web.fetch("GET", &target, "").await.status, 200);
+        }
+        let welcome = web.fetch("POST", "/sub/poll", HELLO).await;
+        assert_eq!(welcome.status, 200, "this one's time begins with it: {welcome:?}");
+    };
+    let authenticating = said([&head, body], 503);
+    let (refused, _, ()) = tokio::join!(authenticating, said(["", &head], 408), later);
+    assert_eq!(refused.json()["events"][0]["code"], 4005);
 }

@@ -47,7 +47,12 @@ impl Web {
         let request = format!(
             "{method} {target} HTTP/1.1\r\nHost: comet.test\r\nContent-Length: {len}\r\n{headers}\r\n{body}"
         );
-        self.stream.write_all(request.as_bytes()).await.expect("the comet reads");
+        self.say(&request).await;
+    }
+
+    /// Sends a part of a request.
+    pub(crate) async fn say(&mut self, text: &str) {
+        self.stream.write_all(text.as_bytes()).await.expect("the comet reads");
     }
 
     /// The next answer; of a stream only its head.
