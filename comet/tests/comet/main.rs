@@ -10,6 +10,7 @@ mod crew;
 mod deliver;
 mod drain;
 mod http_limits;
+mod http_refusals;
 mod json;
 mod limits;
 mod outage;

@@ -19,6 +19,7 @@ const FILES: &[(&str, &str)] = &[
     ("unit session", "comet/src/http/session/mod.rs"),
     ("comet http_limits", "comet/tests/comet/http_limits.rs"),
     ("unit sessions", "comet/src/http/sessions.rs"),
+    ("comet http_refusals", "comet/tests/comet/http_refusals.rs"),
     ("comet tls", "comet/tests/comet/tls.rs"),
     ("comet drain", "comet/tests/comet/drain.rs"),
     ("abuse floods", "comet/tests/abuse/floods.rs"),
