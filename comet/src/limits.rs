@@ -212,6 +212,9 @@ pub(crate) const REFUSAL_TIMEOUT: Duration = Duration::from_millis(20);
 /// on its way by then; one that floods us is not listened to for longer.
 pub(crate) const UNREAD_MAX: usize = 64 * 1024;
 
+/// How long what is left of a request over HTTP is waited for before an answer after which its connection closes.
+pub(crate) const UNREAD_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Most bytes that are read and thrown away from a device that is refused with a word, so that the kernel does not
 /// throw the word away: a request as devices send it. Nothing is waited for.
 pub(crate) const REFUSED_UNREAD_MAX: usize = 2048;

@@ -6,6 +6,7 @@
 //! outbox, limits, receipts and deadlines are those of every connection. The requests come over sockets of their own,
 //! each [served](serve()) by the worker that accepted it, and find their session by its id.
 
+mod body;
 mod reply;
 mod response;
 mod serve;

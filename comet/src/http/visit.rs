@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderName};
 use hyper::{Request, Response, StatusCode};
@@ -17,13 +16,14 @@ use orrery_comet_core::http::{self, Cursor, Refusal, SessionId, Verdict};
 use orrery_comet_core::json::{BadMessage, ClientMessage};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::body;
 use super::reply::{EventStream, Reply};
 use super::response::{self, close, empty, events, json, preflight};
 use super::session::{Next, PollSession};
 use super::socket::{Given, OnFlush, Orphan};
 use crate::admission::{Handshake, Refused};
 use crate::comet::Comet;
-use crate::limits::UNREAD_MAX;
+use crate::limits::{UNREAD_MAX, UNREAD_TIMEOUT};
 use crate::mailbox::{Arrival, Transport};
 use crate::worker::Worker;
 
@@ -57,17 +57,31 @@ impl Visit {
         request: Request<Incoming>,
     ) -> Result<Response<Reply>, Infallible> {
         let origin = request.headers().get(header::ORIGIN).cloned();
-        let answered = match read(&request) {
-            Ok(asked) => self.carry_out(asked, request.into_body()).await,
+        let asked = read(&request);
+        let expects = request.headers().contains_key(header::EXPECT);
+        let mut body = request.into_body();
+        let answered = match asked {
+            Ok(asked) => self.carry_out(asked, &mut body).await,
             Err(refusal) => Err(refusal),
         };
         let mut response =
             answered.unwrap_or_else(|refusal| response::refused(self.comet(), &refusal));
+        let is_unread = match response.status() {
+            // What it has is on its way.
+            StatusCode::PAYLOAD_TOO_LARGE => true,
+            // It had its time.
+            StatusCode::REQUEST_TIMEOUT => false,
+            // Who waits to be told to go on has sent nothing, and is not told so.
+            _ => !expects,
+        };
+        if is_unread && response.headers().contains_key(header::CONNECTION) {
+            self.discard(&mut body).await;
+        }
         response::finish(self.comet(), &mut response, origin);
         Ok(response)
     }
 
-    async fn carry_out(&self, asked: http::Request, body: Incoming) -> Answer {
+    async fn carry_out(&self, asked: http::Request, body: &mut Incoming) -> Answer {
         match asked {
             http::Request::Hello => {
                 let deadline = self.deadline();
@@ -230,15 +244,11 @@ impl Visit {
     }
 
     /// The text of a message.
-    async fn message(&self, mut body: Incoming, deadline: Instant) -> Result<Bytes, Refusal> {
+    async fn message(&self, body: &mut Incoming, deadline: Instant) -> Result<Bytes, Refusal> {
         let most = self.comet().config.json_message_bytes;
-        let text = match timeout_at(deadline, gather(&mut body, most)).await {
+        let text = match timeout_at(deadline, body::gather(body, most)).await {
             Ok(Ok(Some(text))) => text,
-            Ok(Ok(None)) => {
-                // A kernel with unread input would throw the answer away.
-                let _ = timeout_at(deadline, discard(&mut body, UNREAD_MAX)).await;
-                return Err(Refusal::TooLong(most));
-            }
+            Ok(Ok(None)) => return Err(Refusal::TooLong(most)),
             Ok(Err(_)) => return Err(Refusal::BadBody),
             Err(_) => return Err(Refusal::Incomplete),
         };
@@ -247,6 +257,13 @@ impl Visit {
             Ok(_) => Err(bad("there is no body")),
             Err(_) => Err(bad("the body is not UTF-8")),
         }
+    }
+
+    /// Reads what is left of a request after whose answer the connection closes: a kernel with unread input would throw
+    /// the answer away. Whoever is not named yet has its place no longer than it may.
+    async fn discard(&self, body: &mut Incoming) {
+        let until = self.deadline().min(Instant::now() + UNREAD_TIMEOUT);
+        let _ = timeout_at(until, body::discard(body, UNREAD_MAX)).await;
     }
 
     fn comet(&self) -> &Comet {
@@ -264,30 +281,6 @@ fn read(request: &Request<Incoming>) -> Result<http::Request, Refusal> {
         uri.query().unwrap_or_default(),
         last,
     )
-}
-
-/// What a body is, where it is no longer than that. Copied piece by piece: a piece of one byte keeps the whole buffer
-/// that it was read into.
-async fn gather(body: &mut Incoming, most: usize) -> Result<Option<Vec<u8>>, hyper::Error> {
-    let mut text = Vec::new();
-    while let Some(frame) = body.frame().await {
-        let Ok(piece) = frame?.into_data() else { continue };
-        if text.len() + piece.len() > most {
-            return Ok(None);
-        }
-        text.extend_from_slice(&piece);
-    }
-    Ok(Some(text))
-}
-
-/// Reads on and throws it away, so much at most.
-async fn discard(body: &mut Incoming, most: usize) {
-    let mut left = most;
-    while left > 0
-        && let Some(Ok(frame)) = body.frame().await
-    {
-        left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
-    }
 }
 
 fn bad(detail: &str) -> Refusal {
