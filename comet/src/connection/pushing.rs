@@ -204,12 +204,16 @@ mod tests {
     use crate::presence::Names;
     use crate::worker::Waiting;
 
-    /// A connection that is being bound, in a room.
-    fn member() -> (Rc<Connection>, Rc<Section>) {
+    /// A connection that is being bound.
+    fn connection() -> Rc<Connection> {
         let limits = OutboxLimits { frames: HELD_MAX, bytes: 1024 };
         let session = Session::new(Dialect::Tcp, 0);
-        let connection = Connection::new(Conn(256), session, Shared::of(Rc::default(), limits));
-        let (connection, id) = (Rc::new(connection), Id::new("lobby").unwrap());
+        Rc::new(Connection::new(Conn(256), session, Shared::of(Rc::default(), limits)))
+    }
+
+    /// One in a room.
+    fn member() -> (Rc<Connection>, Rc<Section>) {
+        let (connection, id) = (connection(), Id::new("lobby").unwrap());
         let room = Rc::new(Section::new(Address::room(id.clone()), 0));
         let slot = room.join(connection.clone());
         let membership = Membership { id, section: room.clone(), slot };
@@ -275,6 +279,27 @@ mod tests {
         assert_eq!(wait(&room, 100), (0, 1), "no more is held");
         connection.named(names());
         assert_eq!(connection.lag().map(|lag| lag.dropped), Some(0));
+    }
+
+    #[test]
+    fn all_members_of_a_room_get_the_same_bytes_of_what_waited() {
+        let (first, room) = member();
+        let second = connection();
+        room.join(second.clone());
+        let all = [first, second];
+        all.iter().for_each(|member| member.named(names()));
+        let pieces = || {
+            all.each_ref().map(|member| {
+                let outbox = member.outbox.take();
+                outbox.queued().map(|bytes| (bytes.as_ptr(), bytes.len())).collect::<Vec<_>>()
+            })
+        };
+        for pushes in [1, 2] {
+            (0..pushes).for_each(|op| assert_eq!(wait(&room, op), (2, 0)));
+            room.write();
+            let [first, second] = pieces();
+            assert_eq!((first.len(), &first), (1, &second), "{pushes} in one piece");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod hostile;
 mod http;
 mod json;
 mod promises;
+mod push;
 mod session;
 mod vectors;
 mod websocket;
