@@ -2,11 +2,14 @@
 //! protocols mean the same over it is shown by the conformance suite.
 
 use std::io::ErrorKind;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use orrery_comet::{Config, Tls};
 use orrery_comet_core::Frame;
-use orrery_host::{Host, Stream};
+use orrery_host::{Clock, Host, Stream};
 use orrery_proto::delivery::{CloseReason, Outcome};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -15,10 +18,12 @@ use tokio::time::Instant;
 use crate::connect::key;
 use crate::support::device::{BOTH, Device, Transport, frame};
 use crate::support::json::JsonDevice;
-use crate::support::secured::Secured;
+use crate::support::patience::until;
+use crate::support::secured::{Door, Secured};
 use crate::support::session::{target, to_connections};
 use crate::support::soon;
 use crate::support::tls::{Files, Pair, connect};
+use crate::support::web::Web;
 
 /// All that comes until the end, however that comes.
 async fn rest(stream: &mut Box<dyn Stream>) -> Vec<u8> {
@@ -83,7 +88,8 @@ async fn who_speaks_only_http_2_is_refused_by_the_port_for_websocket() {
 
 #[tokio::test]
 async fn a_new_certificate_is_shown_to_new_devices_and_the_others_go_on() {
-    let secured = Secured::with(|_| {}).await;
+    // For longer than this takes.
+    let secured = Secured::with(|config| config.poll_wait_ms = 120_000).await;
     let (host, address) = (&secured.stage.host, secured.address(Transport::Tcp));
     let ends_at = || secured.stage.measured("tls_certificate_expires_at_seconds");
     assert_eq!(ends_at(), Some(2_840_140_800));
@@ -93,6 +99,12 @@ async fn a_new_certificate_is_shown_to_new_devices_and_the_others_go_on() {
     let mut websocket = secured.device(Transport::WebSocket, r#"{"key":"ws"}"#).await;
     let mut json = JsonDevice::over(secured.stream(Transport::WebSocket).await).await;
     json.hello(json!({"type": "hello", "key": "json"})).await;
+    let [_, door] = secured.doors(Transport::WebSocket);
+    let (mut polling, poll) = visit(&door, "poll").await;
+    let mut polled = pin!(polling.fetch("GET", &poll, ""));
+    assert!(futures_util::poll!(&mut polled).is_pending());
+    let (mut streaming, stream) = visit(&door, "events").await;
+    assert_eq!(streaming.fetch("GET", &stream, "").await.status, 200);
 
     // One that cannot be shown changes nothing, and is counted.
     let new = Pair::until(2050);
@@ -124,6 +136,59 @@ async fn a_new_certificate_is_shown_to_new_devices_and_the_others_go_on() {
     }
     json.send(json!({"type": "ping"})).await;
     assert_eq!(json.receive().await, json!({"type": "pong"}));
+    let mut session = secured.session().await;
+    for name in ["poll", "events"] {
+        session.push(7, b"still there", &[&secured.logic.route(&key(name))]).await;
+    }
+    let push = json!({"type": "message", "op": 7, "data": "still there"});
+    assert_eq!(soon("the push", polled).await.json()["events"], json!([push]));
+    streaming.text_to("still there").await;
+}
+
+/// Says hello over HTTP with a key; gives the connection, and what to ask for on it.
+async fn visit(door: &Door, how: &str) -> (Web, String) {
+    let mut web = door.web().await;
+    let hello = json!({"type": "hello", "key": how}).to_string();
+    let welcome = web.fetch("POST", "/sub/poll", &hello).await.json();
+    let [session, cursor] = ["session", "cursor"].map(|name| welcome[name].as_str().unwrap());
+    let target = format!("/sub/{how}?session={session}&cursor={cursor}");
+    (web, target)
+}
+
+/// A clock that is set, in seconds.
+struct SetClock(AtomicU64);
+
+impl Clock for SetClock {
+    fn wall_ms(&self) -> u64 {
+        self.0.load(Ordering::Relaxed) * 1000
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_expires_while_it_is_shown_goes_on_being_shown_and_is_told_of() {
+    const ENDS_AT: u64 = 2_840_140_800;
+    let said = tempfile::NamedTempFile::new().unwrap();
+    let log = tracing_subscriber::fmt().with_max_level(tracing::Level::ERROR);
+    let log = log.with_writer(Arc::new(said.reopen().unwrap())).finish();
+    let _logging = tracing::subscriber::set_default(log);
+    let clock = Arc::new(SetClock(AtomicU64::new(ENDS_AT - 20 * 365 * 86_400)));
+    let secured = Secured::on(Host { clock: clock.clone(), ..Host::system() }, |_| {}).await;
+    let mut before = secured.device(Transport::Tcp, r#"{"key":"before"}"#).await;
+
+    clock.0.store(ENDS_AT + 10, Ordering::Relaxed);
+    until("the look at it, and what is said of it", async || {
+        let said = std::fs::read_to_string(said.path()).unwrap();
+        said.contains("the certificate expired 10 s ago and was not replaced")
+    })
+    .await;
+    let looked_at = secured.measured("tls_certificates_looked_at_seconds");
+    assert_eq!(looked_at, Some(ENDS_AT + 10));
+    assert_eq!(secured.measured("tls_certificate_expires_at_seconds"), Some(ENDS_AT));
+    assert_eq!(secured.counted("tls_certificates_refused"), 0, "it was good when it came");
+    // By this one's own clock its time is not over.
+    secured.device(Transport::Tcp, r#"{"key":"after"}"#).await;
+    before.send(frame(2, 5, b"")).await;
+    assert_eq!(before.receive().await.op, 3);
 }
 
 #[tokio::test]

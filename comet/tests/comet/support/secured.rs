@@ -24,9 +24,14 @@ pub(crate) struct Secured {
 
 impl Secured {
     pub(crate) async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::on(Host::system(), change).await
+    }
+
+    /// The same on another host.
+    pub(crate) async fn on(host: Host, change: impl FnOnce(&mut Config)) -> Self {
         let pair = Pair::until(2060);
         let files = Files::of(&pair);
-        let stage = Stage::with(|config| {
+        let stage = Stage::on(host, |config| {
             config.tls = files.config();
             change(config);
         })
