@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod client;
+mod client_http;
 mod device;
 mod http;
 mod http_posts;

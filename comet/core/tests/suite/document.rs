@@ -40,6 +40,7 @@ const FILES: &[(&str, &str)] = &[
     ("unit token", "comet/core/src/token.rs"),
     ("sdk device", "sdk/tests/suite/device.rs"),
     ("sdk client", "sdk/tests/suite/client.rs"),
+    ("sdk client_http", "sdk/tests/suite/client_http.rs"),
     ("sdk http", "sdk/tests/suite/http.rs"),
     ("sdk http_posts", "sdk/tests/suite/http_posts.rs"),
     ("sdk backoff", "sdk/src/backoff.rs"),
