@@ -38,7 +38,8 @@ pub enum ClientEvent {
     },
     /// It is back, and nothing that was pushed to it meanwhile reached it.
     Gap {
-        /// From the loss of one connection until it was in its rooms on the next.
+        /// From the loss of one connection until it was in its rooms on the next. Over HTTP a comet is asked for a while
+        /// before it counts as lost: there it is from the first request in a row that failed.
         away: Duration,
     },
     /// Something came, but for the end of the connection.
@@ -76,7 +77,7 @@ pub struct Client {
     nodes: NodeList,
     backoff: Backoff,
     state: State,
-    /// When the last connection was lost.
+    /// When the last connection was lost, or began to be.
     lost_at: Option<Instant>,
     /// Told right after the connection it belongs to.
     gap: Option<Duration>,
@@ -276,12 +277,14 @@ impl Client {
 
     fn handle_lost(&mut self, code: Option<u16>, reason: String) -> ClientEvent {
         let now = Instant::now();
-        if let State::Connected { since, .. } = &self.state
-            && now - *since >= STABLE_AFTER
-        {
-            self.backoff.reset();
+        let mut lost_at = now;
+        if let State::Connected { device, since, .. } = &self.state {
+            if now - *since >= STABLE_AFTER {
+                self.backoff.reset();
+            }
+            lost_at = device.failing_since().unwrap_or(now);
         }
-        self.lost_at = Some(now);
+        self.lost_at = Some(lost_at);
         let sent_away = self.sent_away.take();
         if let Some(codes::REPLACED | codes::KICKED | codes::UNAUTHORIZED) = code {
             return self.end(reason);

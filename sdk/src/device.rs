@@ -170,6 +170,11 @@ impl Device {
         self.wire.reset_on_drop();
     }
 
+    /// Since when nothing has come through though the connection is not lost yet, or was lost for it.
+    pub(crate) fn failing_since(&self) -> Option<Instant> {
+        self.wire.failing_since()
+    }
+
     async fn receive(&mut self) -> Incoming {
         if let Some(Event::Closed { code, reason }) = &self.closed {
             return Incoming::Closed { code: *code, reason: reason.clone() };

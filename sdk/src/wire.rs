@@ -7,6 +7,7 @@ use std::time::Duration;
 use orrery_comet_core::Frame;
 use orrery_comet_core::json::{ClientMessage, ServerMessage};
 use orrery_model::message::Message;
+use tokio::time::Instant;
 
 use crate::http::{HttpWire, Unheard};
 use crate::tcp::TcpWire;
@@ -105,6 +106,14 @@ impl Wire {
         match self {
             Self::Tcp(_) | Self::WebSocket(_) => None,
             Self::Http(wire) => wire.retry_after(),
+        }
+    }
+
+    /// Since when nothing has come through though it is not closed yet, where the transport tries for longer.
+    pub(crate) fn failing_since(&self) -> Option<Instant> {
+        match self {
+            Self::Tcp(_) | Self::WebSocket(_) => None,
+            Self::Http(wire) => wire.failing_since(),
         }
     }
 

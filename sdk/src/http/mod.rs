@@ -125,6 +125,11 @@ impl HttpWire {
         self.retry_after
     }
 
+    /// Since when asking for events fails, if it does.
+    pub(crate) fn failing_since(&self) -> Option<Instant> {
+        self.retry.since()
+    }
+
     pub(crate) fn queue(&mut self, outgoing: Outgoing) {
         self.outgoing.push_back(match outgoing {
             Outgoing::Json(message) => message.to_text(),

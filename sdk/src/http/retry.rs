@@ -51,6 +51,11 @@ impl Retry {
         self.longest = self.longest.min(longest);
     }
 
+    /// The first failure since the last success.
+    pub(super) fn since(&self) -> Option<Instant> {
+        self.since
+    }
+
     /// The pause before the next request, where a comet asked for one no shorter than that.
     pub(super) fn pause(&mut self, hint: Option<Duration>) -> Duration {
         match self.since {

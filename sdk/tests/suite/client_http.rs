@@ -5,7 +5,9 @@ use std::time::Duration;
 use orrery_sdk::{Client, ClientEvent, Event, NodeList, Pacing, ServerMessage, Transport};
 use tokio::time::timeout;
 
-use crate::script::{Act, Line, SENT, Script, WELCOME, answer, chunks, events, message, welcome};
+use crate::script::{
+    Act, Line, SENT, Script, WELCOME, answer, chunks, events, goodbye, message, welcome,
+};
 
 const BOTH: [Transport; 2] = [Transport::Poll, Transport::Sse];
 
@@ -143,6 +145,33 @@ async fn a_client_over_http_whose_comet_forgot_it_comes_back_there() {
         assert_eq!(connected(&mut client).await, ("a:1".to_owned(), 0));
         assert!(gap(&mut client).await <= PACING.cap);
         assert_eq!(hellos(&script)[1], ("a:1".to_owned(), hello(r#""lobby""#)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_over_http_whose_comet_stays_away_goes_to_the_next_and_tells_all_of_the_gap() {
+    let hang = || Act::SayAndHang(String::new());
+    for transport in BOTH {
+        let mut lines = vec![
+            welcome(),
+            said(transport, 2, &[&message("one")]),
+            (goodbye().0, hang()),
+            ("POST /sub/poll HTTP/1.1", hang()),
+            welcome_again(),
+        ];
+        lines.extend(std::iter::repeat_n(("GET /sub/", hang()), 1000));
+        let script = Script::start(lines).await;
+        let mut client = client(&script, transport);
+        connected(&mut client).await;
+        expect(&mut client, "one").await;
+        let lost = next(&mut client).await;
+        assert!(matches!(lost, ClientEvent::Lost { code: None, .. }), "{lost:?}");
+        // It is asked once more, by a hello, before another one is.
+        assert_eq!(connected(&mut client).await, ("b:1".to_owned(), 1));
+        let away = gap(&mut client).await;
+        assert!((60..=66).contains(&away.as_secs()), "since it was first not answered: {away:?}");
+        let hosts: Vec<String> = hellos(&script).into_iter().map(|(host, _)| host).collect();
+        assert_eq!(hosts, ["a:1", "a:1", "b:1"]);
     }
 }
 
