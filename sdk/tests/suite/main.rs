@@ -10,3 +10,4 @@ mod http;
 mod http_posts;
 mod peer;
 mod script;
+mod tls;

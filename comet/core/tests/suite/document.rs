@@ -43,6 +43,7 @@ const FILES: &[(&str, &str)] = &[
     ("sdk client_http", "sdk/tests/suite/client_http.rs"),
     ("sdk http", "sdk/tests/suite/http.rs"),
     ("sdk http_posts", "sdk/tests/suite/http_posts.rs"),
+    ("sdk tls", "sdk/tests/suite/tls.rs"),
     ("sdk backoff", "sdk/src/backoff.rs"),
     ("sdk node_list", "sdk/src/node_list.rs"),
     ("browser", "orrery/tests/browser.rs"),
