@@ -1,10 +1,11 @@
-//! HTTP limits: how much of a comet one device over HTTP can hold.
+//! HTTP limits: how much of a comet a device over HTTP can hold, and for how long.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use orrery_comet_core::limits::HTTP_ANSWERS_MAX;
 use orrery_host::Host;
+use orrery_proto::comet::DrainRequest;
 use orrery_proto::delivery::Outcome;
 use orrery_proto::edge::edge_request::Kind as Request;
 use serde_json::json;
@@ -111,4 +112,32 @@ async fn a_first_hello_its_body_and_its_authentication_have_together_the_time_of
     let authenticating = said([&head, body], 503);
     let (refused, _, ()) = tokio::join!(authenticating, said(["", &head], 408), later);
     assert_eq!(refused.json()["events"][0]["code"], 4005);
+}
+
+#[tokio::test]
+async fn all_of_many_devices_have_their_last_words_though_none_asked_when_its_session_ended() {
+    let host = Host { net: Arc::new(MemoryNet::new()), ..Host::system() };
+    let stage = Stage::on(host.clone(), |config| config.websocket_listen = DOOR).await;
+    let mut web = Web::connect(&host, DOOR).await;
+    let mut sessions = Vec::new();
+    // More than are remembered with all that was said in them.
+    for _ in 0..1100 {
+        let welcome = web.fetch("POST", "/sub/poll", r#"{"type":"hello"}"#).await;
+        sessions.push(session_of(&welcome));
+    }
+    let mut operator = stage.operator();
+    let drain = DrainRequest {
+        comet: "comet-1".to_owned(),
+        per_second: 100_000,
+        ..DrainRequest::default()
+    };
+    operator.drain(drain).await.unwrap();
+    stage.logic.until("all goodbyes", |logic| logic.routes().is_empty()).await;
+    for session in sessions {
+        let mut web = Web::connect(&host, DOOR).await;
+        let polled = web.fetch("GET", &format!("/sub/poll?{session}"), "").await;
+        assert_eq!(polled.status, 200, "{polled:?}");
+        let events = polled.json()["events"].clone();
+        assert_eq!((&events[0]["type"], &events[1]["code"]), (&json!("drain"), &json!(1012)));
+    }
 }
