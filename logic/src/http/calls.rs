@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use axum::BoxError;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
+use bytes::BytesMut;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use orrery_proto::push as wire;
 use serde::Deserialize;
@@ -112,14 +114,23 @@ pub(super) async fn room_count(
 /// [`ApiError`] when it is too large, too slow, or breaks off.
 pub(crate) async fn read_body(body: Body, bytes_max: usize) -> Result<Bytes> {
     let incomplete = |what: String| ApiError::invalid("BODY_INCOMPLETE", "body", what);
-    match timeout(HTTP_BODY_TIMEOUT, Limited::new(body, bytes_max).collect()).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
+    match timeout(HTTP_BODY_TIMEOUT, gather(Limited::new(body, bytes_max))).await {
+        Ok(Ok(text)) => Ok(text),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
             Err(ApiError::TooLarge { what: format!("more than {bytes_max} bytes") })
         }
         Ok(Err(error)) => Err(incomplete(error.to_string())),
         Err(_) => Err(incomplete("the body did not arrive in time".to_owned())),
     }
+}
+
+/// Copied piece by piece: a piece of one byte keeps the whole buffer that it was read into.
+async fn gather(mut body: Limited<Body>) -> std::result::Result<Bytes, BoxError> {
+    let mut text = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        text.extend_from_slice(frame?.data_ref().map_or(&[], |piece| piece.as_ref()));
+    }
+    Ok(text.freeze())
 }
 
 fn path_id(id: PathId) -> Result<String> {
@@ -138,4 +149,51 @@ fn parameters<T>(parameters: Parameters<T>) -> Result<T> {
 
 fn value(answer: &impl serde::Serialize) -> Value {
     serde_json::to_value(answer).expect("texts and numbers always have a JSON form")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures_util::stream;
+
+    use super::*;
+
+    /// A buffer of which a body has one byte, and that knows how many there are.
+    struct Buffer(Arc<AtomicUsize>);
+
+    impl Buffer {
+        fn new(living: &Arc<AtomicUsize>) -> Self {
+            living.fetch_add(1, Ordering::Relaxed);
+            Self(living.clone())
+        }
+    }
+
+    impl AsRef<[u8]> for Buffer {
+        fn as_ref(&self) -> &[u8] {
+            b"x"
+        }
+    }
+
+    impl Drop for Buffer {
+        fn drop(&mut self) {
+            self.0.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_trickles_keeps_no_more_than_itself() {
+        let (living, most) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
+        let pieces = (0..1000).map({
+            let (living, most) = (living.clone(), most.clone());
+            move |_| {
+                let piece = Bytes::from_owner(Buffer::new(&living));
+                most.fetch_max(living.load(Ordering::Relaxed), Ordering::Relaxed);
+                Ok::<_, BoxError>(piece)
+            }
+        });
+        let body = Body::from_stream(stream::iter(pieces));
+        assert_eq!(read_body(body, 1000).await.unwrap(), vec![b'x'; 1000]);
+        assert!(most.load(Ordering::Relaxed) <= 2, "{most:?} at a time");
+    }
 }
