@@ -28,6 +28,23 @@ async fn figures(arguments: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
+/// Runs a load to its end, and returns the table that people get, and what was said meanwhile.
+async fn table(arguments: &[&str]) -> (String, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let output = output(bench(folder.path(), arguments)).await;
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{arguments:?}: {said}");
+    (String::from_utf8(output.stdout).unwrap(), said)
+}
+
+/// The latencies in a row of a table: each percentile is no less than the one before it.
+fn assert_row(table: &str, name: &str) {
+    let row = table.lines().find_map(|line| line.strip_prefix("  ")?.strip_prefix(name));
+    let row = row.unwrap_or_else(|| panic!("{name} in {table}"));
+    let cells: Vec<f64> = row.split_whitespace().map(|cell| cell.parse().unwrap()).collect();
+    assert!(cells.len() == 5 && cells.is_sorted() && cells[0] >= 0.0, "{name}: {cells:?}");
+}
+
 fn number(figures: &Value, path: &str) -> u64 {
     figures.pointer(path).and_then(Value::as_u64).unwrap_or_else(|| panic!("{path} of {figures}"))
 }
@@ -116,6 +133,66 @@ async fn every_transport_is_loaded_within_tls_too() {
 }
 
 #[tokio::test]
+async fn every_load_runs_within_tls_too() {
+    let brief = ["--rate", "20", "--seconds", "1"];
+    let load = async |arguments: &[&str], transport: &str| {
+        let figures = figures(&[arguments, &["--tls", "--transport", transport]].concat()).await;
+        assert_eq!(figures["tls"], true, "{figures}");
+        figures
+    };
+    let idle = load(&["idle", "--connections", "20"], "tcp").await;
+    assert_eq!((number(&idle, "/connections"), number(&idle, "/broken")), (20, 0));
+    let churn = load(&[&["churn"], &brief[..]].concat(), "websocket").await;
+    assert_eq!((number(&churn, "/begun"), number(&churn, "/welcomed")), (20, 20), "{churn}");
+    let unicast = load(&[&["unicast", "--users", "7"], &brief[..]].concat(), "json").await;
+    assert_all_arrived(&unicast, 20, 1);
+    let broadcast = load(&[&["broadcast", "--devices", "5"], &brief[..]].concat(), "tcp").await;
+    assert_all_arrived(&broadcast, 20, 5);
+    let storm = load(&["storm", "--devices", "10", "--backoff-base-ms", "200"], "json").await;
+    assert_eq!((number(&storm, "/devices"), number(&storm, "/back")), (10, 10), "{storm}");
+}
+
+#[tokio::test]
+async fn people_are_told_how_far_it_is_and_get_a_table() {
+    let brief = ["--rate", "20", "--seconds", "2"];
+    let within_tls = ["--warm-up", "0", "--tls", "--transport", "json"];
+    let (room, said) =
+        table(&[&["room", "--members", "15"], &brief[..], &within_tls].concat()).await;
+    assert!(
+        room.contains("\nroom over json within TLS\n\n15 members, bodies of 32 bytes\n"),
+        "{room}"
+    );
+    assert!(room.contains("\n40 pushes, "), "{room}");
+    let all = "\n600 of 600 messages arrived: 0 lost, 0 too many, 0 devices with the wrong ones\n";
+    assert!(room.contains(all), "{room}");
+    assert!(room.contains("p50      p90      p99    p99.9      max\n"), "{room}");
+    for name in ["push to socket", "push to receipt", "client late by"] {
+        assert_row(&room, name);
+    }
+    // Each second a line, where nobody looks at a terminal.
+    let lines: Vec<&str> = said.lines().map(|line| line.strip_prefix("bench: ").unwrap()).collect();
+    assert_eq!(lines.first(), Some(&"starting a system"), "{said}");
+    assert_eq!(lines.last(), Some(&"stopping the system"), "{said}");
+    let so_far = lines.iter().filter_map(|line| line.strip_suffix(" of 600 messages arrived"));
+    let so_far: Vec<u64> = so_far.map(|arrived| arrived.parse().unwrap()).collect();
+    assert!(!so_far.is_empty() && so_far.is_sorted() && so_far[0] < 600, "{said}");
+
+    let (churn, _) = table(&[&["churn"], &brief[..]].concat()).await;
+    assert!(churn.contains("\nchurn over tcp\n\n20 connects/s asked for, "), "{churn}");
+    assert!(churn.contains("; 40 of 40 got in\n"), "{churn}");
+    assert_row(&churn, "due to welcome");
+    let (idle, _) = table(&["idle", "--connections", "20"]).await;
+    assert!(idle.contains("\nidle over tcp\n\n20 connections, "), "{idle}");
+    assert!(
+        idle.contains("; 0 broke\n") && idle.contains("\n  growth for each, settled "),
+        "{idle}"
+    );
+    let (storm, _) = table(&["storm", "--devices", "10", "--backoff-base-ms", "200"]).await;
+    assert!(storm.contains("\nstorm over tcp\n\n10 of 10 devices came back\n"), "{storm}");
+    assert!(storm.contains("\n  100 % after "), "{storm}");
+}
+
+#[tokio::test]
 async fn every_load_runs_over_http_too() {
     let brief = ["--rate", "20", "--seconds", "1"];
     for transport in ["poll", "sse"] {
@@ -179,16 +256,26 @@ async fn storm_brings_everybody_back() {
 
 #[tokio::test]
 async fn system_that_runs_already_is_loaded_and_left_alone() {
-    let data = tempfile::tempdir().unwrap();
-    let dev = Dev::start(data.path(), &[]).await;
-    let [comet, push] =
-        ["comet.tcp_listen", "logic.grpc_listen"].map(|key| dev.address(key).to_string());
+    let (data, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let signed = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let [pem, key] = ["comet.pem", "comet.key"].map(|name| folder.path().join(name));
+    std::fs::write(&pem, signed.cert.pem()).unwrap();
+    std::fs::write(&key, signed.signing_key.serialize_pem()).unwrap();
+    let certificates = format!("comet.tls.certificates={}", pem.display());
+    let keys = format!("comet.tls.keys={}", key.display());
+    let dev = Dev::start(data.path(), &["--set", &certificates, "--set", &keys]).await;
+    let address = |key| dev.address(key).to_string();
+    let [plain, secured] = ["comet.tcp_listen", "comet.tls.tcp_listen"].map(address);
+    let within_tls = ["--tls", "--target-ca", pem.to_str().unwrap()];
     let pace = ["--rate", "20", "--seconds", "1", "--users", "3"];
-    let target = ["--target-comet", &comet, "--target-push", &push];
-    let unicast = figures(&[&["unicast"], &pace[..], &target].concat()).await;
-    assert_all_arrived(&unicast, 20, 1);
-    assert_eq!(number(&unicast, "/told/queued"), 20);
-    assert!(unicast["cpu"]["comet_s"].is_null() && unicast["own_system"] == false, "{unicast}");
+    for (comet, how) in [(&plain, &[][..]), (&secured, &within_tls)] {
+        let target = ["--target-comet", comet, "--target-push", &address("logic.grpc_listen")];
+        let unicast = figures(&[&["unicast"], &pace[..], &target, how].concat()).await;
+        assert_all_arrived(&unicast, 20, 1);
+        assert_eq!(number(&unicast, "/told/queued"), 20);
+        assert_eq!(unicast["tls"], !how.is_empty(), "{unicast}");
+        assert!(unicast["cpu"]["comet_s"].is_null() && unicast["own_system"] == false, "{unicast}");
+    }
     dev.interrupt().await;
 }
 
