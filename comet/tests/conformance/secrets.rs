@@ -11,7 +11,8 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use crate::bytes::frame;
 use crate::device::Device;
-use crate::stack::Plan;
+use crate::http::Http;
+use crate::stack::{Doors, Plan};
 use crate::wire::{ALL, GOIM, Transport};
 
 /// In every token and every body of this file.
@@ -136,11 +137,50 @@ async fn tokens_and_bodies_are_never_logged() {
         wire.send_bytes(SECRET.repeat(20).as_bytes()).await;
         wire.expect_broken().await;
     }
+    let session = over_http(&stack, &mut http).await;
     stack.stop().await;
 
     let logged = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     assert!(logged.contains("comet started"), "the comet's log is seen: {logged}");
     assert!(logged.contains("a device was refused"), "the workers' logs are seen: {logged}");
-    let leaks: Vec<&str> = logged.lines().filter(|line| line.contains(SECRET)).collect();
+    let leaks: Vec<&str> =
+        logged.lines().filter(|line| line.contains(SECRET) || line.contains(&session)).collect();
     assert!(leaks.is_empty(), "logged: {leaks:#?}");
+}
+
+/// The same by a device over HTTP: hellos, posts, what is pushed, and targets with a secret in them. Gives its session,
+/// which whoever has read it in a log could take over.
+async fn over_http(stack: &Doors, http: &mut Http) -> String {
+    let fetch = async |method: &str, target: &str, body: String| {
+        let mut wire = stack.wire(Transport::Poll).await;
+        wire.fetch(method, target, body.as_bytes()).await
+    };
+    for (status, hello) in [
+        (400, json!({"type": "hello", "token": [SECRET]})),
+        (400, json!({"type": "hello", SECRET: [1], "key": 1})),
+        (400, json!({"type": SECRET})),
+    ] {
+        let reply = fetch("POST", "/sub/poll", hello.to_string()).await;
+        assert_eq!(reply.status, status, "{reply:?}");
+    }
+    assert_eq!(fetch("POST", "/sub/poll", SECRET.to_owned()).await.status, 400);
+    let hello = json!({"type": "hello", "token": SECRET, "key": "http"});
+    let welcome = fetch("POST", "/sub/poll", hello.to_string()).await.json();
+    let session = welcome["session"].as_str().unwrap().to_owned();
+    let cursor = welcome["cursor"].as_str().unwrap().to_owned();
+    for talk in [json!({"type": "message", "op": 5, "data": SECRET}), json!({"type": SECRET})] {
+        let reply = fetch("POST", &format!("/sub/send?session={session}"), talk.to_string()).await;
+        assert_eq!(reply.status, 204, "{reply:?}");
+    }
+    http.push_v1(json!({"target": {"keys": {"ids": ["http"]}}, "op": 5, "body": SECRET})).await;
+    for path in ["poll", "events"] {
+        let target = format!("/sub/{path}?session={session}&cursor={cursor}");
+        assert_eq!(fetch("GET", &target, String::new()).await.status, 200);
+    }
+    for (path, status) in [("poll", 400), ("events", 400), ("send", 400), ("nothing", 404)] {
+        let target = format!("/sub/{path}?session={SECRET}&cursor={SECRET}");
+        let method = if path == "send" { "POST" } else { "GET" };
+        assert_eq!(fetch(method, &target, SECRET.to_owned()).await.status, status, "{path}");
+    }
+    session
 }
