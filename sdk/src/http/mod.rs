@@ -1,9 +1,11 @@
 //! HTTP: a session by long-poll or SSE, over as many requests and connections as it takes.
 
+mod ending;
 mod event_stream;
 mod exchange;
 mod link;
 mod retry;
+mod taking;
 mod words;
 
 use std::collections::VecDeque;
@@ -13,21 +15,15 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use orrery_comet_core::close::codes;
-use orrery_comet_core::json::ServerMessage;
 use orrery_host::Net;
-use serde::Deserialize;
-use serde_json::Value;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
-use self::event_stream::{Block, EventStream};
-use self::exchange::{Received, Unsaid, fetch, read, send};
-use self::link::{Answer, Door, Link};
+use self::ending::Over;
+use self::event_stream::EventStream;
+use self::exchange::{Received, Unsaid, fetch, send};
+use self::link::{Door, Link};
 use self::retry::Retry;
-use self::words::Words;
-use crate::limits::{
-    HTTP_ARRIVED_MAX, HTTP_GOODBYE_MAX, HTTP_GRACE, HTTP_OVER_FAILING_MAX, HTTP_WAIT,
-};
+use crate::limits::{HTTP_ARRIVED_MAX, HTTP_GRACE, HTTP_WAIT};
 use crate::wire::{Incoming, Outgoing};
 
 /// How events are asked for.
@@ -39,14 +35,6 @@ pub(crate) enum Kind {
 
 /// What a device says is heard by nobody any more. Reading finds out why, behind what is left to be read.
 pub(crate) struct Unheard;
-
-/// What a comet said of a session that is over, to a device that had something to say.
-struct Over {
-    code: Option<u16>,
-    reason: String,
-    /// How long the device asks for the rest: the comet keeps it for a minute.
-    until: BoxFuture<'static, ()>,
-}
 
 pub(crate) struct HttpWire {
     door: Arc<Door>,
@@ -78,15 +66,6 @@ pub(crate) struct HttpWire {
     ended: Option<(Option<u16>, String)>,
     leaving: Option<BoxFuture<'static, ()>>,
     retry_after: Option<Duration>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Answered {
-    session: Option<String>,
-    cursor: Option<String>,
-    wait_ms: Option<u64>,
-    events: Vec<Value>,
 }
 
 impl HttpWire {
@@ -193,15 +172,6 @@ impl HttpWire {
         self.ended.is_none() && self.arrived.len() < HTTP_ARRIVED_MAX
     }
 
-    /// Ends a session that is over where nothing that is heard does so for too long.
-    fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(over) = &mut self.over else { return Poll::Pending };
-        ready!(over.until.poll_unpin(cx));
-        let (code, reason) = (over.code, over.reason.clone());
-        self.end(code, reason);
-        Poll::Ready(())
-    }
-
     /// Takes what has been received by now, be there room for it or not: it might be the last.
     fn hear(&mut self, cx: &mut Context<'_>) {
         while self.receiving.is_some() && self.poll_events(cx).is_ready() && self.has_room() {}
@@ -218,20 +188,6 @@ impl HttpWire {
         self.receiving = None;
         self.take(received);
         Poll::Ready(())
-    }
-
-    /// Says goodbye.
-    pub(crate) async fn close(&mut self) {
-        if let Some(leaving) = self.leaving.take() {
-            return leaving.await;
-        }
-        if self.over.is_some() {
-            return;
-        }
-        let Some(session) = self.session.take() else { return };
-        let target = format!("/sub/close?session={session}");
-        // The session ends all the same, only later.
-        let _ = self.say(target, String::new(), None).await;
     }
 
     /// Says something, again as long as the retry lasts where it was not carried out.
@@ -270,158 +226,5 @@ impl HttpWire {
             fetch(&door, link, "GET", &target, &last_event_id, String::new(), silence_max).await
         };
         self.receiving = Some(asking.boxed());
-    }
-
-    fn take(&mut self, received: Received) {
-        match received {
-            Received::Answer(link, answer) => {
-                self.events = link;
-                self.take_answer(&answer);
-            }
-            Received::Stream(link, body, piece) => {
-                if let Some(piece) = piece {
-                    self.take_text(&piece);
-                }
-                let silence_max = self.wait + HTTP_GRACE;
-                self.receiving = Some(read(link, body, silence_max).boxed());
-            }
-            Received::Ended(link) => {
-                self.events = Some(link);
-                // It ends now and then, for us to come back; but a comet always says something.
-                if self.stream.is_empty() {
-                    self.fail("a stream had no word in it".to_owned());
-                }
-            }
-            Received::Failed(why) => self.fail(why),
-        }
-    }
-
-    /// Asks again with the same cursor, as long as the session may be there.
-    fn fail(&mut self, why: String) {
-        // A hello is not said twice: its session may be there.
-        if self.session.is_none() || !self.retry.failed(Instant::now()) {
-            self.give_up(why);
-        }
-    }
-
-    fn take_answer(&mut self, answer: &Answer) {
-        let is_refused = answer.status != 200;
-        if self.session.is_none() && is_refused {
-            self.retry_after = answer.retry_after;
-        }
-        let told = || format!("answered with {}", answer.status);
-        let answered = serde_json::from_slice::<Answered>(&answer.body).unwrap_or_default();
-        if let (false, Some(cursor)) = (is_refused, answered.cursor) {
-            self.session = answered.session.or(self.session.take());
-            self.cursor = cursor;
-            self.wait = answered.wait_ms.map_or(self.wait, Duration::from_millis);
-            self.retry.succeeded();
-        } else if answered.events.is_empty() {
-            // Too much was asked for at once, which says nothing of the session.
-            match Words::of(answer).filter(|_| answer.status != 429) {
-                Some(Words::Over(code, reason)) => return self.end(code, reason),
-                Some(Words::Wrong(code, message)) => {
-                    // It is the hello that cannot be taken, by any comet and at any time.
-                    if self.session.is_none() && matches!(answer.status, 400 | 413) {
-                        let refused = ServerMessage::error(code, &message, None);
-                        self.arrived.push_back(Incoming::Json(refused));
-                    }
-                    return self.give_up(message);
-                }
-                None => {}
-            }
-            self.pause_min = answer.retry_after;
-            return match self.session {
-                None if answer.status == 503 => self.end(Some(codes::TRY_AGAIN_LATER), told()),
-                // A proxy's word, or that of a comet that has no place for the connection.
-                _ => self.fail(told()),
-            };
-        }
-        answered.events.into_iter().for_each(|event| self.take_event(event));
-    }
-
-    /// Nobody knows whether it was carried out: it is not said twice.
-    fn take_unsaid(&mut self, unsaid: Unsaid) {
-        let answer = match unsaid {
-            Unsaid::Failed(why) => return self.give_up(why),
-            Unsaid::Answered(answer) => answer,
-        };
-        match Words::of(&answer) {
-            // There may be an answer on its way, or more to ask for, its end among it.
-            Some(Words::Over(code, reason)) => {
-                let until = sleep(self.retry.longest()).boxed();
-                self.retry.shorten(HTTP_OVER_FAILING_MAX);
-                self.over = Some(Over { code, reason, until });
-            }
-            Some(Words::Wrong(_, why)) => self.give_up(why),
-            None => self.give_up(format!("what was said was answered with {}", answer.status)),
-        }
-    }
-
-    fn take_text(&mut self, piece: &[u8]) {
-        let Ok(blocks) = self.stream.take(piece) else {
-            return self.give_up("an event is too long".to_owned());
-        };
-        for Block { cursor, event } in blocks {
-            // The stream is one of a session that lives.
-            self.retry.succeeded();
-            if let Some(cursor) = cursor {
-                self.cursor = cursor;
-            }
-            if let Some(event) = event {
-                self.take_event(event);
-            }
-        }
-    }
-
-    fn take_event(&mut self, event: Value) {
-        if self.ended.is_some() {
-            return;
-        }
-        match ServerMessage::deserialize(event) {
-            Ok(ServerMessage::Close { code, reason }) => self.end(Some(code), reason),
-            Ok(ServerMessage::Other) => {}
-            Ok(message) => {
-                if let ServerMessage::Welcome { heartbeat_max_ms, .. } = &message {
-                    self.silence_max = Duration::from_millis((*heartbeat_max_ms).into());
-                    let session = self.session.as_deref().unwrap_or("");
-                    self.retry = Retry::new(session, self.silence_max);
-                }
-                self.arrived.push_back(Incoming::Json(message));
-            }
-            Err(error) => self.give_up(format!("unreadable message: {error}")),
-        }
-    }
-
-    /// Ends a session that may be there: its comet is told, for which it would be bound until it is silent for too long.
-    fn give_up(&mut self, reason: String) {
-        if self.ended.is_none() {
-            self.end(None, reason);
-            if self.over.is_none()
-                && let Some(session) = self.session.take()
-            {
-                let target = format!("/sub/close?session={session}");
-                let said = timeout(HTTP_GOODBYE_MAX, self.say(target, String::new(), None));
-                self.leaving = Some(said.map(drop).boxed());
-            }
-        }
-    }
-
-    fn end(&mut self, code: Option<u16>, reason: String) {
-        self.ended.get_or_insert((code, reason));
-    }
-
-    /// The end, where there is one and the goodbye is said.
-    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Option<Incoming>> {
-        let Some((mut code, mut reason)) = self.ended.clone() else { return Poll::Ready(None) };
-        if let Some(leaving) = &mut self.leaving {
-            ready!(leaving.poll_unpin(cx));
-            self.leaving = None;
-        }
-        // What ended without a code says less than the comet did to what was said.
-        if let (None, Some(over)) = (code, &self.over) {
-            (code, reason) = (over.code, over.reason.clone());
-        }
-        Poll::Ready(Some(Incoming::Closed { code, reason }))
     }
 }
