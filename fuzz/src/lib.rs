@@ -15,6 +15,7 @@ pub mod log_record;
 pub mod node_list;
 pub mod push_api;
 mod replay;
+pub mod sdk_device;
 pub mod tls_device;
 
 pub use replay::replay;
@@ -23,7 +24,7 @@ pub use replay::replay;
 pub type Check = fn(&[u8]);
 
 /// All targets, by name.
-pub const TARGETS: [(&str, Check); 10] = [
+pub const TARGETS: [(&str, Check); 11] = [
     ("contracts", contracts::check),
     ("files", files::check),
     ("goim_frame", goim_frame::check),
@@ -33,6 +34,7 @@ pub const TARGETS: [(&str, Check); 10] = [
     ("log_record", log_record::check),
     ("node_list", node_list::check),
     ("push_api", push_api::check),
+    ("sdk_device", sdk_device::check),
     ("tls_device", tls_device::check),
 ];
 

@@ -8,6 +8,8 @@ mod client;
 mod device;
 mod error;
 mod event;
+#[doc(hidden)]
+pub mod fuzzing;
 mod http;
 pub mod limits;
 mod node_list;

@@ -36,7 +36,12 @@ impl EventStream {
     /// # Errors
     /// [`TooLong`]; nothing is kept of the piece.
     pub(super) fn take(&mut self, piece: &[u8]) -> Result<Vec<Block>, TooLong> {
-        if self.text.len() + piece.len() > STREAM_LINE_BYTES_MAX {
+        self.take_within(STREAM_LINE_BYTES_MAX, piece)
+    }
+
+    /// The same, where a piece and what is kept before it have so many bytes at most.
+    fn take_within(&mut self, bytes_max: usize, piece: &[u8]) -> Result<Vec<Block>, TooLong> {
+        if self.text.len() + piece.len() > bytes_max {
             return Err(TooLong);
         }
         // What was there before has no end of a block in it.
@@ -71,6 +76,25 @@ impl Block {
         }
         (is_comment || block.cursor.is_some() || block.event.is_some()).then_some(block)
     }
+}
+
+/// Reads a text in pieces of this length, for fuzz targets only: what each block says, and whether there was room for
+/// all of the text.
+///
+/// # Panics
+/// Where more is kept than may be, or anything else than what has no end yet.
+pub(crate) fn read_in_pieces(text: &[u8], length: usize, bytes_max: usize) -> (Vec<String>, bool) {
+    let mut stream = EventStream::default();
+    let (mut blocks, mut taken) = (Vec::new(), 0);
+    for piece in text.chunks(length) {
+        let Ok(more) = stream.take_within(bytes_max, piece) else { return (blocks, false) };
+        taken += piece.len();
+        blocks.extend(more.iter().map(|block| format!("{block:?}")));
+        assert!(stream.text.len() <= bytes_max && text[..taken].ends_with(&stream.text));
+        assert!(!stream.text.windows(2).any(|pair| pair == b"\n\n"));
+        assert_eq!(stream.is_empty(), blocks.is_empty());
+    }
+    (blocks, true)
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use tokio::time::{Instant, sleep};
 
 use self::ending::Over;
 use self::event_stream::EventStream;
+pub(crate) use self::event_stream::read_in_pieces;
 use self::exchange::{Received, Unsaid, fetch, send};
 use self::link::{Door, Link};
 use self::retry::Retry;

@@ -17,6 +17,12 @@ pub(super) fn token() -> Inputs {
 
 /// A frame of goim, also within a WebSocket message.
 pub(super) fn goim_frame() -> Inputs {
+    let frame = bare_frame();
+    prop_oneof![3 => frame.clone(), 1 => websocket(0x82, frame)].boxed()
+}
+
+/// A frame of goim.
+pub(super) fn bare_frame() -> Inputs {
     let bodies = [&b""[..], b"live://1000", b"1000,1001", b"x", b"\0\0\0\x10\0\x10\0\x01"];
     let body = prop_oneof![one_of(&bodies), token()];
     let frame = (prop_oneof![0..20_i32, any::<i32>()], body).prop_map(|(op, body)| {
@@ -27,8 +33,7 @@ pub(super) fn goim_frame() -> Inputs {
         frame.extend(body);
         frame
     });
-    let frame = changed(frame.boxed());
-    prop_oneof![3 => frame.clone(), 1 => websocket(0x82, frame)].boxed()
+    changed(frame.boxed())
 }
 
 /// A message of one WebSocket frame, or a part of one, with a mask that changes nothing.

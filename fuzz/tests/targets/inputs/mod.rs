@@ -1,6 +1,7 @@
 //! Inputs: what is said to each target in its own words, mostly with something changed.
 
 mod api;
+mod comet;
 mod device;
 mod stored;
 
@@ -9,6 +10,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
 use api::{advice, push};
+use comet::comet;
 use device::{goim_frame, http, json, request, session, tls, token, websocket};
 use stored::{catalogue, ends, header, messages, record, snapshot};
 
@@ -30,6 +32,7 @@ pub(crate) fn of(target: &str) -> (u32, Inputs) {
         "log_record" => (500, changed(record())),
         "node_list" => (1_000, advice()),
         "push_api" => (1_000, push()),
+        "sdk_device" => (1_500, comet()),
         "tls_device" => (150, tls()),
         unknown => panic!("{unknown} has no inputs"),
     }
