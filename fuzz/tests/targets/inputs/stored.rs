@@ -1,7 +1,11 @@
 //! Stored: what may be on a disk, and the messages between processes, most of which are stored, too.
 
+use orrery_proto::delivery::deliver::Kind;
+use orrery_proto::delivery::{Close, Deliver, Deliveries, Receipt, Receipts};
+use orrery_proto::push::PushRequest;
 use proptest::collection::vec;
 use proptest::prelude::*;
+use prost::Message;
 
 use super::{Inputs, byte, changed, one_of};
 
@@ -20,6 +24,7 @@ pub(super) fn messages() -> Vec<Vec<u8>> {
     };
     // Replies are not stored.
     let mut all = vec![vec![0x0a, 2, 8, 7], vec![0x12, 2, 8, 1], vec![0x1a, 0], vec![0x22, 0]];
+    all.extend(deliveries());
     let mut unopened: Vec<Vec<u8>> = samples.iter().flat_map(|s| s.lines().map(unhex)).collect();
     while let Some(message) = unopened.pop() {
         unopened.extend(fields(&message));
@@ -28,6 +33,23 @@ pub(super) fn messages() -> Vec<Vec<u8>> {
     all.sort();
     all.dedup();
     all
+}
+
+/// What logic asks of a comet and is answered, and what it is asked itself: one for each number.
+fn deliveries() -> Vec<Vec<u8>> {
+    let of_number = |number: i32| {
+        let kind = Some(Kind::Close(Close { targets: Vec::new(), reason: number }));
+        let deliver = Deliver { id: 1, when_full: number, kind, ..Deliver::default() };
+        let outcomes = vec![number, number + 1];
+        let receipts = vec![Receipt { id: 1, outcomes, ..Receipt::default() }];
+        let push = PushRequest { wait_for: number, when_full: number, ..PushRequest::default() };
+        [
+            Deliveries { deliveries: vec![deliver] }.encode_to_vec(),
+            Receipts { receipts, draining: None }.encode_to_vec(),
+            push.encode_to_vec(),
+        ]
+    };
+    (-1..12).flat_map(of_number).collect()
 }
 
 /// What stands behind a length in a protobuf message of small tags: texts, and messages.
