@@ -42,7 +42,7 @@ soak-processes runs="100" from="1" seconds="120" jobs="1":
     target/release/jepsen process --matrix --seeds {{runs}} --from {{from}} --seconds {{seconds}} --jobs {{jobs}} || true
     target/release/jepsen bars
 
-# Fuzz one parser (contracts, files, goim_frame, http_request, http_session, json_protocol, log_record, node_list, push_api, sdk_device, tls_device); needs cargo-fuzz and a nightly toolchain
+# Fuzz one parser (certificate, contracts, files, goim_frame, http_request, http_session, json_protocol, log_record, node_list, push_api, sdk_device, tls_device); needs cargo-fuzz and a nightly toolchain
 fuzz target seconds="60":
     cargo +nightly fuzz run {{target}} -- -max_total_time={{seconds}}
 

@@ -5,6 +5,7 @@
 //! at files, for example at a finding. The tests of this crate look at what was found before and at inputs made of
 //! each target's own words, so that a target is right for as long as what it looks at.
 
+pub mod certificate;
 pub mod contracts;
 pub mod files;
 pub mod goim_frame;
@@ -24,7 +25,8 @@ pub use replay::replay;
 pub type Check = fn(&[u8]);
 
 /// All targets, by name.
-pub const TARGETS: [(&str, Check); 11] = [
+pub const TARGETS: [(&str, Check); 12] = [
+    ("certificate", certificate::check),
     ("contracts", contracts::check),
     ("files", files::check),
     ("goim_frame", goim_frame::check),

@@ -104,8 +104,8 @@ impl PartialEq for CertificateError {
 /// The bytes of both files, to tell whether they have changed.
 #[derive(PartialEq, Eq)]
 pub(crate) struct Contents {
-    certificates: Vec<u8>,
-    key: Vec<u8>,
+    pub(crate) certificates: Vec<u8>,
+    pub(crate) key: Vec<u8>,
 }
 
 /// A pair that parses and belongs together.

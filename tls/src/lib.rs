@@ -12,6 +12,8 @@ mod acceptor;
 mod backlog;
 mod certificate;
 mod certificates;
+#[doc(hidden)]
+pub mod fuzzing;
 mod ledger;
 pub mod limits;
 mod opening;

@@ -12,13 +12,14 @@ use proptest::sample::{Index, select};
 use api::{advice, push};
 use comet::comet;
 use device::{goim_frame, http, json, request, session, tls, token, websocket};
-use stored::{catalogue, ends, header, messages, record, snapshot};
+use stored::{catalogue, certificate, ends, header, messages, record, snapshot};
 
 type Inputs = BoxedStrategy<Vec<u8>>;
 
 /// How many inputs of which kind a target gets.
 pub(crate) fn of(target: &str) -> (u32, Inputs) {
     match target {
+        "certificate" => (1_000, certificate()),
         "contracts" => (1_500, changed(one_of(&messages()))),
         "files" => (500, prop_oneof![header(), ends(), catalogue(), snapshot()].boxed()),
         "goim_frame" => {

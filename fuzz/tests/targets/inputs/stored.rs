@@ -1,5 +1,6 @@
 //! Stored: what may be on a disk, and the messages between processes, most of which are stored, too.
 
+use orrery_fuzz::certificate::{Pair, SOUND, pem};
 use orrery_proto::delivery::deliver::Kind;
 use orrery_proto::delivery::{Close, Deliver, Deliveries, Receipt, Receipts};
 use orrery_proto::push::PushRequest;
@@ -7,7 +8,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use prost::Message;
 
-use super::{Inputs, byte, changed, one_of};
+use super::{Inputs, byte, changed, one_of, sentence};
 
 /// The stored messages that `orrery-proto` keeps as samples, and the messages in them.
 pub(super) fn messages() -> Vec<Vec<u8>> {
@@ -114,4 +115,34 @@ pub(super) fn record() -> Inputs {
         [shard.to_be_bytes().to_vec(), frame].concat()
     };
     parts.prop_map(framed).boxed()
+}
+
+/// The files of a pair, or what becomes another byte in them, by the first byte.
+pub(super) fn certificate() -> Inputs {
+    let Pair { certificate, key } = &*SOUND;
+    let items = [
+        pem("CERTIFICATE", certificate),
+        pem("PRIVATE KEY", key),
+        pem("EC PRIVATE KEY", key),
+        pem("CERTIFICATE", b"0\x80"),
+        b"-----BEGIN CERTIFICATE-----\n".to_vec(),
+        b"-----END PRIVATE KEY-----".to_vec(),
+        b"\n".to_vec(),
+        vec![0],
+    ];
+    let file = |item: &[u8]| changed(one_of(&[item]));
+    let both = (file(&items[0]), file(&items[1])).prop_map(|(chain, key)| [chain, vec![0], key]);
+    let files = prop_oneof![both.prop_map(|both| both.concat()), sentence(one_of(&items))];
+    let change = (0..512_u16, any::<u8>(), byte()).prop_map(|(at, any, small)| {
+        let [high, low] = at.to_be_bytes();
+        vec![high, low, if at % 2 == 0 { any } else { small }]
+    });
+    let changes = vec(change, 0..4).prop_map(|changes| changes.concat());
+    let after = |kind: u8, rest: Inputs| rest.prop_map(move |rest| [vec![kind], rest].concat());
+    prop_oneof![
+        after(0, files.boxed()),
+        after(1, changes.clone().boxed()),
+        after(2, changes.boxed())
+    ]
+    .boxed()
 }
