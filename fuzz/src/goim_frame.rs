@@ -1,9 +1,9 @@
 //! Hostile bytes on goim's protocol: no panic, the same meaning in any cut, never more than was sent.
 
 use orrery_comet_core::goim_message::Frames;
-use orrery_comet_core::{
-    Accepts, Action, Decoder, Dialect, Frame, Input, Session, Token, Violation,
-};
+use orrery_comet_core::{Accepts, Action, Dialect, Frame, Input, Session, Token};
+
+use crate::decoded::decoded;
 
 /// Holds for any bytes, or panics.
 pub fn check(data: &[u8]) {
@@ -18,23 +18,6 @@ pub fn check(data: &[u8]) {
     let yielded: usize = frames.flatten().map(|frame| frame.encoded_len()).sum();
     assert!(yielded <= bytes.len());
     let _ = Token::parse(bytes);
-}
-
-/// What a decoder says of these bytes in pieces of this length.
-fn decoded(dialect: Dialect, bytes: &[u8], length: usize) -> (Vec<Input>, Option<Violation>) {
-    let mut decoder = Decoder::new(dialect, 8192);
-    let mut inputs = Vec::new();
-    for piece in bytes.chunks(length) {
-        decoder.feed(piece);
-        loop {
-            match decoder.poll() {
-                Ok(Some(input)) => inputs.push(input),
-                Ok(None) => break,
-                Err(violation) => return (inputs, Some(violation)),
-            }
-        }
-    }
-    (inputs, None)
 }
 
 /// Hands the inputs to a session that is past its authentication.

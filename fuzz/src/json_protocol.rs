@@ -1,14 +1,16 @@
 //! Hostile bytes on `orrery.json.v1`: no panic, the same meaning in any cut, what is read can be written.
 
 use orrery_comet_core::json::{ClientMessage, ServerMessage};
-use orrery_comet_core::{Decoder, Dialect, Input, Session, Violation};
+use orrery_comet_core::{Dialect, Input, Session};
+
+use crate::decoded::decoded;
 
 /// Holds for any bytes, or panics.
 pub fn check(data: &[u8]) {
     // The first byte chooses where to cut.
     let Some((&cut, bytes)) = data.split_first() else { return };
-    let whole = decoded(bytes, bytes.len().max(1));
-    assert_eq!(decoded(bytes, usize::from(cut).max(1)), whole);
+    let whole = decoded(Dialect::Json, bytes, bytes.len().max(1));
+    assert_eq!(decoded(Dialect::Json, bytes, usize::from(cut).max(1)), whole);
     let mut session = Session::new(Dialect::Json, 1);
     for input in whole.0 {
         let _ = session.handle_input(input, 0);
@@ -21,21 +23,4 @@ pub fn check(data: &[u8]) {
     let _ = ServerMessage::parse(bytes);
     let mut session = Session::new(Dialect::Json, 1);
     let _ = session.handle_input(Input::Text(bytes.to_vec().into()), 0);
-}
-
-/// What a decoder says of these bytes in pieces of this length.
-fn decoded(bytes: &[u8], length: usize) -> (Vec<Input>, Option<Violation>) {
-    let mut decoder = Decoder::new(Dialect::Json, 8192);
-    let mut inputs = Vec::new();
-    for piece in bytes.chunks(length) {
-        decoder.feed(piece);
-        loop {
-            match decoder.poll() {
-                Ok(Some(input)) => inputs.push(input),
-                Ok(None) => break,
-                Err(violation) => return (inputs, Some(violation)),
-            }
-        }
-    }
-    (inputs, None)
 }

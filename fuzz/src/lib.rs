@@ -7,6 +7,7 @@
 
 pub mod certificate;
 pub mod contracts;
+mod decoded;
 pub mod files;
 pub mod goim_frame;
 pub mod http_request;
