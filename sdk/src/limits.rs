@@ -37,6 +37,10 @@ pub(crate) const MESSAGE_BYTES_MAX: usize =
 /// How long a poll waits, or a stream is quiet, where a comet does not say it over HTTP: a comet's default.
 pub(crate) const HTTP_WAIT: Duration = Duration::from_secs(25);
 
+/// The longest that a comet may be configured to say; what is said beyond that is not believed, since for so long nobody
+/// would notice that the network has forgotten a connection.
+pub(crate) const HTTP_WAIT_MAX: Duration = Duration::from_secs(120);
+
 /// How much longer than that nothing may come over HTTP before a request has failed: for the way there and back,
 /// and for a connection to be made.
 pub(crate) const HTTP_GRACE: Duration = Duration::from_secs(10);
@@ -83,3 +87,4 @@ const _: () = assert!(HTTP_PAUSE.as_nanos() <= HTTP_PAUSE_MAX.as_nanos());
 // A poll that failed for its silence is repeated, and that one may do the same.
 const _: () = assert!(HTTP_WAIT.as_secs() + HTTP_GRACE.as_secs() < HTTP_FAILING_MAX.as_secs());
 const _: () = assert!(HTTP_OVER_FAILING_MAX.as_nanos() <= HTTP_FAILING_MAX.as_nanos());
+const _: () = assert!(HTTP_WAIT.as_secs() <= HTTP_WAIT_MAX.as_secs());

@@ -16,7 +16,7 @@ use super::exchange::{Received, Unsaid, read};
 use super::link::Answer;
 use super::retry::Retry;
 use super::words::Words;
-use crate::limits::{HTTP_GRACE, HTTP_OVER_FAILING_MAX};
+use crate::limits::{HTTP_GRACE, HTTP_OVER_FAILING_MAX, HTTP_WAIT_MAX};
 use crate::wire::Incoming;
 
 #[derive(Default, Deserialize)]
@@ -71,7 +71,8 @@ impl HttpWire {
         if let (false, Some(cursor)) = (is_refused, answered.cursor) {
             self.session = answered.session.or(self.session.take());
             self.cursor = cursor;
-            self.wait = answered.wait_ms.map_or(self.wait, Duration::from_millis);
+            let wait = answered.wait_ms.map_or(self.wait, Duration::from_millis);
+            self.wait = wait.min(HTTP_WAIT_MAX);
             self.retry.succeeded();
         } else if answered.events.is_empty() {
             // Too much was asked for at once, which says nothing of the session.

@@ -96,7 +96,9 @@ async fn a_comet_that_stays_away_is_asked_for_a_minute_with_growing_pauses() {
 async fn a_poll_that_the_network_forgot_is_repeated_with_the_same_cursor() {
     let without = WELCOME.replace(r#""wait_ms":25000,"#, "");
     let short = WELCOME.replace("25000", "1000");
-    for (welcome, silence_s) in [(WELCOME, 35), (&without, 35), (&short, 11)] {
+    let endless = WELCOME.replace("25000", &u64::MAX.to_string());
+    let waits = [(WELCOME, 35), (&without, 35), (&short, 11), (&endless, 130)];
+    for (welcome, silence_s) in waits {
         let script = Script::start(vec![
             ("POST /sub/poll HTTP/1.1", Act::Say(answer("200 OK", welcome))),
             ("GET /sub/poll?session=S&cursor=1 ", Act::Wait),
