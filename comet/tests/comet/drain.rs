@@ -17,15 +17,15 @@ use tonic::Code;
 
 use crate::connect::{room, user};
 use crate::presence::unbinds;
-use crate::support::device::{BOTH, Device, Transport, frame};
+use crate::support::device::{Device, Transport, frame};
 use crate::support::json::JsonDevice;
 use crate::support::memory::{DOOR, MemoryNet};
 use crate::support::secured::{Door, Secured};
 use crate::support::session::{target, to_connections, to_room};
-use crate::support::web::{Reply, Web};
+use crate::support::web::Reply;
 use crate::support::{Stage, soon};
 
-fn drain(per_second: u32, nodes: &[&str]) -> DrainRequest {
+pub(crate) fn drain(per_second: u32, nodes: &[&str]) -> DrainRequest {
     DrainRequest {
         comet: "comet-1".to_owned(),
         per_second,
@@ -44,7 +44,7 @@ async fn status(stage: &Stage) -> DrainStatus {
 }
 
 /// Waits until nothing of any device is left.
-async fn emptied(stage: &Stage) {
+pub(crate) async fn emptied(stage: &Stage) {
     soon("an empty comet", async {
         loop {
             let DrainStatus { draining, connections, handshakes, unbinding, .. } =
@@ -60,7 +60,7 @@ async fn emptied(stage: &Stage) {
 }
 
 /// Devices, each second one of them within TLS.
-async fn jsons(comet: &Secured, count: usize) -> Vec<JsonDevice> {
+pub(crate) async fn jsons(comet: &Secured, count: usize) -> Vec<JsonDevice> {
     let doors = comet.doors(Transport::WebSocket);
     let mut devices = Vec::new();
     for number in 0..count {
@@ -87,7 +87,7 @@ const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocke
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 
 /// A comet that takes no devices says so to those who come to its door for WebSocket.
-async fn nobody_is_let_in(door: &Door) {
+pub(crate) async fn nobody_is_let_in(door: &Door) {
     let mut upgrade = door.web().await;
     let refused = upgrade.fetch_with(UPGRADE, "GET", "/sub", "").await;
     is_sent_elsewhere(&refused);
@@ -98,149 +98,10 @@ async fn nobody_is_let_in(door: &Door) {
     hello.ended().await;
 }
 
-fn is_sent_elsewhere(refused: &Reply) {
+pub(crate) fn is_sent_elsewhere(refused: &Reply) {
     assert_eq!((refused.status, refused.header("connection")), (503, "close"), "{refused:?}");
     let pause = refused.header("retry-after").parse().unwrap();
     assert!((1..=2).contains(&pause), "soon, and elsewhere: {refused:?}");
-}
-
-/// A session over HTTP, which its device has named once.
-struct Visit {
-    session: String,
-    cursor: String,
-}
-
-impl Visit {
-    async fn begin(door: &Door, user: &str) -> Self {
-        let mut web = door.web().await;
-        let hello = json!({"type": "hello", "user": user}).to_string();
-        let welcome = web.fetch("POST", "/sub/poll", &hello).await;
-        assert_eq!((welcome.status, welcome.header("connection")), (200, ""), "{welcome:?}");
-        let text = |name: &str| welcome.json()[name].as_str().unwrap().to_owned();
-        let visit = Self { session: text("session"), cursor: text("cursor") };
-        let polled = web.fetch("GET", &format!("{}&wait_ms=0", visit.target("poll")), "").await;
-        assert_eq!(polled.status, 200, "{polled:?}");
-        visit
-    }
-
-    fn target(&self, how: &str) -> String {
-        format!("/sub/{how}?session={}&cursor={}", self.session, self.cursor)
-    }
-
-    /// Says something.
-    async fn post(&self, web: &mut Web) {
-        let target = format!("/sub/send?session={}", self.session);
-        let posted = web.fetch("POST", &target, r#"{"type":"ping","id":"p"}"#).await;
-        assert_eq!((posted.status, posted.header("connection")), (204, ""), "{posted:?}");
-    }
-
-    /// Events that it asks for.
-    async fn poll(&mut self, web: &mut Web) -> Vec<Value> {
-        let polled = web.fetch("GET", &self.target("poll"), "").await;
-        assert_eq!(polled.status, 200, "{polled:?}");
-        polled.json()["cursor"].as_str().unwrap().clone_into(&mut self.cursor);
-        polled.json()["events"].as_array().unwrap().clone()
-    }
-}
-
-/// What devices over HTTP do while a comet is drained, slowly until the hurry.
-async fn sessions_live_on(
-    door: &Door,
-    [mut poller, streamer]: [Visit; 2],
-    hurry: impl Future<Output = ()>,
-) -> Value {
-    nobody_is_let_in(door).await;
-    // Its connection stays: behind a balancer the next one might lead to another comet.
-    let mut kept = door.web().await;
-    for _ in 0..2 {
-        poller.post(&mut kept).await;
-        assert_eq!(poller.poll(&mut kept).await, [json!({"type": "pong", "id": "p"})]);
-    }
-    let mut stream = door.web().await;
-    let head = stream.fetch("GET", &streamer.target("events"), "").await;
-    assert_eq!((head.status, head.header("connection")), (200, ""), "{head:?}");
-    streamer.post(&mut kept).await;
-    stream.text_to(r#"{"type":"pong","id":"p"}"#).await;
-
-    hurry.await;
-    let end = json!({"type": "close", "code": 1012, "reason": "drain"});
-    let text = stream.text_to(r#"{"type":"close","code":1012,"reason":"drain"}"#).await;
-    assert!(text.contains(r#"{"type":"drain","#), "{text}");
-    // This one asks for its last words only now.
-    let mut events = Vec::new();
-    while events.last() != Some(&end) {
-        events.extend(poller.poll(&mut door.web().await).await);
-    }
-    assert_eq!(events.len(), 2, "{events:?}");
-    events.swap_remove(0)
-}
-
-#[tokio::test]
-async fn whoever_comes_over_http_is_served_by_new_connections_until_it_is_sent_elsewhere() {
-    for nth in 0..2 {
-        let stage = Secured::with(|_| {}).await;
-        let door = &stage.doors(Transport::WebSocket)[nth];
-        // They are in the first places, and go first.
-        let _others = jsons(&stage, 20).await;
-        let visits = [Visit::begin(door, "poller").await, Visit::begin(door, "streamer").await];
-        stage.operator().drain(drain(1, &["other"])).await.unwrap();
-        let hurry = async {
-            stage.operator().drain(drain(1000, &[])).await.unwrap();
-        };
-        let hint = sessions_live_on(door, visits, hurry).await;
-        assert_eq!((&hint["type"], &hint["nodes"]), (&json!("drain"), &json!(["other"])), "{hint}");
-        emptied(&stage).await;
-        assert!(stage.logic.routes().is_empty());
-    }
-}
-
-#[tokio::test]
-async fn a_comet_that_stops_serves_new_connections_of_sessions_until_they_had_their_last_word() {
-    for nth in 0..2 {
-        let stage = Secured::with(|config| {
-            (config.drain_per_second, config.stop_ms) = (1, 600_000);
-        })
-        .await;
-        let [tcp, websocket] = BOTH.map(|transport| stage.doors(transport));
-        let door = &websocket[nth];
-        let _others = jsons(&stage, 20).await;
-        let visits = [Visit::begin(door, "poller").await, Visit::begin(door, "streamer").await];
-        let (logic, hurry) = (stage.logic.clone(), stage.comet.hurry());
-        let serving = async {
-            let hurried = async {
-                hurry();
-                logic.until("all goodbyes", |logic| logic.routes().is_empty()).await;
-                // A device that takes its time between two polls, more than the comet to see that none is connected.
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            };
-            let hint = sessions_live_on(door, visits, hurried).await;
-            assert_eq!(hint["type"], "drain", "{hint}");
-            for closed in &tcp {
-                assert!(!closed.is_open().await, "{closed:?}");
-            }
-        };
-        // join! polls the stop first, so that it has begun.
-        tokio::join!(soon("the stop", stage.stage.comet.stop()), serving);
-        assert!(logic.routes().is_empty());
-        for closed in &websocket {
-            assert!(!closed.is_open().await, "{closed:?} is closed at last");
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_hello_on_a_connection_from_before_the_drain_is_refused() {
-    for nth in 0..2 {
-        let stage = Secured::with(|_| {}).await;
-        let mut kept = stage.doors(Transport::WebSocket)[nth].web().await;
-        let hello = r#"{"type":"hello"}"#;
-        let welcome = kept.fetch("POST", "/sub/poll", hello).await;
-        assert_eq!((welcome.status, welcome.header("connection")), (200, ""), "{welcome:?}");
-        stage.operator().drain(drain(1, &[])).await.unwrap();
-        is_sent_elsewhere(&kept.fetch("POST", "/sub/poll", hello).await);
-        kept.ended().await;
-        assert_eq!(stage.counted_for("handshakes_refused", "limit", "drain"), 1);
-    }
 }
 
 #[tokio::test]
@@ -444,66 +305,4 @@ async fn no_push_is_lost_that_was_said_to_be_written_while_devices_go() {
     assert!(written.iter().map(BTreeSet::len).max() > Some(3), "pushes went on meanwhile");
     emptied(&stage).await;
     assert!(stage.logic.routes().is_empty());
-}
-
-#[tokio::test]
-async fn a_stop_keeps_its_time_whatever_the_pace_and_however_badly_a_device_reads() {
-    let stop = Duration::from_secs(4);
-    let stage = Secured::with(|config| {
-        config.drain_per_second = 1;
-        config.stop_ms = stop.as_millis() as u64;
-    })
-    .await;
-    let mut devices = jsons(&stage, 20).await;
-    let deaf = [
-        stage.stage.device(Transport::Tcp, r#"{"mid":7,"accepts":[1]}"#).await,
-        stage.device(Transport::Tcp, r#"{"mid":8,"accepts":[1]}"#).await,
-    ];
-    let mut session = stage.session().await;
-    let body = vec![0; 1 << 20];
-    for mid in ["7", "8"] {
-        let route = stage.logic.route(&user(mid));
-        soon("a full outbox", async {
-            while session.push(1, &body, &[&route]).await != [Outcome::DroppedOutboxFull] {}
-        })
-        .await;
-    }
-    let logic = stage.logic.clone();
-    let began = Instant::now();
-    let told = join_all(devices.iter_mut().map(JsonDevice::sent_away));
-    tokio::join!(soon("the stop", stage.stage.comet.stop()), told);
-    let took = began.elapsed();
-    assert!(took > Duration::from_secs(1), "it took its time: {took:?}");
-    assert!(took < stop + Duration::from_secs(2), "{took:?}");
-    assert!(logic.routes().is_empty());
-    drop(deaf);
-}
-
-#[tokio::test]
-async fn a_stop_that_is_hurried_waits_for_no_pace() {
-    let stage = Secured::with(|config| {
-        (config.drain_per_second, config.stop_ms) = (1, 600_000);
-    })
-    .await;
-    let mut devices = jsons(&stage, 30).await;
-    let (logic, hurry) = (stage.logic.clone(), stage.comet.hurry());
-    hurry();
-    assert_eq!(stage.comet.ready(), Ok(()), "nothing is hurried before it stops");
-    let told = async {
-        // join! polls the stop first, so that it has begun.
-        hurry();
-        join_all(devices.iter_mut().map(JsonDevice::sent_away)).await
-    };
-    tokio::join!(soon("the stop", stage.stage.comet.stop()), told);
-    assert!(logic.routes().is_empty());
-}
-
-#[tokio::test]
-async fn a_drain_that_an_operator_began_ends_with_the_stop() {
-    let stage = Secured::with(|config| config.drain_per_second = 1000).await;
-    let mut devices = jsons(&stage, 5).await;
-    stage.operator().drain(drain(1, &["other"])).await.unwrap();
-    let told = join_all(devices.iter_mut().map(JsonDevice::sent_away));
-    let ((), hints) = tokio::join!(soon("the stop", stage.stage.comet.stop()), told);
-    assert!(hints.iter().all(|hint| hint["nodes"] == json!(["other"])), "{hints:?}");
 }

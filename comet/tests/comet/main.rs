@@ -9,6 +9,7 @@ mod connect;
 mod crew;
 mod deliver;
 mod drain;
+mod drain_http;
 mod http_limits;
 mod http_refusals;
 mod json;

@@ -22,6 +22,7 @@ const FILES: &[(&str, &str)] = &[
     ("comet http_refusals", "comet/tests/comet/http_refusals.rs"),
     ("comet tls", "comet/tests/comet/tls.rs"),
     ("comet drain", "comet/tests/comet/drain.rs"),
+    ("comet drain_http", "comet/tests/comet/drain_http.rs"),
     ("abuse floods", "comet/tests/abuse/floods.rs"),
     ("abuse requests", "comet/tests/abuse/requests.rs"),
     ("abuse sessions", "comet/tests/abuse/sessions.rs"),
